@@ -1,0 +1,1 @@
+//! What the engine does: containers, exec, images, networks, volumes and events; owns the state, knows no HTTP.

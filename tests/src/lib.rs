@@ -1,0 +1,1 @@
+//! The harness that the black-box suites share.
