@@ -24,7 +24,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, ParseDigestError};
 
 /// The domain that short names belong to.
 pub const DEFAULT_DOMAIN: &str = "docker.io";
@@ -190,7 +190,7 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        if text.len() == 64 && text.bytes().all(is_lower_hex) {
+        if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(InvalidReference(format!(
                 "invalid repository name ({text}), cannot specify 64-byte hexadecimal strings"
             )));
@@ -228,7 +228,10 @@ impl FromStr for Reference {
                 path: path.into(),
             },
             tag: tag.map(Into::into),
-            digest: digest.map(parse_digest).transpose()?,
+            digest: digest
+                .map(str::parse)
+                .transpose()
+                .map_err(|error: ParseDigestError| InvalidReference(error.to_string()))?,
         })
     }
 }
@@ -275,10 +278,6 @@ fn split_domain(text: &str) -> (&str, Cow<'_, str>) {
         return (domain, Cow::Owned(format!("{OFFICIAL_PREFIX}{rest}")));
     }
     (domain, Cow::Borrowed(rest))
-}
-
-fn is_lower_hex(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 /// Host name, IPv4 or bracketed IPv6 address, with an optional port.
@@ -331,27 +330,6 @@ fn reads_as_digest(text: &str) -> bool {
             && part.bytes().all(|b| b.is_ascii_alphanumeric())
     }) && hex.len() >= 32
         && hex.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Parses a digest of the right shape; what is wrong with it is said as go-digest does.
-fn parse_digest(text: &str) -> Result<Digest, InvalidReference> {
-    text.parse().map_err(|_| {
-        let (algorithm, hex) = text.split_once(':').unwrap_or((text, ""));
-        let length = match algorithm {
-            "sha256" => 64,
-            "sha384" => 96,
-            "sha512" => 128,
-            _ if algorithm.bytes().any(|b| b.is_ascii_uppercase()) => {
-                return InvalidReference("invalid checksum digest format".into());
-            }
-            _ => return InvalidReference("unsupported digest algorithm".into()),
-        };
-        InvalidReference(match hex.len() == length {
-            true if hex.bytes().all(is_lower_hex) => "unsupported digest algorithm".into(),
-            true => "invalid checksum digest format".into(),
-            false => "invalid checksum digest length".into(),
-        })
-    })
 }
 
 #[cfg(test)]
