@@ -1,0 +1,125 @@
+//! The crate's error: a kind for programs, one message for people, the cause and a way out.
+
+use std::fmt;
+
+/// Result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What class of failure an [`Error`] is; the engine maps it to a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The named object does not exist.
+    NotFound,
+    /// The request contradicts itself or a rule.
+    Invalid,
+    /// The request contradicts what exists.
+    Conflict,
+    /// Nothing had to be done.
+    NotModified,
+    /// The caller may not do this.
+    Forbidden,
+    /// The caller is not known.
+    Unauthorized,
+    /// A resource is used up or a service is away.
+    Unavailable,
+    /// The kernel or this crate cannot do it.
+    Unsupported,
+    /// The caller gave up.
+    Cancelled,
+    /// Anything else: a kernel's refusal, a broken invariant.
+    Internal,
+}
+
+/// A failure: what failed, on which object, and why.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error without a cause.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// Makes an error from a refused system call, choosing the kind by its number.
+    pub fn from_io(message: impl Into<String>, source: std::io::Error) -> Self {
+        let kind = match source.raw_os_error() {
+            Some(1 | 13) => Kind::Forbidden,
+            Some(2 | 3 | 19) => Kind::NotFound,
+            Some(17 | 98) => Kind::Conflict,
+            Some(95 | 93 | 97) => Kind::Unsupported,
+            _ => Kind::Internal,
+        };
+        Self::new(kind, message).because(source)
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds advice for the reader.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns the class of failure.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns the message without its cause.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns the advice, if there is any.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Returns the number of the system call's refusal that lies beneath, if one does.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        let source = self.source.as_deref()?;
+        source.downcast_ref::<std::io::Error>()?.raw_os_error()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_follow_errno() {
+        let error = |number| Error::from_io("x", std::io::Error::from_raw_os_error(number));
+        assert_eq!(error(1).kind(), Kind::Forbidden);
+        assert_eq!(error(98).kind(), Kind::Conflict);
+        assert_eq!(error(22).kind(), Kind::Internal);
+        assert_eq!(error(22).errno(), Some(22));
+    }
+}

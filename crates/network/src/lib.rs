@@ -1,0 +1,37 @@
+//! Bridges, endpoints, addresses, the firewall, published ports and names, by netlink alone.
+//!
+//! The engine decides which networks exist, which container is on which, and keeps the records;
+//! this crate makes the kernel agree. [`Fabric`] is the handle; [`Subnet`], [`choose_subnet`] and
+//! the functions in [`resolver`] and [`hosts`] are pure. Everything is synchronous: call it from
+//! blocking threads.
+//!
+//! ```no_run
+//! use corten_network::{BridgePlan, Fabric, FabricConfig, Neighbours, Reach};
+//!
+//! let fabric = Fabric::open(FabricConfig { table: "corten".into(), pool_size: 4 })?;
+//! fabric.ensure_bridge(&BridgePlan {
+//!     name: "corten0".into(),
+//!     ipv4: vec!["172.17.0.1/16".parse()?],
+//!     ipv6: vec![],
+//!     mtu: 1500,
+//!     reach: Reach::Masqueraded,
+//!     neighbours: Neighbours::Open,
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod fabric;
+pub mod hosts;
+mod plan;
+pub mod resolver;
+mod subnets;
+
+pub use error::{Error, Kind, Result};
+pub use fabric::{Fabric, FabricConfig, Verdict, Watch, isolated_namespace, same_family};
+pub use plan::{
+    BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, MacAddress, Neighbours, PortBinding, PortRequest,
+    Protocol, PublishedState, Reach, Reserved,
+};
+pub use subnets::{AddressPool, Subnet, check_overlap, choose_subnet, default_pools, unique_local_pool};
