@@ -32,8 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -199,11 +198,7 @@ impl Outgoing {
             true => &rest[..1],
             false => rest,
         };
-        let sent = send_once(
-            socket.as_fd(),
-            bytes,
-            &frame.descriptors[..descriptors],
-        )?;
+        let sent = send_once(socket.as_fd(), bytes, &frame.descriptors[..descriptors])?;
         frame.descriptors.drain(..descriptors);
         frame.sent += sent;
         self.waiting -= sent;
@@ -222,12 +217,7 @@ fn send_once(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[OwnedFd]) -> i
         return Err(ErrorKind::InvalidInput.into());
     }
     loop {
-        match rustix::net::sendmsg(
-            socket,
-            &[IoSlice::new(bytes)],
-            &mut control,
-            SendFlags::NOSIGNAL,
-        ) {
+        match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(sent) => return Ok(sent),
             Err(rustix::io::Errno::INTR) => {}
@@ -401,10 +391,7 @@ mod tests {
         assert!(encode(&"x".repeat(MAX_FRAME)).is_err());
         let mut decoder = Decoder::default();
         decoder.feed(&u32::MAX.to_le_bytes());
-        assert_eq!(
-            decoder.next_frame().unwrap_err().kind(),
-            ErrorKind::InvalidData
-        );
+        assert_eq!(decoder.next_frame().unwrap_err().kind(), ErrorKind::InvalidData);
     }
 
     #[test]
@@ -421,12 +408,7 @@ mod tests {
         near.send(&"crowd", many(2 * MAX_DESCRIPTORS + 3)).unwrap();
         near.send(&"one", many(1)).unwrap();
         drop(near);
-        for (text, count) in [
-            ("none", 0),
-            ("two", 2),
-            ("crowd", 2 * MAX_DESCRIPTORS + 3),
-            ("one", 1),
-        ] {
+        for (text, count) in [("none", 0), ("two", 2), ("crowd", 2 * MAX_DESCRIPTORS + 3), ("one", 1)] {
             assert_eq!(far.receive::<String>().unwrap().as_deref(), Some(text));
             assert_eq!(far.take_descriptors(count).unwrap().len(), count);
         }
