@@ -1,0 +1,16 @@
+//! Safe wrappers of Linux that neither `std` nor `rustix` has; the only crate with unsafe code.
+//!
+//! Functions are thin: Linux's name, typed flags, owned or borrowed descriptors, `io::Result`,
+//! and no policy. Each module names the manual page it follows.
+
+#![allow(unsafe_code, reason = "the crate exists to hold it")]
+
+pub mod bpf;
+pub mod fs;
+pub mod keyring;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod netns;
+pub mod process;
+pub mod seccomp;
