@@ -1,1 +1,10 @@
 //! What the engine does: containers, exec, images, networks, volumes and events; owns the state, knows no HTTP.
+
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod events;
+mod identifiers;
+mod name_pattern;
+pub mod settings;
+pub mod volumes;

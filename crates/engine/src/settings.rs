@@ -84,3 +84,35 @@ impl Settings {
         self.reloadable.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! Settings for tests.
+
+    use super::*;
+
+    /// Settings with Docker's defaults and roots below a folder.
+    pub(crate) fn below(folder: &std::path::Path) -> Settings {
+        Settings {
+            data_root: folder.join("data"),
+            exec_root: folder.join("exec"),
+            shim: folder.join("shim"),
+            init: folder.join("init"),
+            bridge: "none".to_owned(),
+            bridge_address: None,
+            fixed_cidr: None,
+            mtu: 1500,
+            address_pools: Vec::new(),
+            table: format!("corten-test-{}", std::process::id()),
+            inter_container: true,
+            masquerade: true,
+            default_ip: IpAddr::from([0, 0, 0, 0]),
+            cgroup_parent: String::new(),
+            default_init: false,
+            default_cgroupns: String::new(),
+            default_shm_size: 64 << 20,
+            shutdown_timeout: Duration::from_secs(15),
+            reloadable: RwLock::new(Reloadable::default()),
+        }
+    }
+}
