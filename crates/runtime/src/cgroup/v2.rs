@@ -1,0 +1,241 @@
+//! A cgroup in version 2: one folder.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use corten_oci::runtime::Resources;
+use corten_sys::bpf::{self, Attach};
+use corten_sys::fs;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::devices::Policy;
+use super::limits_v2::{self, CurrentQuota};
+use super::oom::{self, OomEvents};
+use super::setting::{self, Setting, is, write_file};
+use super::stats::{self, Stats};
+use super::{device_program, failed, tree};
+use crate::error::{Error, Kind, Result};
+
+/// Controllers without which counters are missing.
+const ALWAYS: [&str; 4] = ["cpu", "memory", "pids", "io"];
+/// How long freezing may take.
+const FREEZING: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct V2 {
+    folder: PathBuf,
+    fd: OwnedFd,
+}
+
+impl V2 {
+    pub(super) fn create(mount: &Path, relative: &Path, resources: &Resources) -> Result<Self> {
+        let settings = limits_v2::settings(resources, &CurrentQuota("max"))?;
+        let policy = Policy::parse(&resources.devices)?;
+        let folder = mount.join(relative);
+        let new = tree::create(mount, &folder)?;
+        let result = enable(mount, relative, &settings)
+            .and_then(|()| Self::at(folder.clone()))
+            .and_then(|group| group.write(&settings).map(|()| group))
+            .and_then(|group| group.write_devices(&policy).map(|()| group));
+        if result.is_err() && new {
+            // The first error is the one to tell.
+            let _ = tree::remove(&folder);
+        }
+        result
+    }
+
+    pub(super) fn open(mount: &Path, relative: &Path) -> Result<Option<Self>> {
+        let folder = mount.join(relative);
+        match fs::exists(&folder).map_err(|error| failed("look up", &folder, error))? {
+            true => Self::at(folder).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn at(folder: PathBuf) -> Result<Self> {
+        // CLONE_INTO_CGROUP takes an O_PATH descriptor, bpf(2) doesn't.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&folder, flags, Mode::empty())
+            .map_err(|error| failed("open", &folder, fs::with_path("open", &folder, error.into())))?;
+        Ok(Self { folder, fd })
+    }
+
+    fn write(&self, settings: &[Setting]) -> Result<()> {
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let controllers = words(&self.folder.join("cgroup.controllers"))?;
+        setting::write_all(settings, |controller| {
+            let there = controller == "cgroup" || controllers.contains(controller);
+            there.then_some(self.folder.as_path())
+        })
+    }
+
+    fn write_devices(&self, policy: &Policy) -> Result<()> {
+        let fail = |error: io::Error| {
+            let message = format!("cannot apply device rules to cgroup \"{}\"", self.folder.display());
+            Error::new(Kind::Internal, message)
+                .with_source(error)
+                .with_hint("the kernel must have been built with CONFIG_CGROUP_BPF")
+        };
+        let attached = bpf::device_programs(&self.fd).map_err(fail)?;
+        if attached.is_empty() && policy.allow && policy.rules.is_empty() {
+            return Ok(());
+        }
+        let program = bpf::load_device_program(&device_program::program(policy)).map_err(fail)?;
+        if let [old] = attached.as_slice() {
+            match bpf::attach_device_program(&self.fd, &program, &Attach::Replacing(old)) {
+                // Replacing came with Linux 5.6.
+                Err(error) if is(&error, Errno::INVAL) => {}
+                result => return result.map_err(fail),
+            }
+        }
+        // All attached programs must allow, so there is no moment without rules.
+        bpf::attach_device_program(&self.fd, &program, &Attach::Beside).map_err(fail)?;
+        attached.iter().try_for_each(|old| bpf::detach_device_program(&self.fd, old)).map_err(fail)
+    }
+
+    pub(super) fn update(&mut self, resources: &Resources) -> Result<()> {
+        let max = fs::read_to_string(self.folder.join("cpu.max")).unwrap_or_default();
+        let quota = CurrentQuota(max.split_whitespace().next().unwrap_or("max"));
+        let settings = limits_v2::settings(resources, &quota)?;
+        super::refuse_less_than_in_use(resources, &self.folder.join("memory.current"))?;
+        self.write(&settings)?;
+        if !resources.devices.is_empty() {
+            self.write_devices(&Policy::parse(&resources.devices)?)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(super) fn doors(&self) -> Result<Vec<OwnedFd>> {
+        let path = self.folder.join("cgroup.procs");
+        let door = fs::open_with(File::options().write(true), &path)
+            .map_err(|error| failed("enter", &self.folder, error))?;
+        Ok(vec![door.into()])
+    }
+
+    pub(super) fn join(&self, pid: i32) -> Result<()> {
+        write_file(&self.folder.join("cgroup.procs"), &pid.to_string())
+            .map_err(|error| failed("join", &self.folder, error))
+    }
+
+    pub(super) fn pids(&self) -> Result<Vec<i32>> {
+        tree::pids(&self.folder)
+    }
+
+    pub(super) fn freeze(&self) -> Result<()> {
+        self.set_frozen("1")
+    }
+
+    pub(super) fn thaw(&self) -> Result<()> {
+        self.set_frozen("0")
+    }
+
+    /// Writes `cgroup.freeze` and waits until `cgroup.events` agrees.
+    fn set_frozen(&self, value: &str) -> Result<()> {
+        let word = if value == "1" { "freeze" } else { "thaw" };
+        let fail = |error| failed(word, &self.folder, error);
+        let path = self.folder.join("cgroup.events");
+        write_file(&self.folder.join("cgroup.freeze"), value).map_err(fail)?;
+        let deadline = Instant::now() + FREEZING;
+        let events = fs::open(&path).map_err(fail)?;
+        loop {
+            let text = fs::read_to_string(&path).map_err(fail)?;
+            if text.lines().any(|line| line.strip_prefix("frozen ") == Some(value)) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let message = format!("cannot {word} cgroup \"{}\" within 10 s", self.folder.display());
+                return Err(Error::new(Kind::Internal, message));
+            }
+            wait_for_change(&events, left.min(Duration::from_millis(100))).map_err(fail)?;
+        }
+    }
+
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        let text = fs::read_to_string(self.folder.join("cgroup.events"))
+            .map_err(|error| failed("read", &self.folder, error))?;
+        Ok(text.lines().any(|line| line == "frozen 1"))
+    }
+
+    /// Kills every process at once (`cgroup.kill`, Linux 5.14); returns whether the kernel can.
+    pub(super) fn kill(&self) -> Result<bool> {
+        match write_file(&self.folder.join("cgroup.kill"), "1") {
+            Err(error) if is(&error, Errno::NOENT) => Ok(false),
+            result => result.map(|()| true).map_err(|error| failed("kill", &self.folder, error)),
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        stats::read_v2(&self.folder)
+    }
+
+    pub(super) fn oom_events(&self) -> Result<OomEvents> {
+        OomEvents::v2(&self.folder).map_err(|error| failed("watch", &self.folder, error))
+    }
+
+    pub(super) fn oom_kills(&self) -> Result<u64> {
+        oom::kills(&self.folder.join("memory.events"))
+            .map_err(|error| failed("read", &self.folder, error))
+    }
+
+    pub(super) fn delete(&self) -> Result<()> {
+        tree::remove(&self.folder)
+    }
+
+    pub(super) fn paths(&self) -> Vec<(String, PathBuf)> {
+        vec![(String::new(), self.folder.clone())]
+    }
+}
+
+/// Makes the needed controllers available in the cgroup: each ancestor must pass them on.
+///
+/// What cannot be passed on (a controller that a v1 hierarchy has taken, a domain with processes) is
+/// found missing when a limit needs it.
+fn enable(mount: &Path, relative: &Path, settings: &[Setting]) -> Result<()> {
+    let mut needed: BTreeSet<&str> = ALWAYS.into();
+    needed.extend(settings.iter().map(|setting| &*setting.controller));
+    let there = words(&mount.join(relative).join("cgroup.controllers"))?;
+    needed.retain(|name| !there.contains(*name));
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let mut folder = mount.to_path_buf();
+    for part in relative.components() {
+        let available = words(&folder.join("cgroup.controllers"))?;
+        let passed_on = words(&folder.join("cgroup.subtree_control"))?;
+        for name in &needed {
+            if available.contains(*name) && !passed_on.contains(*name) {
+                // One at a time: the kernel takes all or nothing.
+                let _ = write_file(&folder.join("cgroup.subtree_control"), &format!("+{name}"));
+            }
+        }
+        folder.push(part);
+    }
+    Ok(())
+}
+
+fn words(path: &Path) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(path).map_err(|error| failed("read", path, error))?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
+fn wait_for_change(file: &File, timeout: Duration) -> io::Result<()> {
+    let mut fds = [PollFd::new(file, PollFlags::PRI)];
+    let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
+    match rustix::event::poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
