@@ -173,7 +173,7 @@ impl Reference {
         }
         if let Some(digest) = &self.digest {
             text.push('@');
-            text.push_str(&digest.to_string());
+            text.push_str(digest.as_str());
         }
     }
 }
@@ -263,10 +263,7 @@ impl<'de> Deserialize<'de> for Reference {
 /// Splits off the registry's domain and completes the path of an official image.
 fn split_domain(text: &str) -> (&str, Cow<'_, str>) {
     let Some((first, rest)) = text.split_once('/') else {
-        return (
-            DEFAULT_DOMAIN,
-            Cow::Owned(format!("{OFFICIAL_PREFIX}{text}")),
-        );
+        return (DEFAULT_DOMAIN, Cow::Owned(format!("{OFFICIAL_PREFIX}{text}")));
     };
     let (domain, rest) = match first {
         LEGACY_DEFAULT_DOMAIN => (DEFAULT_DOMAIN, rest),
@@ -293,9 +290,7 @@ fn is_domain(domain: &str) -> bool {
             !label.is_empty()
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         }),
     };
     port_fits && host_fits
@@ -326,8 +321,7 @@ fn reads_as_digest(text: &str) -> bool {
         return false;
     };
     algorithm.split(['+', '.', '-', '_']).all(|part| {
-        part.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        part.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
     }) && hex.len() >= 32
         && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -348,20 +342,12 @@ mod tests {
             ("user/app", "docker.io/user/app", "user/app"),
             ("docker.io/nginx", "docker.io/library/nginx", "nginx"),
             ("index.docker.io/nginx", "docker.io/library/nginx", "nginx"),
-            (
-                "docker.io/library/nginx",
-                "docker.io/library/nginx",
-                "nginx",
-            ),
+            ("docker.io/library/nginx", "docker.io/library/nginx", "nginx"),
             ("library/nginx", "docker.io/library/nginx", "nginx"),
             ("library/a/b", "docker.io/library/a/b", "library/a/b"),
             ("localhost", "docker.io/library/localhost", "localhost"),
             ("localhost/app", "localhost/app", "localhost/app"),
-            (
-                "localhost:5000/app:1",
-                "localhost:5000/app:1",
-                "localhost:5000/app:1",
-            ),
+            ("localhost:5000/app:1", "localhost:5000/app:1", "localhost:5000/app:1"),
             (
                 "127.0.0.1:5999/gp/fresh:1",
                 "127.0.0.1:5999/gp/fresh:1",
@@ -369,18 +355,10 @@ mod tests {
             ),
             ("[::1]:5000/app", "[::1]:5000/app", "[::1]:5000/app"),
             ("[fd00::2]/app", "[fd00::2]/app", "[fd00::2]/app"),
-            (
-                "example.com/a/b/c",
-                "example.com/a/b/c",
-                "example.com/a/b/c",
-            ),
+            ("example.com/a/b/c", "example.com/a/b/c", "example.com/a/b/c"),
             ("GP/foo", "GP/foo", "GP/foo"),
             ("Registry/foo:Tag", "Registry/foo:Tag", "Registry/foo:Tag"),
-            (
-                "a__b/c-d--e.f_g",
-                "docker.io/a__b/c-d--e.f_g",
-                "a__b/c-d--e.f_g",
-            ),
+            ("a__b/c-d--e.f_g", "docker.io/a__b/c-d--e.f_g", "a__b/c-d--e.f_g"),
             ("app:_x.y-Z", "docker.io/library/app:_x.y-Z", "app:_x.y-Z"),
             (
                 "docker.io/library/nginx:5000",
@@ -419,9 +397,7 @@ mod tests {
 
     #[test]
     fn errors_are_in_dockers_words() {
-        let lower = |name: &str| {
-            format!("invalid reference format: repository name ({name}) must be lowercase")
-        };
+        let lower = |name: &str| format!("invalid reference format: repository name ({name}) must be lowercase");
         let format = || "invalid reference format".to_owned();
         let path_limit = "repository name must not be more than 255 characters".to_owned();
         for (input, message) in [
@@ -455,19 +431,14 @@ mod tests {
             ("example.com/App:1".into(), lower("App")),
             (
                 HEX.into(),
-                format!(
-                    "invalid repository name ({HEX}), cannot specify 64-byte hexadecimal strings"
-                ),
+                format!("invalid repository name ({HEX}), cannot specify 64-byte hexadecimal strings"),
             ),
             (format!("example.com/{}", "a".repeat(256)), path_limit),
             (
                 format!("app@sha256:{}", &HEX[..40]),
                 "invalid checksum digest length".into(),
             ),
-            (
-                format!("app@md5:{}", &HEX[..32]),
-                "unsupported digest algorithm".into(),
-            ),
+            (format!("app@md5:{}", &HEX[..32]), "unsupported digest algorithm".into()),
             (
                 format!("app@sha256:{}", HEX.to_uppercase()),
                 "invalid checksum digest format".into(),
@@ -482,16 +453,8 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive() {
-        assert!(
-            format!("example.com/{}", "a".repeat(255))
-                .parse::<Reference>()
-                .is_ok()
-        );
-        assert!(
-            format!("app:{}", "x".repeat(128))
-                .parse::<Reference>()
-                .is_ok()
-        );
+        assert!(format!("example.com/{}", "a".repeat(255)).parse::<Reference>().is_ok());
+        assert!(format!("app:{}", "x".repeat(128)).parse::<Reference>().is_ok());
     }
 
     #[test]

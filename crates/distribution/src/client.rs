@@ -1,0 +1,622 @@
+//! One repository at one registry: requests with authorisation, redirects and patience.
+//!
+//! OCI distribution-spec 1.1. Credentials go to the registry itself and to its token server, never to
+//! where a registry redirects to.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use corten_oci::digest::{Algorithm, Digest};
+use corten_oci::image::{MediaKind, limits, media_type};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use crate::auth::{AuthConfig, Bearer, Challenge, Secret, Token, TokenCache, TokenKey, basic_header, parse_challenges};
+use crate::endpoint::{Address, Config, Endpoint};
+use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
+use crate::transport::{Answer, Outgoing, Transport, sensitive};
+
+const REDIRECTS_MAX: usize = 10;
+/// Longest pause a registry may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Bytes of an answer that refuses, of a token, and of one page of tags.
+const REFUSAL_BYTES: usize = 64 << 10;
+const TOKEN_BYTES: usize = 1 << 20;
+const TAGS_BYTES: usize = 4 << 20;
+const TAGS_MAX: usize = 100_000;
+const TAGS_PER_PAGE: usize = 1000;
+
+/// What may stand unescaped in a query's value.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':');
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) transport: Transport,
+    pub(crate) tokens: TokenCache,
+}
+
+/// How requests to the registry are authorised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scheme {
+    Open,
+    Basic,
+    Bearer(Bearer),
+}
+
+/// A manifest or index as received.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) bytes: Bytes,
+}
+
+/// What is known of a manifest without fetching it.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) digest: Option<Digest>,
+    pub(crate) media_type: String,
+    pub(crate) size: Option<u64>,
+}
+
+/// A conversation about one repository.
+#[derive(Debug)]
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    /// The repository's path there.
+    path: String,
+    credentials: Option<AuthConfig>,
+    scheme: Mutex<Scheme>,
+}
+
+impl Session {
+    /// Asks the registry whether it is one, and how it wants requests authorised.
+    ///
+    /// # Errors
+    /// Unavailable, when it cannot be reached or is not well.
+    pub(crate) async fn open(
+        shared: Arc<Shared>,
+        endpoint: Endpoint,
+        path: &str,
+        credentials: Option<AuthConfig>,
+    ) -> Result<Self> {
+        let session = Self {
+            shared,
+            path: path.into(),
+            credentials: credentials.filter(|_| !endpoint.is_mirror),
+            endpoint,
+            scheme: Mutex::new(Scheme::Open),
+        };
+        let ping = Outgoing::get(session.url("/v2/")?, session.endpoint.verification);
+        session.patiently(|| session.ping(&ping)).await?;
+        Ok(session)
+    }
+
+    async fn ping(&self, ping: &Outgoing) -> Result<()> {
+        let answer = self.follow(ping.clone()).await?;
+        if is_passing(answer.status) || answer.status.is_server_error() {
+            return Err(refuse(answer).await);
+        }
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.learn(&challenges_of(&answer.headers));
+        }
+        // Read to the end, so that the connection can be used again.
+        answer.excerpt(REFUSAL_BYTES).await;
+        Ok(())
+    }
+
+    /// The registry's host, as messages name it.
+    pub(crate) fn host(&self) -> &str {
+        &self.endpoint.address.authority
+    }
+
+    /// Fetches a manifest or index by tag or digest, and checks it against a digest asked for.
+    ///
+    /// # Errors
+    /// NotFound, Forbidden, Unauthorized, as the registry says; Invalid, when it is too long or not
+    /// what its digest says.
+    pub(crate) async fn manifest(&self, tag_or_digest: &str) -> Result<Fetched> {
+        let mut request = self.request(Method::GET, &format!("manifests/{tag_or_digest}"))?;
+        request.headers.insert(ACCEPT, manifest_types());
+        self.patiently(|| self.try_manifest(tag_or_digest, &request)).await
+    }
+
+    async fn try_manifest(&self, tag_or_digest: &str, request: &Outgoing) -> Result<Fetched> {
+        let answer = self.authorized(request).await?;
+        if answer.status != StatusCode::OK {
+            return Err(refuse(answer).await);
+        }
+        let declared = header(&answer.headers, CONTENT_TYPE.as_str()).to_owned();
+        let claimed: Option<Digest> = header(&answer.headers, "docker-content-digest").parse().ok();
+        let asked: Option<Digest> = tag_or_digest.parse().ok();
+        let bytes = answer.bytes(limits::MANIFEST_BYTES).await?;
+        let expected = asked.or(claimed.filter(|d| d.algorithm() == Algorithm::Sha256));
+        let digest = expected.unwrap_or_else(|| Digest::sha256(&bytes));
+        if !digest.matches(&bytes) {
+            return Err(Error::invalid(format!(
+                "manifest verification failed for digest {digest}"
+            )));
+        }
+        Ok(Fetched {
+            digest,
+            media_type: declared,
+            bytes,
+        })
+    }
+
+    /// Asks for a manifest's digest, type and size alone.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub(crate) async fn manifest_head(&self, tag_or_digest: &str) -> Result<Head> {
+        let mut request = self.request(Method::HEAD, &format!("manifests/{tag_or_digest}"))?;
+        request.headers.insert(ACCEPT, manifest_types());
+        let answer = self.patiently(|| self.succeeding(&request)).await?;
+        let size = header(&answer.headers, "content-length").parse().ok();
+        let head = Head {
+            digest: header(&answer.headers, "docker-content-digest").parse().ok(),
+            media_type: header(&answer.headers, CONTENT_TYPE.as_str()).to_owned(),
+            size,
+        };
+        answer.excerpt(0).await;
+        Ok(head)
+    }
+
+    /// Starts fetching a blob from `offset` on. The answer is `200` (the whole blob, whatever the
+    /// offset), `206` (from the offset on) or `416`; no other status comes back as success.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub(crate) async fn blob(&self, digest: &Digest, offset: u64) -> Result<Answer> {
+        let mut request = self.request(Method::GET, &format!("blobs/{digest}"))?;
+        // Digests are over the bytes as stored; nothing on the way may pack them anew.
+        let identity = HeaderValue::from_static("identity");
+        request.headers.insert(ACCEPT_ENCODING, identity);
+        if offset > 0 {
+            let range = HeaderValue::try_from(format!("bytes={offset}-"))
+                .map_err(|e| Error::new(Kind::Internal, "invalid range").with_source(e))?;
+            request.headers.insert(RANGE, range);
+        }
+        let answer = self.authorized(&request).await?;
+        match answer.status {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => Ok(answer),
+            _ => Err(refuse(answer).await),
+        }
+    }
+
+    /// Fetches a small blob as a whole and checks it.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub(crate) async fn small_blob(&self, digest: &Digest, limit: usize) -> Result<Bytes> {
+        let fetch = || async {
+            let answer = self.blob(digest, 0).await?;
+            if answer.status != StatusCode::OK {
+                return Err(refuse(answer).await);
+            }
+            answer.bytes(limit).await
+        };
+        let bytes = self.patiently(fetch).await?;
+        if !digest.matches(&bytes) {
+            return Err(Error::invalid(format!("blob verification failed for digest {digest}")));
+        }
+        Ok(bytes)
+    }
+
+    /// Lists the repository's tags, page by page.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`].
+    pub(crate) async fn tags(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            tags: Option<Vec<String>>,
+        }
+        let mut tags = Vec::new();
+        let first = self.request(Method::GET, &format!("tags/list?n={TAGS_PER_PAGE}"))?;
+        let mut next = Some(first);
+        while let Some(request) = next.take() {
+            let answer = self.patiently(|| self.succeeding(&request)).await?;
+            let link = next_page(header(&answer.headers, LINK.as_str()));
+            let following = link.and_then(|link| resolve(&request.url, link));
+            let bytes = answer.bytes(TAGS_BYTES).await?;
+            let page: Page =
+                serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("invalid list of tags: {e}")))?;
+            let found = page.tags.unwrap_or_default();
+            if found.is_empty() {
+                break;
+            }
+            tags.extend(found);
+            if tags.len() > TAGS_MAX {
+                return Err(Error::invalid(format!("more than {TAGS_MAX} tags")));
+            }
+            // A link that leads elsewhere would take the credentials along, so it is not followed;
+            // one that leads in a circle ends at the limit above.
+            let stays = |url: &Uri| Address::of(url).as_ref() == Some(&self.endpoint.address);
+            next = following
+                .filter(stays)
+                .map(|url| Outgoing::get(url, self.endpoint.verification));
+        }
+        Ok(tags)
+    }
+
+    fn url(&self, path: &str) -> Result<Uri> {
+        let address = &self.endpoint.address;
+        format!("{}://{}{path}", address.scheme(), address.authority)
+            .parse()
+            .map_err(|_| Error::invalid(format!("{path:?} cannot stand in a URL")))
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Outgoing> {
+        let url = self.url(&format!("/v2/{}/{path}", self.path))?;
+        let verification = self.endpoint.verification;
+        Ok(Outgoing {
+            method,
+            ..Outgoing::get(url, verification)
+        })
+    }
+
+    /// Sends with authorisation; only `200 OK` is success.
+    async fn succeeding(&self, request: &Outgoing) -> Result<Answer> {
+        let answer = self.authorized(request).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer),
+            _ => Err(refuse(answer).await),
+        }
+    }
+
+    /// Repeats what failed because the registry is busy or the connection broke, with pauses.
+    async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let config = &self.shared.config;
+        let mut pause = config.retry_pause;
+        for _ in 1..config.max_download_attempts {
+            match ask().await {
+                Err(error) if error.is_passing() && !error.is_unreachable() => {
+                    tokio::time::sleep(error.asked_pause().unwrap_or(pause)).await;
+                    pause *= 2;
+                }
+                result => return result,
+            }
+        }
+        ask().await
+    }
+
+    /// Sends with authorisation; once more when the registry then wants another.
+    async fn authorized(&self, request: &Outgoing) -> Result<Answer> {
+        let answer = self.follow(self.with_authorization(request).await?).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || answer.request.url != request.url {
+            return Ok(answer);
+        }
+        let challenges = challenges_of(&answer.headers);
+        let before = self.scheme();
+        self.learn(&challenges);
+        let after = self.scheme();
+        let has_token = matches!(after, Scheme::Bearer(_));
+        if after == before && !has_token {
+            return Ok(answer);
+        }
+        if let Scheme::Bearer(bearer) = &after {
+            self.shared.tokens.forget(&self.token_key(bearer));
+        }
+        // Read to the end, so that the connection can be used again.
+        let (status, headers) = (answer.status, answer.headers.clone());
+        let body = answer.excerpt(REFUSAL_BYTES).await;
+        let again = self.with_authorization(request).await?;
+        if !again.headers.contains_key(AUTHORIZATION) {
+            return Err(refusal(status, &challenges_of(&headers), &body));
+        }
+        self.follow(again).await
+    }
+
+    fn scheme(&self) -> Scheme {
+        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
+        scheme.clone()
+    }
+
+    /// Takes up the best of the challenges: a token if one can be had, else user name and password.
+    fn learn(&self, challenges: &[Challenge]) {
+        let bearer = challenges.iter().find_map(|c| match c {
+            Challenge::Bearer(bearer) if !bearer.realm.is_empty() => Some(bearer.clone()),
+            _ => None,
+        });
+        let learnt = match bearer {
+            Some(bearer) => Scheme::Bearer(Bearer {
+                error: None,
+                error_description: None,
+                ..bearer
+            }),
+            None if challenges.contains(&Challenge::Basic) => Scheme::Basic,
+            None => return,
+        };
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
+    }
+
+    async fn with_authorization(&self, request: &Outgoing) -> Result<Outgoing> {
+        let mut request = request.clone();
+        let secret = match self.scheme() {
+            Scheme::Open => None,
+            Scheme::Basic => {
+                let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
+                basic.map(|(user, password)| basic_header(&user, &password))
+            }
+            Scheme::Bearer(bearer) => {
+                let token = self.token(&bearer, &request).await?;
+                Some(format!("Bearer {}", token.expose()).into())
+            }
+        };
+        if let Some(secret) = secret {
+            request.headers.insert(AUTHORIZATION, sensitive(&secret)?);
+        }
+        Ok(request)
+    }
+
+    fn token_key(&self, bearer: &Bearer) -> TokenKey {
+        let scope = match bearer.scope.as_str() {
+            "" => format!("repository:{}:pull", self.path),
+            scope => scope.to_owned(),
+        };
+        TokenKey {
+            realm: bearer.realm.clone(),
+            service: bearer.service.clone(),
+            scope,
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    /// A token from the cache, or from the server that the challenge names.
+    async fn token(&self, bearer: &Bearer, request: &Outgoing) -> Result<Secret> {
+        let given = self.credentials.as_ref().map(|c| &c.registrytoken);
+        if let Some(token) = given.filter(|token| !token.is_empty()) {
+            return Ok(token.clone());
+        }
+        let key = self.token_key(bearer);
+        if let Some(token) = self.shared.tokens.find(&key) {
+            return Ok(token);
+        }
+        let realm = self.checked_realm(&bearer.realm)?;
+        let asking = self.token_request(realm, &key)?;
+        let answer = self.follow(asking).await?;
+        if answer.status != StatusCode::OK {
+            let why = refuse(answer).await;
+            let told = request_failed(&request.method, &request.url.to_string(), &why.to_string());
+            return Err(Error::new(why.kind(), told.to_string())
+                .retry_after(why.asked_pause())
+                .with_hint("check the credentials with 'docker login'"));
+        }
+        let body = answer.bytes(TOKEN_BYTES).await?;
+        let token = Token::parse(&body)
+            .ok_or_else(|| Error::invalid("authorization server did not include a token in the response"))?;
+        let secret = token.secret.clone();
+        self.shared.tokens.keep(key, token);
+        Ok(secret)
+    }
+
+    /// Credentials go to a token server over TLS or within this machine; without TLS only when the
+    /// registry itself is a configured insecure one on the same host.
+    fn checked_realm(&self, realm: &str) -> Result<Uri> {
+        let uri: Uri = realm
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid token auth challenge realm {realm:?}")))?;
+        let address = Address::of(&uri)
+            .ok_or_else(|| Error::invalid(format!("unsupported token auth challenge realm {realm:?}")))?;
+        let own = &self.endpoint;
+        let is_own = own.is_insecure() && address.host == own.address.host;
+        if address.encrypted || address.is_loopback() || is_own {
+            return Ok(uri);
+        }
+        Err(Error::invalid(format!(
+            "registry {} sends for tokens to {realm:?}, where credentials could be read on the way",
+            self.host()
+        )))
+    }
+
+    fn token_request(&self, realm: Uri, key: &TokenKey) -> Result<Outgoing> {
+        let escape = |text: &str| utf8_percent_encode(text, QUERY).to_string();
+        let address = Address::of(&realm);
+        let is_own = address.is_some_and(|a| a.host == self.endpoint.address.host);
+        let verification = match is_own {
+            true => self.endpoint.verification,
+            false => crate::endpoint::Verification::Full,
+        };
+        let mut fields = vec![("service", key.service.clone()), ("scope", key.scope.clone())];
+        fields.retain(|(_, value)| !value.is_empty());
+        let identity = self.credentials.as_ref().map(|c| &c.identitytoken);
+        if let Some(identity) = identity.filter(|token| !token.is_empty()) {
+            fields.push(("grant_type", "refresh_token".into()));
+            fields.push(("client_id", "corten".into()));
+            fields.push(("refresh_token", identity.expose().into()));
+            let form = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
+            let mut request = Outgoing::get(realm, verification);
+            request.method = Method::POST;
+            request.body = form.collect::<Vec<_>>().join("&").into();
+            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers.insert(CONTENT_TYPE, form_type);
+            return Ok(request);
+        }
+        let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
+        if let Some((user, _)) = &basic {
+            fields.push(("account", user.clone()));
+        }
+        let query = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
+        let query = query.collect::<Vec<_>>().join("&");
+        let joint = if realm.query().is_some() { '&' } else { '?' };
+        let path = realm.path_and_query().map_or("/", |p| p.as_str());
+        let url = resolve(&realm, &format!("{path}{joint}{query}"))
+            .ok_or_else(|| Error::invalid(format!("invalid token auth challenge realm {realm}")))?;
+        let mut request = Outgoing::get(url, verification);
+        if let Some((user, password)) = basic {
+            let secret = sensitive(&basic_header(&user, &password))?;
+            request.headers.insert(AUTHORIZATION, secret);
+        }
+        Ok(request)
+    }
+
+    /// Sends a request and follows where the answer leads. Credentials stay with the first host, and
+    /// what began with TLS goes on with it.
+    async fn follow(&self, mut request: Outgoing) -> Result<Answer> {
+        for _ in 0..REDIRECTS_MAX {
+            let answer = self.shared.transport.send(&request).await?;
+            let location = header(&answer.headers, LOCATION.as_str()).to_owned();
+            if !is_redirect(answer.status) || location.is_empty() {
+                return Ok(answer);
+            }
+            let failed = |why: &str| {
+                let failed = request_failed(&request.method, &request.url.to_string(), why);
+                Error::invalid(failed.to_string())
+            };
+            if request.method != Method::GET && request.method != Method::HEAD {
+                return Err(failed("redirect refused for a request that carries data"));
+            }
+            let url =
+                resolve(&request.url, &location).ok_or_else(|| failed(&format!("invalid redirect to {location:?}")))?;
+            let (from, to) = (Address::of(&request.url), Address::of(&url));
+            let (Some(from), Some(to)) = (from, to) else {
+                return Err(failed(&format!("unsupported redirect to {location:?}")));
+            };
+            if from.encrypted && !to.encrypted && !self.endpoint.is_insecure() {
+                return Err(failed("redirect from https to http refused"));
+            }
+            answer.excerpt(REFUSAL_BYTES).await;
+            if from != to {
+                request.headers.remove(AUTHORIZATION);
+            }
+            request.url = url;
+        }
+        let why = format!("stopped after {REDIRECTS_MAX} redirects");
+        let failed = request_failed(&request.method, &request.url.to_string(), &why);
+        Err(Error::invalid(failed.to_string()))
+    }
+}
+
+/// Turns an answer that is no success into an error.
+pub(crate) async fn refuse(answer: Answer) -> Error {
+    let (status, challenges) = (answer.status, challenges_of(&answer.headers));
+    let pause = retry_after(&answer.headers);
+    if answer.request.method == Method::HEAD {
+        return head_refusal(status, &challenges).retry_after(pause);
+    }
+    let body = answer.excerpt(REFUSAL_BYTES).await;
+    refusal(status, &challenges, &body).retry_after(pause)
+}
+
+fn manifest_types() -> HeaderValue {
+    const TYPES: [&str; 4] = [
+        media_type::OCI_INDEX,
+        media_type::OCI_MANIFEST,
+        media_type::DOCKER_LIST,
+        media_type::DOCKER_MANIFEST,
+    ];
+    debug_assert!(TYPES.iter().all(|t| MediaKind::of(t) != MediaKind::Other));
+    HeaderValue::try_from(TYPES.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("*/*"))
+}
+
+fn challenges_of(headers: &HeaderMap) -> Vec<Challenge> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(parse_challenges).collect()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Whether asking again soon may go better.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// The pause a registry asks for, in seconds (RFC 9110 §10.2.3; dates are not looked at).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = header(headers, RETRY_AFTER.as_str()).parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// The target of `<…>; rel="next"` (RFC 8288).
+fn next_page(link: &str) -> Option<&str> {
+    let (target, parameters) = link.trim_start().strip_prefix('<')?.split_once('>')?;
+    let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
+    parameters.split([';', ',']).any(is_next).then_some(target)
+}
+
+/// Where a `Location` or link leads from `base`: absolute, host-relative, path or query.
+fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+    let reference = reference.split('#').next().unwrap_or_default();
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    let has_scheme = reference
+        .split_once("://")
+        .is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let text = if has_scheme {
+        reference.to_owned()
+    } else if let Some(rest) = reference.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if reference.starts_with('/') {
+        format!("{scheme}://{authority}{reference}")
+    } else if reference.starts_with('?') {
+        format!("{scheme}://{authority}{}{reference}", base.path())
+    } else {
+        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{scheme}://{authority}{folder}/{reference}")
+    };
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_resolve_against_where_they_came_from() {
+        let base: Uri = "https://reg.example:5000/v2/a/tags/list?n=5".parse().expect("uri");
+        for (reference, expected) in [
+            ("https://cdn.example/x?sig=1#frag", "https://cdn.example/x?sig=1"),
+            ("//cdn.example/x", "https://cdn.example/x"),
+            (
+                "/v2/a/tags/list?n=5&last=b",
+                "https://reg.example:5000/v2/a/tags/list?n=5&last=b",
+            ),
+            ("?last=b", "https://reg.example:5000/v2/a/tags/list?last=b"),
+            (
+                "other?u=http://x",
+                "https://reg.example:5000/v2/a/tags/other?u=http://x",
+            ),
+        ] {
+            let expected: Option<Uri> = expected.parse().ok();
+            assert_eq!(resolve(&base, reference), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_found() {
+        for (link, expected) in [
+            ("</v2/a/tags/list?last=b>; rel=\"next\"", Some("/v2/a/tags/list?last=b")),
+            ("<x>;rel=next", Some("x")),
+            ("<x>; rel=\"prev\"", None),
+            ("x; rel=next", None),
+            ("", None),
+        ] {
+            assert_eq!(next_page(link), expected, "{link}");
+        }
+    }
+}

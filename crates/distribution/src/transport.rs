@@ -1,0 +1,498 @@
+//! HTTP/1.1 connections: made, kept while idle, used again.
+//!
+//! One request at a time on a connection; as many connections as requests at once. Which server, how
+//! trusted and with what credentials is decided above; here only bytes travel.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::auth::{Secret, basic_header};
+use crate::endpoint::{Address, Config, Verification};
+use crate::error::{Error, Kind, Result, reason, request_failed, tls_reason};
+use crate::tls::TlsConfigs;
+
+/// hyper's read buffer for each connection, in bytes.
+const BUFFER: usize = 256 << 10;
+/// Idle connections are closed after this time, as servers do after theirs.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Idle connections kept to one server.
+const IDLE_MAX: usize = 8;
+/// Longest answer of a proxy to CONNECT, in bytes.
+const PROXY_ANSWER_MAX: usize = 8 << 10;
+
+/// A request that can be sent again, to a place that is fully known.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    /// Absolute.
+    pub(crate) url: Uri,
+    pub(crate) verification: Verification,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn get(url: Uri, verification: Verification) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            verification,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    fn failed(&self, cause: &str) -> Error {
+        request_failed(&self.method, &self.url.to_string(), cause)
+    }
+}
+
+/// Sends requests.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    config: Arc<Config>,
+    tls: TlsConfigs,
+    pool: Arc<Pool>,
+}
+
+impl Transport {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Self {
+            tls: TlsConfigs::new(&config.certificates),
+            pool: Arc::default(),
+            config,
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer. Redirects are answers like others.
+    ///
+    /// # Errors
+    /// Unavailable, in Go's words, when no answer came.
+    pub(crate) async fn send(&self, request: &Outgoing) -> Result<Answer> {
+        let address =
+            Address::of(&request.url).ok_or_else(|| Error::invalid(format!("unsupported URL {:?}", request.url)))?;
+        let key = (address, request.verification);
+        while let Some(connection) = self.pool.take(&key) {
+            match self.exchange(connection, &key, request).await {
+                // The server closed it while it was idle: not this request's fault.
+                Err(Exchange::Stale) => {}
+                Err(Exchange::Failed(error)) => return Err(error),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let connection = timeout(self.config.connect_timeout, self.connect(&key))
+            .await
+            .unwrap_or_else(|_| Err("net/http: timeout while connecting".into()))
+            .map_err(|cause| request.failed(&cause).unreachable())?;
+        match self.exchange(connection, &key, request).await {
+            Ok(answer) => Ok(answer),
+            Err(Exchange::Stale) => Err(request.failed("EOF")),
+            Err(Exchange::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn exchange(&self, mut connection: Connection, key: &Key, request: &Outgoing) -> Result<Answer, Exchange> {
+        let message = self.message(&connection, &key.0, request)?;
+        let exchange = async {
+            connection.sender.ready().await?;
+            connection.sender.send_request(message).await
+        };
+        let answer = timeout(self.config.idle_timeout, exchange)
+            .await
+            .map_err(|_| request.failed("net/http: timeout awaiting response headers"))?
+            .map_err(|error| match error {
+                e if e.is_canceled() || e.is_closed() || e.is_incomplete_message() => Exchange::Stale,
+                e => request.failed(&stream_reason(&e)).into(),
+            })?;
+        let (head, body) = answer.into_parts();
+        let lease = Lease {
+            pool: self.pool.clone(),
+            key: key.clone(),
+            connection,
+        };
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            request: request.clone(),
+            body,
+            lease: Some(lease),
+            idle_timeout: self.config.idle_timeout,
+        })
+    }
+
+    /// The request as hyper takes it: path only, or the whole URL for a proxy.
+    fn message(&self, connection: &Connection, address: &Address, request: &Outgoing) -> Result<Request<Full<Bytes>>> {
+        let path = request.url.path_and_query().map_or("/", |path| path.as_str());
+        let target = match connection.through_proxy {
+            Some(_) => request.url.clone(),
+            None => Uri::try_from(path).map_err(|_| Error::invalid(format!("unsupported URL {:?}", request.url)))?,
+        };
+        let mut message = Request::new(Full::new(request.body.clone()));
+        *message.method_mut() = request.method.clone();
+        *message.uri_mut() = target;
+        *message.headers_mut() = request.headers.clone();
+        let value = |text: &str| {
+            HeaderValue::from_str(text).map_err(|_| Error::invalid(format!("{text:?} cannot stand in an HTTP header")))
+        };
+        message.headers_mut().insert(HOST, value(&address.authority)?);
+        let agent = value(&self.config.user_agent)?;
+        message.headers_mut().insert(USER_AGENT, agent);
+        if let Some(Some(secret)) = &connection.through_proxy {
+            let secret = sensitive(secret)?;
+            message.headers_mut().insert(PROXY_AUTHORIZATION, secret);
+        }
+        Ok(message)
+    }
+
+    async fn connect(&self, key: &Key) -> Result<Connection, String> {
+        let (address, verification) = key;
+        let Some(proxy) = self.config.proxies.find(address) else {
+            let tcp = self.dial(&address.host, address.port).await?;
+            return self.shake_hands(tcp, address, *verification, None).await;
+        };
+        let proxy = Proxy::parse(proxy)?;
+        let (host, port) = (&proxy.address.host, proxy.address.port);
+        let mut tcp = self
+            .dial(host, port)
+            .await
+            .map_err(|cause| format!("proxyconnect tcp: {cause}"))?;
+        if !address.encrypted {
+            let through = Some(proxy.credentials);
+            return self.shake_hands(tcp, address, *verification, through).await;
+        }
+        tunnel(&mut tcp, address, proxy.credentials.as_ref()).await?;
+        self.shake_hands(tcp, address, *verification, None).await
+    }
+
+    /// Connects to the first of a host's addresses that answers.
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, String> {
+        let found = tokio::net::lookup_host((host, port)).await;
+        let addresses: Vec<SocketAddr> = match found {
+            Ok(addresses) => addresses.collect(),
+            Err(error) => return Err(format!("dial tcp: lookup {host}: {}", lookup_reason(&error))),
+        };
+        let share = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let patience = (self.config.connect_timeout / share).max(Duration::from_secs(3));
+        let mut first = None;
+        for address in &addresses {
+            let failed = match timeout(patience, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Without it small requests only wait a little longer.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => format!("dial tcp {address}: connect: {}", reason(&error)),
+                Err(_) => format!("dial tcp {address}: i/o timeout"),
+            };
+            first.get_or_insert(failed);
+        }
+        Err(first.unwrap_or_else(|| format!("dial tcp: lookup {host}: no such host")))
+    }
+
+    async fn shake_hands(
+        &self,
+        tcp: TcpStream,
+        address: &Address,
+        verification: Verification,
+        through_proxy: Option<Option<Secret>>,
+    ) -> Result<Connection, String> {
+        let sender = if address.encrypted {
+            let config = self.tls.get(&address.authority, verification).await;
+            let config = config.map_err(|e| e.to_string())?;
+            let name = ServerName::try_from(address.host.clone())
+                .map_err(|_| format!("tls: {:?} is no server name", address.host))?;
+            let tls = TlsConnector::from(config).connect(name, tcp).await;
+            speak(tls.map_err(|e| tls_reason(&e, &address.host))?).await?
+        } else {
+            speak(tcp).await?
+        };
+        Ok(Connection { sender, through_proxy })
+    }
+}
+
+/// Starts HTTP on a stream; a task of its own moves the bytes until the connection is dropped.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>, String> {
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| stream_reason(&e))?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer is told of the error; with nobody waiting it means nothing.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// Asks a proxy for a connection to `address` (RFC 9110 §9.3.6).
+async fn tunnel(tcp: &mut TcpStream, address: &Address, credentials: Option<&Secret>) -> Result<(), String> {
+    let host = if address.host.contains(':') {
+        format!("[{}]:{}", address.host, address.port)
+    } else {
+        format!("{}:{}", address.host, address.port)
+    };
+    let authorization = credentials.map_or(String::new(), |secret| {
+        format!("Proxy-Authorization: {}\r\n", secret.expose())
+    });
+    let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{authorization}\r\n");
+    let failed = |e: io::Error| format!("proxyconnect tcp: {}", reason(&e));
+    tcp.write_all(request.as_bytes()).await.map_err(failed)?;
+    // Nothing follows the head before we speak, so reading to its end reads no more.
+    let mut head = BytesMut::with_capacity(1024);
+    while !head.ends_with(b"\r\n\r\n") {
+        if tcp.read_buf(&mut head).await.map_err(failed)? == 0 || head.len() > PROXY_ANSWER_MAX {
+            return Err("proxyconnect tcp: unexpected EOF".into());
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let line = head.lines().next().unwrap_or_default();
+    match line.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        _ => Err(format!("proxyconnect tcp: proxy refused: {line}")),
+    }
+}
+
+/// A proxy's address and what to tell it.
+struct Proxy {
+    address: Address,
+    credentials: Option<Secret>,
+}
+
+impl Proxy {
+    fn parse(text: &str) -> Result<Self, String> {
+        let bad = || "invalid proxy address in the configuration".to_owned();
+        let rest = match text.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some((scheme, _)) => return Err(format!("unsupported proxy scheme {scheme:?}")),
+            None => text,
+        };
+        let rest = rest.split('/').next().unwrap_or_default();
+        let (user, authority) = match rest.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, rest),
+        };
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let credentials = user.map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            basic_header(&decode(name), &decode(password).into())
+        });
+        Ok(Self {
+            address: Address::parse(authority, false).ok_or_else(bad)?,
+            credentials,
+        })
+    }
+}
+
+/// A header value that is not printed.
+pub(crate) fn sensitive(secret: &Secret) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose())
+        .map_err(|_| Error::invalid("credentials hold letters that HTTP does not allow"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn lookup_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(": ").map_or(text.as_str(), |(_, last)| last) {
+        "Name or service not known" | "No address associated with hostname" => "no such host".into(),
+        other => other.to_owned(),
+    }
+}
+
+fn stream_reason(error: &hyper::Error) -> String {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::UnexpectedEof => "unexpected EOF".into(),
+                io::ErrorKind::ConnectionReset => "read: connection reset by peer".into(),
+                _ => reason(io),
+            };
+        }
+        source = inner.source();
+    }
+    match error {
+        e if e.is_incomplete_message() => "unexpected EOF".into(),
+        e if e.is_parse() => format!("net/http: HTTP/1.x transport connection broken: {e}"),
+        e => e.to_string(),
+    }
+}
+
+/// Why an exchange on a connection came to nothing.
+enum Exchange {
+    /// The connection was closed before the server took up the request.
+    Stale,
+    Failed(Error),
+}
+
+impl From<Error> for Exchange {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Key = (Address, Verification);
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Set when requests go to a proxy that forwards each; inside, what it wants to see.
+    through_proxy: Option<Option<Secret>>,
+}
+
+/// Idle connections by server.
+#[derive(Debug, Default)]
+struct Pool(Mutex<Idle>);
+
+#[derive(Debug, Default)]
+struct Idle {
+    connections: HashMap<Key, Vec<(Connection, Instant)>>,
+    is_swept: bool,
+}
+
+impl Pool {
+    fn take(&self, key: &Key) -> Option<Connection> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.connections.get_mut(key)?;
+        while let Some((connection, since)) = kept.pop() {
+            if since.elapsed() < IDLE_TIME && !connection.sender.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn put(self: Arc<Self>, key: Key, connection: Connection) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.connections.entry(key).or_default();
+        if kept.len() < IDLE_MAX {
+            kept.push((connection, Instant::now()));
+        }
+        if !std::mem::replace(&mut idle.is_swept, true) {
+            drop(idle);
+            tokio::spawn(sweep(Arc::downgrade(&self)));
+        }
+    }
+}
+
+/// Closes connections that were idle too long, until there are none.
+async fn sweep(pool: std::sync::Weak<Pool>) {
+    loop {
+        tokio::time::sleep(IDLE_TIME).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut idle = pool.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.connections.retain(|_, kept| {
+            kept.retain(|(c, since)| since.elapsed() < IDLE_TIME && !c.sender.is_closed());
+            !kept.is_empty()
+        });
+        if idle.connections.is_empty() {
+            idle.is_swept = false;
+            return;
+        }
+    }
+}
+
+/// A connection that goes back to the pool when its answer is read to the end.
+#[derive(Debug)]
+struct Lease {
+    pool: Arc<Pool>,
+    key: Key,
+    connection: Connection,
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// What was asked.
+    pub(crate) request: Outgoing,
+    body: Incoming,
+    lease: Option<Lease>,
+    idle_timeout: Duration,
+}
+
+impl Answer {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// Unavailable, when the connection breaks or nothing comes for too long.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let frame = timeout(self.idle_timeout, self.body.frame())
+                .await
+                .map_err(|_| self.request.failed("i/o timeout"))?;
+            match frame {
+                None => {
+                    self.release();
+                    return Ok(None);
+                }
+                Some(Err(error)) => return Err(self.request.failed(&stream_reason(&error))),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(Lease { pool, key, connection }) = self.lease.take() {
+            pool.put(key, connection);
+        }
+    }
+
+    /// The length the server gave, if it did.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// Invalid, when it is longer than `limit`; else as [`Self::chunk`].
+    pub(crate) async fn bytes(mut self, limit: usize) -> Result<Bytes> {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if whole.len() + chunk.len() > limit {
+                let why = format!("answer is longer than {limit} bytes");
+                return Err(Error::new(Kind::Invalid, self.request.failed(&why).to_string()));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The beginning of the body, for an error's text; what goes wrong meanwhile does not matter.
+    pub(crate) async fn excerpt(mut self, limit: usize) -> Vec<u8> {
+        let mut start = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            let room = limit - start.len();
+            start.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if start.len() == limit {
+                break;
+            }
+        }
+        start
+    }
+}
