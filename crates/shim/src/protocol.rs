@@ -200,6 +200,27 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether the message comes with a client's socket.
+    #[must_use]
+    pub const fn has_client(&self) -> bool {
+        match self {
+            Self::Attach { .. } => true,
+            Self::Exec { attach, .. } => attach.is_some(),
+            Self::State
+            | Self::Subscribe
+            | Self::Signal { .. }
+            | Self::KillAll
+            | Self::Pause
+            | Self::Resume
+            | Self::Update { .. }
+            | Self::Stats
+            | Self::Pids
+            | Self::Resize { .. } => false,
+        }
+    }
+}
+
 /// The answer to a [`Call`], or to [`Start`] with number 0.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Response {

@@ -121,7 +121,7 @@ fn escape_one(out: &mut Vec<u8>, text: &[u8]) -> usize {
             out.extend_from_slice(if *last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
             return 3;
         }
-        [byte @ 0x80.., ..] => out.push(*byte),
+        [byte @ 0x80..=0xff, ..] => out.push(*byte),
         [byte, ..] => {
             let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             out.extend_from_slice(b"\\u00");

@@ -65,7 +65,6 @@ impl Source {
 pub(crate) const PAUSED: EventFlags = EventFlags::ET;
 
 /// An epoll instance.
-#[derive(Debug)]
 pub(crate) struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
