@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod fs;
+pub mod heap;
 pub mod keyring;
 pub mod mount;
 pub mod namespace;
@@ -14,3 +15,4 @@ pub mod netlink;
 pub mod netns;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
