@@ -21,6 +21,11 @@ pub(crate) fn random() -> String {
     }
 }
 
+/// The first twelve digits, which people see.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
 fn fill(bytes: &mut [u8]) {
     let mut filled = 0;
     while filled < bytes.len() {

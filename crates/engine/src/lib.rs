@@ -6,5 +6,7 @@ pub mod error;
 pub mod events;
 mod identifiers;
 mod name_pattern;
+pub mod networks;
 pub mod settings;
+pub mod time_filter;
 pub mod volumes;

@@ -1,0 +1,528 @@
+//! Networks: which exist, who is on them, and what is published (Docker API, `/networks`).
+//!
+//! A network is one JSON file below `network/` in the data root. Who is on it is known from the
+//! containers, which are [attached](Networks::attach) when they start and
+//! [restored](Networks::restore) after a restart of the engine. The kernel's part is done by
+//! [`corten_network::Fabric`]; without one (a kernel without nf_tables, say) the engine works with
+//! `host` and `none` alone, and bridges answer why not.
+
+mod endpoints;
+mod plan;
+mod ports;
+mod record;
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use corten_api::{
+    container::PortBinding,
+    filters::Filters,
+    network::{ConnectRequest, CreateRequest, Created, DisconnectRequest, Network as Description, Pruned},
+    time::Time,
+};
+use corten_network::{Fabric, FabricConfig, PublishedState, Subnet, Watch};
+use corten_sys::fs;
+
+pub use corten_network::Driver;
+pub use endpoints::{AttachRequest, Attached};
+
+use self::record::{Attachment, Record};
+use crate::{
+    error::{Error, Kind, Result},
+    events::Events,
+    name_pattern::NamePattern,
+    settings::Settings,
+};
+
+/// A container's ports, as `80/tcp`, and where each is published.
+pub type PortMap = BTreeMap<String, Option<Vec<PortBinding>>>;
+
+/// How many network namespaces with a link are kept ready.
+const READY: usize = 4;
+
+/// The networks of the engine.
+#[derive(Debug, Clone)]
+pub struct Networks(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    events: Events,
+    root: PathBuf,
+    /// The kernel's side, or why there is none.
+    fabric: std::result::Result<Arc<Fabric>, String>,
+    /// Guards the networks; never held while the kernel is asked for a link or a port.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By id.
+    networks: BTreeMap<String, Network>,
+    /// What running containers publish, until [`Networks::restored`] hands it on.
+    published: Vec<PublishedState>,
+    /// Puts rules back that others remove.
+    watch: Option<Watch>,
+}
+
+#[derive(Debug)]
+struct Network {
+    record: Record,
+    v4: Option<Subnet>,
+    v6: Option<Subnet>,
+    /// By container id.
+    attachments: BTreeMap<String, Attachment>,
+}
+
+/// What others need to know of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkInfo {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it is made.
+    pub driver: Driver,
+    /// Whether a user made it; such networks have names and aliases for containers.
+    pub user_defined: bool,
+}
+
+impl Networks {
+    /// Reads the networks below the data root and plans the default bridge. The kernel's bridges
+    /// and rules follow with [`Networks::restored`], in one step, so that ports which an earlier
+    /// run published work without a gap. Blocks.
+    ///
+    /// # Errors
+    /// `Internal` when the folder cannot be made or read, or the default bridge cannot be planned.
+    pub fn open(settings: &Arc<Settings>, events: Events) -> Result<Self> {
+        let root = settings.data_root.join("network");
+        fs::create_dir_all_mode(&root, 0o700)?;
+        let config = FabricConfig { table: settings.table.clone(), pool_size: READY };
+        let fabric = Fabric::open(&config).map(Arc::new).map_err(|error| Error::from(error).report());
+        if let Err(why) = &fabric {
+            tracing::warn!(why, "bridge networks cannot be had; containers can use the networks host and none");
+        }
+        let networks = Self(Arc::new(Inner {
+            settings: Arc::clone(settings),
+            events,
+            root: root.clone(),
+            fabric,
+            state: Mutex::default(),
+        }));
+        for record in record::load(&root)? {
+            networks.adopt(record);
+        }
+        networks.ensure_predefined()?;
+        Ok(networks)
+    }
+
+    /// Finds a network by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; `Invalid` when the beginning fits several.
+    pub fn find(&self, name_or_id: &str) -> Result<NetworkInfo> {
+        let state = self.state();
+        Ok(state.find(name_or_id)?.info())
+    }
+
+    /// Lists networks (filters `name`, `id`, `driver`, `scope`, `type`, `label`, `label!`,
+    /// `dangling`); without the containers on them, as Docker.
+    ///
+    /// # Errors
+    /// `Invalid` for other filters.
+    pub fn list(&self, filters: &Filters) -> Result<Vec<Description>> {
+        filters.accept(&["name", "id", "driver", "scope", "type", "label", "label!", "dangling"])?;
+        let dangling = filters.has("dangling").then(|| filters.switch("dangling", false)).transpose()?;
+        if let Some(other) = filters.values("type").find(|kind| !matches!(*kind, "custom" | "builtin")) {
+            return Err(Error::invalid(format!("invalid filter: 'type'='{other}'")));
+        }
+        let patterns = |name| filters.values(name).map(NamePattern::new).collect::<Vec<_>>();
+        let (names, ids) = (patterns("name"), patterns("id"));
+        let fits = |patterns: &[NamePattern], text: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(text));
+        let state = self.state();
+        let mut found: Vec<_> = state
+            .networks
+            .values()
+            .filter(|network| fits(&names, &network.record.name) && fits(&ids, &network.record.id))
+            .filter(|network| filters.exact("driver", network.record.driver_name()))
+            .filter(|network| filters.exact("scope", "local") && filters.labels(&network.record.labels))
+            .filter(|network| filters.exact("type", if network.record.predefined { "builtin" } else { "custom" }))
+            .filter(|network| dangling.is_none_or(|wanted| network.is_dangling() == wanted))
+            .map(|network| network.record.describe())
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Describes a network with the containers on it.
+    ///
+    /// # Errors
+    /// As [`Networks::find`].
+    pub fn inspect(&self, name_or_id: &str) -> Result<Description> {
+        let state = self.state();
+        let network = state.find(name_or_id)?;
+        let mut description = network.record.describe();
+        description.containers =
+            network.attachments.iter().map(|(id, attachment)| (id.clone(), attachment.describe())).collect();
+        Ok(description)
+    }
+
+    /// Makes a bridge network. Blocks.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken, `Forbidden` for predefined names and overlapping subnets,
+    /// `Invalid` for what makes no sense, `NotFound` for unknown drivers, `Unsupported` for drivers
+    /// that Docker has and this engine has not.
+    pub fn create(&self, request: CreateRequest) -> Result<Created> {
+        plan::check(&request)?;
+        let fabric = self.fabric()?;
+        let host = fabric.host_subnets(&self.state().bridges())?;
+        let (id, bridge) = {
+            let mut state = self.state();
+            if state.networks.values().any(|network| network.record.name == request.name) {
+                return Err(Error::conflict(format!("network with name {} already exists", request.name)));
+            }
+            let record = plan::record(&request, &self.0.settings, &state.subnets(), &host)?;
+            if let Some(bridge) = &record.bridge
+                && state.bridges().contains(&bridge.plan.name)
+            {
+                return Err(Error::new(
+                    Kind::Forbidden,
+                    format!("bridge name {} is used by another network", bridge.plan.name),
+                ));
+            }
+            let plan = record.bridge.as_ref().map(|bridge| bridge.plan.clone());
+            let id = record.id.clone();
+            state.networks.insert(id.clone(), Network::new(record)?);
+            (id, plan)
+        };
+        let made = bridge.map_or(Ok(()), |plan| fabric.ensure_bridge(&plan).map_err(Error::from));
+        if let Err(error) = made.and_then(|()| self.save(&id)) {
+            self.state().networks.remove(&id);
+            return Err(error);
+        }
+        self.emit(&id, "create", None);
+        Ok(Created { id, warning: String::new() })
+    }
+
+    /// Removes a network that nobody is on. Blocks.
+    ///
+    /// # Errors
+    /// As [`Networks::find`]; `Forbidden` when it is predefined or in use.
+    pub fn remove(&self, name_or_id: &str) -> Result<()> {
+        let network = {
+            let mut state = self.state();
+            let network = state.find(name_or_id)?;
+            network.check_removable()?;
+            let id = network.record.id.clone();
+            state.networks.remove(&id)
+        };
+        let Some(network) = network else {
+            return Ok(());
+        };
+        if let (Some(bridge), Ok(fabric)) = (&network.record.bridge, &self.0.fabric)
+            && let Err(error) = fabric.remove_bridge(&bridge.plan.name)
+        {
+            self.state().networks.insert(network.record.id.clone(), network);
+            return Err(error.into());
+        }
+        fs::if_there(fs::remove_file(record::path(&self.0.root, &network.record.id)))?;
+        self.emit_for(&network.record, "destroy", None);
+        Ok(())
+    }
+
+    /// Removes the users' networks that nobody is on (filters `label`, `label!`, `until`). Blocks.
+    ///
+    /// # Errors
+    /// `Invalid` for other filters and times that are none.
+    pub fn prune(&self, filters: &Filters) -> Result<Pruned> {
+        filters.accept(&["label", "label!", "until"])?;
+        let until = crate::time_filter::until(filters)?;
+        let candidates: Vec<_> = self
+            .state()
+            .networks
+            .values()
+            .filter(|network| !network.record.predefined && network.attachments.is_empty())
+            .filter(|network| filters.labels(&network.record.labels))
+            .filter(|network| until.is_none_or(|until| network.record.created < until))
+            .map(|network| (network.record.id.clone(), network.record.name.clone()))
+            .collect();
+        let mut deleted = Vec::new();
+        for (id, name) in candidates {
+            match self.remove(&id) {
+                Ok(()) => deleted.push(name),
+                Err(error) => tracing::warn!(network = name, error = error.report(), "the network is kept"),
+            }
+        }
+        self.0.events.emit("network", "prune", "", BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]));
+        Ok(Pruned { networks_deleted: Some(deleted) })
+    }
+
+    /// Connects a container to a further network: not possible yet.
+    ///
+    /// # Errors
+    /// As [`Networks::find`]; `Forbidden` when it is on it already; else `Unsupported`.
+    pub fn connect(&self, name_or_id: &str, container_id: &str, request: &ConnectRequest) -> Result<()> {
+        let state = self.state();
+        let network = state.find(name_or_id)?;
+        if let Some(attachment) = network.attachments.get(container_id) {
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!(
+                    "endpoint with name {} already exists in network {}",
+                    attachment.container_name, network.record.name
+                ),
+            ));
+        }
+        Err(Error::unsupported(format!(
+            "connecting container {} to network {} after it was created is not supported",
+            request.container, network.record.name
+        ))
+        .hint("name all its networks when you create it"))
+    }
+
+    /// Disconnects a container from a network: not possible yet.
+    ///
+    /// # Errors
+    /// As [`Networks::find`]; `Forbidden` when it is not on it; else `Unsupported`.
+    pub fn disconnect(&self, name_or_id: &str, container_id: &str, request: &DisconnectRequest) -> Result<()> {
+        let state = self.state();
+        let network = state.find(name_or_id)?;
+        if !network.attachments.contains_key(container_id) {
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("container {container_id} is not connected to network {}", network.record.name),
+            ));
+        }
+        Err(Error::unsupported(format!(
+            "disconnecting container {} from network {} while it exists is not supported",
+            request.container, network.record.name
+        )))
+    }
+
+    /// The addresses that `host-gateway` stands for: the default bridge's own.
+    pub fn host_gateways(&self) -> Vec<IpAddr> {
+        let state = self.state();
+        let Ok(network) = state.find("bridge") else {
+            return Vec::new();
+        };
+        network.v4.iter().chain(&network.v6).map(Subnet::gateway).collect()
+    }
+
+    /// Other firewalls' rules that stand in the way, and why there are no bridges if there are none.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.0.fabric {
+            Ok(fabric) => fabric.obstacles().unwrap_or_default(),
+            Err(why) => vec![format!("WARNING: bridge networks cannot be had: {why}")],
+        }
+    }
+
+    /// Takes a network of an earlier run over.
+    fn adopt(&self, record: Record) {
+        let name = record.name.clone();
+        match Network::new(record) {
+            Ok(network) => {
+                self.state().networks.insert(network.record.id.clone(), network);
+            }
+            Err(error) => tracing::error!(network = name, error = error.report(), "the network's record is left aside"),
+        }
+    }
+
+    /// Makes `host`, `none` and the default bridge, as the settings say.
+    fn ensure_predefined(&self) -> Result<()> {
+        for (name, driver) in [("host", Driver::Host), ("none", Driver::None)] {
+            if self.find(name).is_err() {
+                self.keep(plan::predefined(name, driver))?;
+            }
+        }
+        let earlier = self.state().find("bridge").ok().map(|network| network.record.clone());
+        let (Ok(fabric), true) = (&self.0.fabric, self.0.settings.bridge != "none") else {
+            if let Some(record) = earlier {
+                self.state().networks.remove(&record.id);
+            }
+            return Ok(());
+        };
+        let subnets = self.state().subnets_except(earlier.as_ref());
+        let host = fabric.host_subnets(&self.state().bridges_with(&self.0.settings.bridge))?;
+        let record = plan::default_bridge(&self.0.settings, earlier, &subnets, &host)?;
+        self.keep(record)
+    }
+
+    fn keep(&self, record: Record) -> Result<()> {
+        let id = record.id.clone();
+        self.state().networks.insert(id.clone(), Network::new(record)?);
+        self.save(&id)
+    }
+
+    fn save(&self, id: &str) -> Result<()> {
+        let record = self.state().find(id)?.record.clone();
+        record::save(&self.0.root, &record)
+    }
+
+    fn fabric(&self) -> Result<&Arc<Fabric>> {
+        self.0.fabric.as_ref().map_err(|why| {
+            Error::new(Kind::Unavailable, format!("bridge networks cannot be had: {why}"))
+                .hint("use the network host or none")
+        })
+    }
+
+    fn emit(&self, id: &str, action: &str, container: Option<&str>) {
+        let record = self.state().networks.get(id).map(|network| network.record.clone());
+        if let Some(record) = record {
+            self.emit_for(&record, action, container);
+        }
+    }
+
+    fn emit_for(&self, record: &Record, action: &str, container: Option<&str>) {
+        let mut attributes = BTreeMap::from([
+            ("name".to_owned(), record.name.clone()),
+            ("type".to_owned(), record.driver_name().to_owned()),
+        ]);
+        attributes.extend(container.map(|id| ("container".to_owned(), id.to_owned())));
+        self.0.events.emit("network", action, &record.id, attributes);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn find(&self, text: &str) -> Result<&Network> {
+        let missing = || Error::not_found(format!("network {text} not found"));
+        if text.is_empty() {
+            return Err(missing());
+        }
+        if let Some(network) = self.networks.get(text) {
+            return Ok(network);
+        }
+        // `default` is what the API calls the default bridge in `NetworkMode`.
+        let name = if text == "default" { "bridge" } else { text };
+        if let Some(network) = self.networks.values().find(|network| network.record.name == name) {
+            return Ok(network);
+        }
+        let mut begun = self.networks.values().filter(|network| network.record.id.starts_with(text));
+        match (begun.next(), begun.next()) {
+            (Some(network), None) => Ok(network),
+            (None, _) => Err(missing()),
+            (Some(_), Some(_)) => {
+                let count = begun.count() + 2;
+                Err(Error::invalid(format!(
+                    "network {text} is ambiguous ({count} matches found based on ID prefix)"
+                )))
+            }
+        }
+    }
+
+    fn bridges(&self) -> Vec<String> {
+        let bridges = self.networks.values().filter_map(|network| network.record.bridge.as_ref());
+        bridges.map(|bridge| bridge.plan.name.clone()).collect()
+    }
+
+    fn bridges_with(&self, more: &str) -> Vec<String> {
+        let mut bridges = self.bridges();
+        bridges.push(more.to_owned());
+        bridges
+    }
+
+    fn subnets(&self) -> Vec<ipnet::IpNet> {
+        self.subnets_except(None)
+    }
+
+    fn subnets_except(&self, record: Option<&Record>) -> Vec<ipnet::IpNet> {
+        self.networks
+            .values()
+            .filter(|network| record.is_none_or(|record| record.id != network.record.id))
+            .flat_map(|network| network.v4.iter().chain(&network.v6).map(Subnet::range))
+            .collect()
+    }
+}
+
+impl Network {
+    fn new(record: Record) -> Result<Self> {
+        let (v4, v6) = record.subnets()?;
+        Ok(Self { record, v4, v6, attachments: BTreeMap::new() })
+    }
+
+    fn info(&self) -> NetworkInfo {
+        NetworkInfo {
+            id: self.record.id.clone(),
+            name: self.record.name.clone(),
+            driver: self.record.driver,
+            user_defined: !self.record.predefined,
+        }
+    }
+
+    fn is_dangling(&self) -> bool {
+        !self.record.predefined && self.attachments.is_empty()
+    }
+
+    fn check_removable(&self) -> Result<()> {
+        let name = &self.record.name;
+        if self.record.predefined {
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("{name} is a pre-defined network and cannot be removed"),
+            ));
+        }
+        if self.attachments.is_empty() {
+            return Ok(());
+        }
+        let who: Vec<_> = self
+            .attachments
+            .values()
+            .map(|a| format!("name:\"{}\" id:\"{}\"", a.container_name, crate::identifiers::short(&a.endpoint_id)))
+            .collect();
+        Err(Error::new(
+            Kind::Forbidden,
+            format!("error while removing network: network {name} has active endpoints ({})", who.join(", ")),
+        ))
+    }
+}
+
+impl From<corten_network::Error> for Error {
+    fn from(error: corten_network::Error) -> Self {
+        use corten_network::Kind as Theirs;
+        let kind = match error.kind() {
+            Theirs::NotFound => Kind::NotFound,
+            Theirs::Invalid => Kind::Invalid,
+            Theirs::Conflict => Kind::Conflict,
+            Theirs::Forbidden => Kind::Forbidden,
+            Theirs::Unavailable => Kind::Unavailable,
+            Theirs::Unsupported => Kind::Unsupported,
+            _ => Kind::Internal,
+        };
+        let mut converted = Self::new(kind, error.message());
+        if let Some(hint) = error.advice() {
+            converted = converted.hint(hint);
+        }
+        match std::error::Error::source(&error) {
+            Some(cause) => converted.source(Cause(cause.to_string())),
+            None => converted,
+        }
+    }
+}
+
+/// The text of a cause whose type is not ours to move.
+#[derive(Debug)]
+struct Cause(String);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// The present, for records.
+fn now() -> Time {
+    Time::now()
+}
+
+#[cfg(test)]
+mod tests;
