@@ -4,7 +4,6 @@
 //! [`run_in`] and [`run_in_new`] use a thread of their own that ends with the work; sockets opened
 //! there stay in the namespace.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 /// Opens the calling thread's network namespace.
 pub fn current() -> io::Result<OwnedFd> {
-    Ok(File::open("/proc/thread-self/ns/net")?.into())
+    Ok(crate::fs::open("/proc/thread-self/ns/net")?.into())
 }
 
 /// Moves the calling thread into the namespace.

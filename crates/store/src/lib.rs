@@ -1,0 +1,50 @@
+//! Blobs, layers, snapshots, image names and garbage collection.
+//!
+//! A [`Store`] owns `image/` and `overlay2/` below the data root. Everything blocks; async callers go
+//! through a blocking thread.
+//!
+//! ```no_run
+//! use std::io::Write as _;
+//! use corten_store::{IngestRequest, Ingestion, Options, Store};
+//!
+//! # fn main() -> corten_store::Result<()> {
+//! let store = Store::open("/var/lib/corten", Options::default())?;
+//! let lease = store.lease();
+//! if let Ingestion::Ready(mut layer) = store.layer_ingest(&lease, IngestRequest::default())? {
+//!     layer.write_all(b"compressed bytes as they come")?;
+//!     let layer = layer.finish()?;
+//!     println!("{} is in {}", layer.diff_id(), layer.path().display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod gc;
+mod images;
+mod ingest;
+mod layers;
+mod lease;
+mod pipeline;
+mod recipe;
+mod records;
+mod snapshots;
+mod store;
+mod tar;
+mod unpack;
+mod usage;
+mod worker;
+
+pub use error::{Error, Kind, Result};
+pub use gc::{Damage, GcOptions, GcReport, Repair};
+pub use images::{Force, Image, ImageId, ImageUser, Images, NewImage, PruneParents, Removed, StoredDocument};
+pub use ingest::{Ingest, IngestRequest, IngestWait, Ingestion};
+pub use layers::{CompressedBlob, Layer, Layers};
+pub use lease::Lease;
+pub use recipe::TarStream;
+pub use snapshots::{Access, Change, ChangeKind, Folders, Snapshots, Sync};
+pub use store::{Options, Store};
+pub use unpack::Limits;
+pub use usage::{DiskUsage, ImageUsage, Usage};
