@@ -52,7 +52,7 @@ impl Error {
 
     /// Makes an error from a refused system call, choosing the kind by its number.
     pub fn from_io(message: impl Into<String>, source: std::io::Error) -> Self {
-        let kind = match source.raw_os_error() {
+        let kind = match corten_sys::fs::raw_os_error(&source) {
             Some(1 | 13) => Kind::Forbidden,
             Some(2 | 3 | 19) => Kind::NotFound,
             Some(17 | 98) => Kind::Conflict,
@@ -94,7 +94,7 @@ impl Error {
     /// Returns the number of the system call's refusal that lies beneath, if one does.
     pub(crate) fn errno(&self) -> Option<i32> {
         let source = self.source.as_deref()?;
-        source.downcast_ref::<std::io::Error>()?.raw_os_error()
+        corten_sys::fs::raw_os_error(source.downcast_ref::<std::io::Error>()?)
     }
 }
 

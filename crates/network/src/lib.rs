@@ -8,7 +8,7 @@
 //! ```no_run
 //! use corten_network::{BridgePlan, Fabric, FabricConfig, Neighbours, Reach};
 //!
-//! let fabric = Fabric::open(FabricConfig { table: "corten".into(), pool_size: 4 })?;
+//! let fabric = Fabric::open(&FabricConfig { table: "corten".into(), pool_size: 4 })?;
 //! fabric.ensure_bridge(&BridgePlan {
 //!     name: "corten0".into(),
 //!     ipv4: vec!["172.17.0.1/16".parse()?],
@@ -21,17 +21,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bridges;
+mod conntrack;
+mod endpoints;
 mod error;
 mod fabric;
+mod firewall;
 pub mod hosts;
+mod links;
+mod netlink;
 mod plan;
+mod pool;
+mod ports;
 pub mod resolver;
 mod subnets;
+mod sysctls;
+mod watch;
 
 pub use error::{Error, Kind, Result};
-pub use fabric::{Fabric, FabricConfig, Verdict, Watch, isolated_namespace, same_family};
+pub use fabric::{Fabric, FabricConfig, Verdict, isolated_namespace};
 pub use plan::{
     BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, MacAddress, Neighbours, PortBinding, PortRequest,
     Protocol, PublishedState, Reach, Reserved,
 };
 pub use subnets::{AddressPool, Subnet, check_overlap, choose_subnet, default_pools, unique_local_pool};
+pub use watch::Watch;

@@ -1,0 +1,121 @@
+//! Bridges: from the plan to the kernel's link with its addresses.
+
+use ipnet::IpNet;
+
+use crate::links::{self, LinkChange, LinkLocal, LinkState};
+use crate::netlink::{Connection, Messages};
+use crate::sysctls::{self, Setting};
+use crate::{BridgePlan, Error, Kind, MacAddress, Result};
+
+/// Makes the bridge as planned and returns its index. `set` writes settings in the bridge's
+/// namespace.
+pub(crate) fn ensure(
+    routes: &mut Connection,
+    plan: &BridgePlan,
+    set: impl Fn(&[Setting]) -> Result<()>,
+) -> Result<u32> {
+    links::check_name(&plan.name)?;
+    let link = match links::find(routes, &plan.name)? {
+        Some(link) => adopt(link)?,
+        None => create(routes, plan)?,
+    };
+    // Before addresses: IPv6 ones are refused while the setting says that there is none.
+    if !plan.ipv6.is_empty() {
+        set(&sysctls::for_bridge6(&plan.name))?;
+    }
+    if !plan.ipv4.is_empty() {
+        set(&sysctls::for_bridge4(&plan.name))?;
+    }
+    let present: Vec<IpNet> = links::addresses(routes)?
+        .into_iter()
+        .filter(|(index, _)| *index == link.index)
+        .map(|(_, address)| address)
+        .collect();
+    if !link.up {
+        let mode = if plan.ipv6.is_empty() {
+            LinkLocal::Absent
+        } else {
+            LinkLocal::Eui64
+        };
+        links::set_link_local(routes, link.index, mode, &plan.name)?;
+    }
+    let mut batch = Messages::new();
+    let change = LinkChange {
+        up: true,
+        mtu: (link.mtu != plan.mtu).then_some(plan.mtu),
+        ..Default::default()
+    };
+    links::change_link(&mut batch, link.index, &change, &plan.name);
+    address_changes(&mut batch, &link, plan, &present);
+    routes.request(&batch)?;
+    Ok(link.index)
+}
+
+/// Removes the bridge's link.
+pub(crate) fn remove(routes: &mut Connection, link: &LinkState) -> Result<()> {
+    let mut batch = Messages::new();
+    links::delete_link(&mut batch, link.index, &link.name);
+    routes.request(&batch).map(drop)
+}
+
+fn adopt(link: LinkState) -> Result<LinkState> {
+    if link.kind == "bridge" {
+        return Ok(link);
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        format!("cannot use interface {} as a bridge: it is something else", link.name),
+    )
+    .hint("remove the interface or choose another bridge name"))
+}
+
+fn create(routes: &mut Connection, plan: &BridgePlan) -> Result<LinkState> {
+    let mut batch = Messages::new();
+    let mac = match (plan.ipv4.first(), plan.ipv6.first()) {
+        (Some(net), _) => MacAddress::for_ipv4(net.addr()),
+        (None, Some(net)) => MacAddress::for_ipv6(net.addr()),
+        (None, None) => {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("bridge {} has no address", plan.name),
+            ));
+        }
+    };
+    links::add_bridge(&mut batch, &plan.name, plan.mtu, mac);
+    routes.request(&batch).map_err(|error| match error.kind() {
+        Kind::Unsupported => error.hint("run \"modprobe bridge\""),
+        _ => error,
+    })?;
+    links::find(routes, &plan.name)?.ok_or_else(|| {
+        Error::new(
+            Kind::Internal,
+            format!("bridge {} vanished when it was made", plan.name),
+        )
+    })
+}
+
+/// Appends what leads from the addresses present to the planned ones. Link-local addresses are the
+/// kernel's own matter.
+fn address_changes(batch: &mut Messages, link: &LinkState, plan: &BridgePlan, present: &[IpNet]) {
+    let planned: Vec<IpNet> = plan
+        .ipv4
+        .iter()
+        .map(|net| IpNet::V4(*net))
+        .chain(plan.ipv6.iter().map(|net| IpNet::V6(*net)))
+        .collect();
+    for address in present.iter().filter(|address| !planned.contains(address)) {
+        if !is_link_local(address) {
+            links::delete_address(batch, link.index, *address, &plan.name);
+        }
+    }
+    for address in planned.iter().filter(|address| !present.contains(address)) {
+        links::add_address(batch, link.index, *address, &plan.name);
+    }
+}
+
+fn is_link_local(address: &IpNet) -> bool {
+    match address {
+        IpNet::V4(_) => false,
+        IpNet::V6(net) => net.addr().is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,285 @@
+//! The engine's nftables table as a value: what [`State`] becomes, before it is rendered as text
+//! or encoded for the kernel.
+//!
+//! ```text
+//! prerouting raw     guard        nothing from the wire may claim to go to loopback
+//! prerouting dstnat  prerouting   addressed to this host → published
+//! output dstnat      output       addressed to this host → published
+//!                    published    host address and port → container's, by six maps
+//! forward            forward      into a bridge: answers, published ports, its own containers
+//! postrouting        postrouting  out of a bridge's subnet: the host's address
+//! ```
+//!
+//! Publishing a port is adding a map element; the rules change with bridges only.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::elements::{Element, MapName, elements};
+use crate::{BridgePlan, Neighbours, PortBinding, Reach};
+
+/// All that the table depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Bridges by name.
+    pub(crate) bridges: BTreeMap<String, BridgePlan>,
+    /// Published ports by owner.
+    pub(crate) published: BTreeMap<String, Vec<PortBinding>>,
+}
+
+/// The whole table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ruleset {
+    pub(crate) table: String,
+    pub(crate) maps: BTreeMap<MapName, Vec<Element>>,
+    pub(crate) chains: Vec<Chain>,
+}
+
+/// A chain with its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) name: &'static str,
+    /// Where packets enter, unless other chains jump here.
+    pub(crate) base: Option<Base>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// A base chain's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) kind: ChainKind,
+    pub(crate) hook: Hook,
+    pub(crate) priority: Priority,
+}
+
+/// A base chain's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChainKind {
+    Filter,
+    Nat,
+}
+
+/// A base chain's hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Prerouting,
+    Forward,
+    Output,
+    Postrouting,
+}
+
+/// A base chain's priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    Raw,
+    Destination,
+    Filter,
+    Source,
+}
+
+/// Conditions, all of which hold, and what happens then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) matches: Vec<Match>,
+    pub(crate) action: Action,
+}
+
+/// A condition on a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// The interface it came in by.
+    In(Is, String),
+    /// The interface it goes out by.
+    Out(Is, String),
+    /// The source address is in the subnet.
+    Source(IpNet),
+    /// The destination address is in the subnet.
+    Destination(IpNet),
+    /// The destination is an address of this host.
+    ToThisHost,
+    /// The packet belongs to a connection that was let through before.
+    Established,
+    /// The connection's destination was translated.
+    Translated,
+    /// The packet is IPv4, or else IPv6.
+    Ipv4(bool),
+}
+
+/// Equality or its opposite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Is {
+    Equal,
+    Different,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Accept,
+    Drop,
+    Jump(&'static str),
+    Masquerade,
+    /// Translate the destination as the map says; go on when it says nothing.
+    Translate(MapName),
+}
+
+const PUBLISHED: &str = "published";
+
+/// Makes the table of a state.
+pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
+    let mut maps: BTreeMap<MapName, Vec<Element>> = MapName::ALL.into_iter().map(|name| (name, Vec::new())).collect();
+    for bindings in state.published.values() {
+        for (name, element) in elements(bindings) {
+            maps.entry(name).or_default().push(element);
+        }
+    }
+    for list in maps.values_mut() {
+        list.sort();
+    }
+    let bridges = || state.bridges.values();
+    let mut forward = vec![rule([Match::Established], Action::Accept)];
+    forward.extend(bridges().flat_map(forward_rules));
+    let chains = vec![
+        Chain {
+            name: PUBLISHED,
+            base: None,
+            rules: published_rules(),
+        },
+        base(
+            "guard",
+            ChainKind::Filter,
+            Hook::Prerouting,
+            Priority::Raw,
+            guard_rules(),
+        ),
+        base(
+            "prerouting",
+            ChainKind::Nat,
+            Hook::Prerouting,
+            Priority::Destination,
+            to_published(),
+        ),
+        base(
+            "output",
+            ChainKind::Nat,
+            Hook::Output,
+            Priority::Destination,
+            to_published(),
+        ),
+        base("forward", ChainKind::Filter, Hook::Forward, Priority::Filter, forward),
+        base(
+            "postrouting",
+            ChainKind::Nat,
+            Hook::Postrouting,
+            Priority::Source,
+            bridges().flat_map(postrouting_rules).collect(),
+        ),
+    ];
+    Ruleset {
+        table: table.to_owned(),
+        maps,
+        chains,
+    }
+}
+
+fn base(name: &'static str, kind: ChainKind, hook: Hook, priority: Priority, rules: Vec<Rule>) -> Chain {
+    Chain {
+        name,
+        base: Some(Base { kind, hook, priority }),
+        rules,
+    }
+}
+
+fn rule(matches: impl Into<Vec<Match>>, action: Action) -> Rule {
+    Rule {
+        matches: matches.into(),
+        action,
+    }
+}
+
+/// Bridges accept packets to 127.0.0.0/8 (`route_localnet`, without which loopback could not reach
+/// published ports), and translation comes before the kernel's own check on other interfaces:
+/// so what the wire sends to loopback, only an attacker could mean.
+fn guard_rules() -> Vec<Rule> {
+    let from_wire = |net| {
+        rule(
+            [Match::In(Is::Different, "lo".into()), Match::Destination(net)],
+            Action::Drop,
+        )
+    };
+    vec![from_wire(loopback4()), from_wire(loopback6())]
+}
+
+fn to_published() -> Vec<Rule> {
+    vec![rule([Match::ToThisHost], Action::Jump(PUBLISHED))]
+}
+
+fn published_rules() -> Vec<Rule> {
+    let translate = |name: MapName| rule([Match::Ipv4(name.is_ipv4())], Action::Translate(name));
+    MapName::ALL.into_iter().map(translate).collect()
+}
+
+fn forward_rules(bridge: &BridgePlan) -> Vec<Rule> {
+    let into = || Match::Out(Is::Equal, bridge.name.clone());
+    let from = || Match::In(Is::Equal, bridge.name.clone());
+    let mut rules = Vec::new();
+    match bridge.neighbours {
+        Neighbours::Open => rules.push(rule([from(), into()], Action::Accept)),
+        Neighbours::Isolated => {
+            rules.push(rule([from(), into(), Match::Translated], Action::Accept));
+            rules.push(rule([from(), into()], Action::Drop));
+        }
+    }
+    match bridge.reach {
+        Reach::Internal => rules.push(rule([from()], Action::Drop)),
+        Reach::Masqueraded | Reach::Routed => {
+            rules.push(rule([into(), Match::Translated], Action::Accept));
+        }
+    }
+    rules.push(rule([into()], Action::Drop));
+    rules
+}
+
+fn postrouting_rules(bridge: &BridgePlan) -> Vec<Rule> {
+    let into = || Match::Out(Is::Equal, bridge.name.clone());
+    let outside = || Match::Out(Is::Different, bridge.name.clone());
+    let subnets = bridge
+        .ipv4
+        .iter()
+        .map(|net| IpNet::V4(net.trunc()))
+        .chain(bridge.ipv6.iter().map(|net| IpNet::V6(net.trunc())));
+    let mut rules = Vec::new();
+    for subnet in subnets {
+        if bridge.reach == Reach::Masqueraded {
+            rules.push(rule([Match::Source(subnet), outside()], Action::Masquerade));
+        }
+        // A container that reaches itself or a neighbour by the host's address must get the answer
+        // from there too, not straight across the bridge.
+        rules.push(rule(
+            [Match::Source(subnet), into(), Match::Translated],
+            Action::Masquerade,
+        ));
+    }
+    for (present, net) in [
+        (!bridge.ipv4.is_empty(), loopback4()),
+        (!bridge.ipv6.is_empty(), loopback6()),
+    ] {
+        if present {
+            rules.push(rule(
+                [Match::Source(net), into(), Match::Translated],
+                Action::Masquerade,
+            ));
+        }
+    }
+    rules
+}
+
+fn loopback4() -> IpNet {
+    IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8)
+}
+
+fn loopback6() -> IpNet {
+    IpNet::new_assert(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), 128)
+}

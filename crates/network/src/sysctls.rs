@@ -1,0 +1,96 @@
+//! Kernel settings of the calling thread's network namespace (`/proc/sys/net`,
+//! `Documentation/networking/ip-sysctl.rst`).
+
+use std::path::Path;
+
+use corten_sys::fs;
+
+use crate::{Error, Result};
+
+/// One setting: the path below `/proc/sys/net`, and the value.
+pub(crate) type Setting = (String, &'static str);
+
+/// Returns what a bridge with IPv4 needs: forwarding, and packets from the host's loopback.
+pub(crate) fn for_bridge4(bridge: &str) -> Vec<Setting> {
+    vec![
+        ("ipv4/ip_forward".into(), "1"),
+        (format!("ipv4/conf/{bridge}/route_localnet"), "1"),
+    ]
+}
+
+/// Returns what a bridge with IPv6 needs. Forwarding makes the host ignore router advertisements
+/// on interfaces whose `accept_ra` is 1, as Docker does too.
+pub(crate) fn for_bridge6(bridge: &str) -> Vec<Setting> {
+    vec![
+        (format!("ipv6/conf/{bridge}/disable_ipv6"), "0"),
+        (format!("ipv6/conf/{bridge}/accept_ra"), "0"),
+        ("ipv6/conf/default/forwarding".into(), "1"),
+        ("ipv6/conf/all/forwarding".into(), "1"),
+    ]
+}
+
+/// Returns what a fresh namespace gets before its link: no IPv6 until an address is given, and a
+/// word to the neighbours when the link goes up, so that nobody keeps an earlier container's place.
+pub(crate) fn for_namespace() -> Vec<Setting> {
+    vec![
+        ("ipv6/conf/default/disable_ipv6".into(), "1"),
+        ("ipv4/conf/default/arp_notify".into(), "1"),
+    ]
+}
+
+/// Returns what a container's link with IPv6 needs.
+pub(crate) fn for_link6(ifname: &str) -> Vec<Setting> {
+    vec![
+        (format!("ipv6/conf/{ifname}/accept_ra"), "0"),
+        (format!("ipv6/conf/{ifname}/disable_ipv6"), "0"),
+    ]
+}
+
+/// Writes the settings that differ; those of IPv6 are passed over when the kernel has none.
+pub(crate) fn apply(settings: &[Setting]) -> Result<()> {
+    for (name, value) in settings {
+        let path = Path::new("/proc/sys/net").join(name);
+        let refused = |error| Error::from_io(format!("cannot set net/{name} to {value}"), error);
+        match fs::read_to_string(&path) {
+            Ok(present) if present.trim_end() == *value => {}
+            Ok(_) => fs::write(&path, value).map_err(refused)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/conf/default") => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether bridged packets pass the IP hooks (`br_netfilter`).
+pub(crate) fn bridge_netfilter() -> bool {
+    fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value.trim_end() == "1")
+}
+
+/// Returns the range from which the kernel takes ports for programs that ask for any.
+pub(crate) fn ephemeral_ports() -> (u16, u16) {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|text| parse_range(&text))
+        .unwrap_or(EPHEMERAL)
+}
+
+/// IANA's suggestion as Linux rounds it.
+const EPHEMERAL: (u16, u16) = (32768, 60999);
+
+fn parse_range(text: &str) -> Option<(u16, u16)> {
+    let mut words = text.split_whitespace().map(str::parse);
+    let (first, last) = (words.next()?.ok()?, words.next()?.ok()?);
+    (0 < first && first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(parse_range("32768\t60999\n"), Some((32768, 60999)));
+        assert_eq!(parse_range("5 4"), None);
+        assert_eq!(parse_range("x"), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! What the kernel does with bridges, endpoints and published ports. Each test is alone in a
+//! network namespace of its own; `ip` and `nft` only set the stage and look on.
+
+mod endpoints;
+mod firewall;
+mod ports;
+mod world;
