@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use corten_oci::digest::Digest;
 use corten_oci::reference::Reference;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -90,6 +91,14 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// Names the blob, unless it is named already.
+    pub(crate) fn about_blob(mut self, digest: &Digest) -> Self {
+        if self.kind == Kind::Invalid && !self.message.contains(digest.as_str()) {
+            self.message = format!("layer {digest}: {}", self.message);
+        }
+        self
+    }
+
     /// The same error for another waiter; the source stays with the first.
     pub(crate) fn duplicate(&self) -> Self {
         Self {
@@ -163,6 +172,25 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+impl From<corten_store::Error> for Error {
+    fn from(error: corten_store::Error) -> Self {
+        use corten_store::Kind as Store;
+        let kind = match error.kind() {
+            Store::NotFound => Kind::NotFound,
+            Store::Invalid => Kind::Invalid,
+            Store::Forbidden => Kind::Forbidden,
+            Store::Unauthorized => Kind::Unauthorized,
+            Store::Unavailable => Kind::Unavailable,
+            Store::Unsupported => Kind::Unsupported,
+            Store::Cancelled => Kind::Cancelled,
+            Store::Conflict | Store::NotModified | Store::Internal => Kind::Internal,
+        };
+        let mut own = Self::new(kind, error.to_string());
+        own.hint = error.hint().map(ToOwned::to_owned);
+        own.with_source(error)
     }
 }
 

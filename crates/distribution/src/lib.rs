@@ -1,4 +1,25 @@
-//! The registry protocol: references resolved, images pulled and pushed.
+//! The registry protocol: references resolved, images pulled.
+//!
+//! ```text
+//!  pull ──► resolve ──► client (one repository: requests, tokens, redirects)
+//!    │                    └──► transport (connections), tls, endpoint (where, how trusted), auth
+//!    └──► transfers (shared) ──► layers ──► fetch (ranges, retries) ──► the store's ingest
+//! ```
+//!
+//! ```no_run
+//! use corten_distribution::endpoint::Config;
+//! use corten_distribution::{Progress, PullRequest, Registries};
+//! use corten_store::{Options, Store};
+//!
+//! # async fn pull() -> Result<(), Box<dyn std::error::Error>> {
+//! let registries = Registries::new(Config::default());
+//! let store = Store::open("/var/lib/corten", Options::default())?;
+//! let request = PullRequest { reference: "nginx".parse()?, platform: None, auth: None };
+//! let pulled = registries.pull(&store, &request, &Progress::none()).await?;
+//! assert_eq!(pulled.reference.familiar(), "nginx:latest");
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -6,7 +27,18 @@ pub mod auth;
 mod client;
 pub mod endpoint;
 mod error;
+mod fetch;
+mod layers;
+mod progress;
+mod pull;
+mod registries;
+mod resolve;
 mod tls;
+mod transfers;
 mod transport;
 
+pub use auth::{AuthConfig, Secret};
 pub use error::{Error, Kind, Result};
+pub use progress::{Event, Outcome, Progress, Step};
+pub use pull::{PullRequest, Pulled};
+pub use registries::{Inspection, Registries};

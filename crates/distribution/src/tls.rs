@@ -54,11 +54,9 @@ impl TlsConfigs {
     /// Invalid, when a certificate in its folder is unreadable.
     pub(crate) async fn get(&self, authority: &str, verification: Verification) -> Result<Arc<ClientConfig>> {
         let key = (authority.to_owned(), verification);
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.get(&key).filter(|made| made.at.elapsed() < FRESH) {
-            return Ok(made.config.clone());
+        if let Some(config) = self.find(&key) {
+            return Ok(config);
         }
-        drop(made);
         let maker = Maker {
             folders: self.folders.iter().map(|f| f.join(authority)).collect(),
             provider: self.provider.clone(),
@@ -73,6 +71,12 @@ impl TlsConfigs {
         made.retain(|_, made| made.at.elapsed() < FRESH);
         let config = made.entry(key).or_insert(Made { config, at }).config.clone();
         Ok(config)
+    }
+
+    fn find(&self, key: &(String, Verification)) -> Option<Arc<ClientConfig>> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = made.get(key).filter(|made| made.at.elapsed() < FRESH);
+        found.map(|made| made.config.clone())
     }
 }
 

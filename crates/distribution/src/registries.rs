@@ -1,0 +1,150 @@
+//! The way in: all registries, as one engine sees them.
+
+use std::sync::Arc;
+
+use corten_oci::image::{Descriptor, Document, MediaKind};
+use corten_oci::platform::Platform;
+use corten_oci::reference::{Reference, Repository};
+use tokio::sync::Semaphore;
+
+use crate::auth::{AuthConfig, TokenCache};
+use crate::client::{Session, Shared};
+use crate::endpoint::{Config, endpoints};
+use crate::error::{Error, Kind, Result};
+use crate::layers::Held;
+use crate::resolve::{configuration, index_type, parse, selector};
+use crate::transfers::Transfers;
+use crate::transport::Transport;
+
+/// All registries: connections, tokens and transfers that requests share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Registries {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) transfers: Arc<Transfers<Held>>,
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+/// What a registry has under a name (`GET /distribution/{name}/json`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The manifest or index.
+    pub descriptor: Descriptor,
+    /// The platforms it is for.
+    pub platforms: Vec<Platform>,
+}
+
+impl Registries {
+    /// Prepares for requests; connects to nobody yet.
+    pub fn new(config: Config) -> Self {
+        let slots = config.max_concurrent_downloads.clamp(1, Semaphore::MAX_PERMITS);
+        let config = Arc::new(config);
+        let transport = Transport::new(config.clone());
+        let tokens = TokenCache::default();
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                transport,
+                tokens,
+            }),
+            transfers: Arc::default(),
+            slots: Arc::new(Semaphore::new(slots)),
+        }
+    }
+
+    /// Lists a repository's tags, in the registry's order.
+    ///
+    /// # Errors
+    /// As the registry says, in Docker's words.
+    pub async fn tags(&self, repository: &Repository, auth: Option<&AuthConfig>) -> Result<Vec<String>> {
+        let reference: Reference = repository.clone().into();
+        self.anywhere(&reference, auth, |session| async move { session.tags().await })
+            .await
+    }
+
+    /// Looks at what a reference leads to, without fetching layers.
+    ///
+    /// # Errors
+    /// As the registry says, in Docker's words.
+    pub async fn inspect(&self, reference: &Reference, auth: Option<&AuthConfig>) -> Result<Inspection> {
+        let wanted = selector(reference);
+        self.anywhere(reference, auth, |session| {
+            let wanted = wanted.clone();
+            async move { inspect(&session, &wanted).await }
+        })
+        .await
+    }
+
+    /// Finds the digest that a reference leads to now, by a `HEAD` request if the registry answers it.
+    ///
+    /// # Errors
+    /// As the registry says, in Docker's words.
+    pub async fn resolve_digest(&self, reference: &Reference, auth: Option<&AuthConfig>) -> Result<Descriptor> {
+        let wanted = selector(reference);
+        self.anywhere(reference, auth, |session| {
+            let wanted = wanted.clone();
+            async move {
+                let head = session.manifest_head(&wanted).await?;
+                match (head.digest, head.size) {
+                    (Some(digest), Some(size)) => Ok(Descriptor::new(&head.media_type, digest, size)),
+                    _ => Ok(inspect(&session, &wanted).await?.descriptor),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Does something at the first place for the reference's domain where it can be done.
+    pub(crate) async fn anywhere<T, F>(
+        &self,
+        reference: &Reference,
+        auth: Option<&AuthConfig>,
+        action: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut last = None;
+        for endpoint in endpoints(&self.shared.config, reference.domain()).await? {
+            let is_mirror = endpoint.is_mirror;
+            let address = endpoint.address.authority.clone();
+            let (shared, auth) = (self.shared.clone(), auth.cloned());
+            let error = match Session::open(shared, endpoint, reference.path(), auth).await {
+                Err(error) if is_mirror || error.is_unreachable() => error,
+                Err(error) => return Err(error.during_pull(reference)),
+                Ok(session) => match action(Arc::new(session)).await {
+                    Err(error) if is_mirror && error.elsewhere_may_do() => error,
+                    result => return result.map_err(|error| error.during_pull(reference)),
+                },
+            };
+            if is_mirror {
+                tracing::warn!(mirror = address, %error, "mirror passed over");
+            }
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
+    }
+}
+
+async fn inspect(session: &Session, wanted: &str) -> Result<Inspection> {
+    let fetched = session.manifest(wanted).await?;
+    let size = u64::try_from(fetched.bytes.len()).unwrap_or(u64::MAX);
+    let (media_type, platforms) = match parse(&fetched)? {
+        Document::Index(index) => {
+            let runnable = index.manifests.iter().filter(|m| !m.is_attestation());
+            let platforms = runnable.filter_map(|m| m.platform.clone()).collect();
+            (index_type(&index).to_owned(), platforms)
+        }
+        Document::Manifest(manifest) => {
+            let is_image = MediaKind::of(&manifest.config.media_type) == MediaKind::Config;
+            let platforms = match is_image {
+                true => vec![configuration(session, &manifest).await?.config.platform()],
+                false => Vec::new(),
+            };
+            (manifest.effective_media_type().to_owned(), platforms)
+        }
+    };
+    Ok(Inspection {
+        descriptor: Descriptor::new(&media_type, fetched.digest, size),
+        platforms,
+    })
+}
