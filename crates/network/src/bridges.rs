@@ -2,16 +2,18 @@
 
 use ipnet::IpNet;
 
+use crate::keeper::Keeper;
 use crate::links::{self, LinkChange, LinkLocal, LinkState};
 use crate::netlink::{Connection, Messages};
 use crate::sysctls::{self, Setting};
 use crate::{BridgePlan, Error, Kind, MacAddress, Result};
 
 /// Makes the bridge as planned and returns its index. `set` writes settings in the bridge's
-/// namespace.
+/// namespace. The keeper's port comes before the bridge goes up, which then has its carrier.
 pub(crate) fn ensure(
     routes: &mut Connection,
     plan: &BridgePlan,
+    keeper: &mut Keeper,
     set: impl Fn(&[Setting]) -> Result<()>,
 ) -> Result<u32> {
     links::check_name(&plan.name)?;
@@ -39,23 +41,18 @@ pub(crate) fn ensure(
         };
         links::set_link_local(routes, link.index, mode, &plan.name)?;
     }
+    keeper.keep(routes, &plan.name, link.index)?;
     let mut batch = Messages::new();
     let change = LinkChange {
-        up: true,
+        up: Some(true),
         mtu: (link.mtu != plan.mtu).then_some(plan.mtu),
         ..Default::default()
     };
     links::change_link(&mut batch, link.index, &change, &plan.name);
     address_changes(&mut batch, &link, plan, &present);
     routes.request(&batch)?;
+    links::settle(routes, &plan.name)?;
     Ok(link.index)
-}
-
-/// Removes the bridge's link.
-pub(crate) fn remove(routes: &mut Connection, link: &LinkState) -> Result<()> {
-    let mut batch = Messages::new();
-    links::delete_link(&mut batch, link.index, &link.name);
-    routes.request(&batch).map(drop)
 }
 
 fn adopt(link: LinkState) -> Result<LinkState> {

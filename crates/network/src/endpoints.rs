@@ -13,7 +13,8 @@ use crate::{EndpointPlan, Error, Result, sysctls};
 /// What a new link has.
 pub(crate) const DEFAULT_MTU: u32 = 1500;
 
-/// Configures the inner end, named `name` so far, by a connection inside the namespace.
+/// Configures the inner end, which is up, named `name` and connected to its bridge so far, by a
+/// connection inside the namespace.
 pub(crate) fn configure(
     inside: &mut Connection,
     netns: BorrowedFd<'_>,
@@ -21,37 +22,58 @@ pub(crate) fn configure(
     name: &str,
     plan: &EndpointPlan,
 ) -> Result<()> {
+    inside.request(&batch4(index, name, plan))?;
+    if plan.ifname != name {
+        links::settle(inside, &plan.ifname)?;
+    }
     if plan.ipv6.is_some() {
         // Settings belong to the thread's namespace; only links with IPv6 pay for the visit.
-        netns::run_in(netns, || sysctls::apply(&sysctls::for_link6(name)))
+        netns::run_in(netns, || sysctls::apply(&sysctls::for_link6(&plan.ifname)))
             .map_err(|error| Error::from_io("cannot enter the container's network", error))??;
+        inside.request(&batch6(index, plan))?;
     }
-    inside.request(&batch(index, name, plan)).map(drop)
+    Ok(())
 }
 
-/// Plans the messages: one batch, in which the link goes up before routes lead through it.
-fn batch(index: u32, name: &str, plan: &EndpointPlan) -> Messages {
+fn batch4(index: u32, name: &str, plan: &EndpointPlan) -> Messages {
     let mut batch = Messages::new();
-    let addresses = [plan.ipv4.map(IpNet::V4), plan.ipv6.map(IpNet::V6)];
-    let change = LinkChange {
-        name: (plan.ifname != name).then_some(plan.ifname.as_str()),
-        mtu: (plan.mtu != DEFAULT_MTU).then_some(plan.mtu),
-        mac: Some(plan.mac),
-        ..Default::default()
-    };
-    links::change_link(&mut batch, index, &change, name);
-    // Addresses come before the link goes up, which then announces them.
-    for address in addresses.into_iter().flatten() {
-        links::add_address(&mut batch, index, address, &plan.ifname);
+    if plan.ifname != name {
+        // Kernels before 6.3 rename links only while they are down.
+        let down = LinkChange {
+            up: Some(false),
+            name: Some(&plan.ifname),
+            ..Default::default()
+        };
+        links::change_link(&mut batch, index, &down, name);
+        let up = LinkChange {
+            up: Some(true),
+            ..Default::default()
+        };
+        links::change_link(&mut batch, index, &up, &plan.ifname);
     }
-    let up = LinkChange {
-        up: true,
+    if let Some(address) = plan.ipv4 {
+        links::add_address(&mut batch, index, IpNet::V4(address), &plan.ifname);
+    }
+    // A change of link address makes the link tell its neighbours, if it has an address to tell.
+    let change = LinkChange {
+        mac: Some(plan.mac),
+        mtu: (plan.mtu != DEFAULT_MTU).then_some(plan.mtu),
         ..Default::default()
     };
-    links::change_link(&mut batch, index, &up, &plan.ifname);
-    let gateways = [plan.gateway4.map(IpAddr::V4), plan.gateway6.map(IpAddr::V6)];
-    for gateway in gateways.into_iter().flatten() {
-        links::add_default_route(&mut batch, index, gateway);
+    links::change_link(&mut batch, index, &change, &plan.ifname);
+    if let Some(gateway) = plan.gateway4 {
+        links::add_default_route(&mut batch, index, IpAddr::V4(gateway));
+    }
+    batch
+}
+
+fn batch6(index: u32, plan: &EndpointPlan) -> Messages {
+    let mut batch = Messages::new();
+    if let Some(address) = plan.ipv6 {
+        links::add_address(&mut batch, index, IpNet::V6(address), &plan.ifname);
+    }
+    if let Some(gateway) = plan.gateway6 {
+        links::add_default_route(&mut batch, index, IpAddr::V6(gateway));
     }
     batch
 }

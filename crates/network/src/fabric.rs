@@ -10,6 +10,7 @@ use corten_sys::netns;
 use ipnet::IpNet;
 
 use crate::firewall::{Firewall, guests};
+use crate::keeper::Keeper;
 use crate::links::{self, LinkChange, LinkState, PortMode};
 use crate::netlink::{Connection, Messages};
 use crate::pool::{self, Pool, Ready};
@@ -58,6 +59,8 @@ pub struct Fabric {
     ports: Mutex<PortTable>,
     /// Guards the known bridges' indices and port modes.
     bridges: Mutex<BTreeMap<String, Port>>,
+    /// Guards the links that keep the bridges running.
+    keeper: Mutex<Keeper>,
     pool: Pool,
 }
 
@@ -84,6 +87,7 @@ impl Fabric {
         let mut firewall = Firewall::open(&config.table)?;
         firewall.adopt_or_create()?;
         let prefix = pool::link_prefix(&config.table);
+        let keeper = Keeper::new(&prefix);
         let pool = Pool::start(config.pool_size, prefix.clone())?;
         Ok(Self {
             home,
@@ -92,6 +96,7 @@ impl Fabric {
             firewall: Mutex::new(firewall),
             ports: Mutex::default(),
             bridges: Mutex::default(),
+            keeper: Mutex::new(keeper),
             pool,
         })
     }
@@ -117,11 +122,7 @@ impl Fabric {
             firewall.remove_bridge(name)?;
             set_guests(&mut firewall)?;
         }
-        let mut routes = lock(&self.routes);
-        match links::find(&mut routes, name)? {
-            Some(link) => bridges::remove(&mut routes, &link),
-            None => Ok(()),
-        }
+        self.remove_link(name)
     }
 
     /// Lists the subnets the host uses already: its addresses and routes, except default routes
@@ -156,8 +157,9 @@ impl Fabric {
             Some(ready) => ready,
             None => pool::prepare(&mut lock(&self.routes), &self.prefix)?,
         };
-        endpoints::configure(&mut ready.inside, ready.netns.as_fd(), ready.index, pool::FIRST, plan)?;
         self.plug(&ready.host_ifname, ready.host_index, port, plan)?;
+        let netns = ready.netns.as_fd();
+        endpoints::configure(&mut ready.inside, netns, ready.index, pool::FIRST, plan)?;
         let Ready { netns, host_ifname, .. } = ready;
         Ok(Endpoint {
             netns,
@@ -172,12 +174,11 @@ impl Fabric {
         let inside = netns::run_in(netns, || Connection::open(Protocol::Route));
         let mut inside = inside.map_err(|error| Error::from_io("cannot enter the container's network", error))??;
         let host_ifname = pool::new_ifname(&self.prefix);
-        let mut routes = lock(&self.routes);
-        let host_index = pool::add_link(&mut routes, &host_ifname, &plan.ifname, netns)?;
-        drop(routes);
-        let result = pool::index_of(&mut inside, &plan.ifname)
-            .and_then(|index| endpoints::configure(&mut inside, netns, index, &plan.ifname, plan))
-            .and_then(|()| self.plug(&host_ifname, host_index, port, plan));
+        let (host_index, index) =
+            pool::add_link(&mut lock(&self.routes), &host_ifname, &mut inside, &plan.ifname, netns)?;
+        let result = self
+            .plug(&host_ifname, host_index, port, plan)
+            .and_then(|()| endpoints::configure(&mut inside, netns, index, &plan.ifname, plan));
         match result {
             Ok(()) => Ok(link(host_ifname, plan)),
             Err(error) => {
@@ -305,13 +306,7 @@ impl Fabric {
             set_guests(&mut firewall)?;
         }
         *lock(&self.ports) = PortTable::default();
-        let mut routes = lock(&self.routes);
-        for name in names {
-            if let Some(link) = links::find(&mut routes, &name)? {
-                bridges::remove(&mut routes, &link)?;
-            }
-        }
-        Ok(())
+        names.iter().try_for_each(|name| self.remove_link(name))
     }
 
     /// Names other firewalls' chains that drop forwarded packets by policy and that this crate
@@ -332,9 +327,11 @@ impl Fabric {
     }
 
     fn ensure_link(&self, plan: &BridgePlan) -> Result<()> {
-        let bridge = bridges::ensure(&mut lock(&self.routes), plan, |settings| {
-            self.at_home(|| sysctls::apply(settings))?
-        })?;
+        let mut routes = lock(&self.routes);
+        let mut keeper = lock(&self.keeper);
+        let set = |settings: &[sysctls::Setting]| self.at_home(|| sysctls::apply(settings))?;
+        let bridge = bridges::ensure(&mut routes, plan, &mut keeper, set)?;
+        drop((keeper, routes));
         let filtered = self.at_home(sysctls::bridge_netfilter)?;
         let mode = PortMode {
             // Where bridged packets pass the IP hooks, a container's connection to itself by the
@@ -342,9 +339,23 @@ impl Fabric {
             hairpin: filtered,
             // And there the forward chain keeps neighbours apart, but for published ports.
             isolated: !filtered && plan.neighbours == Neighbours::Isolated,
+            quiet: false,
         };
         lock(&self.bridges).insert(plan.name.clone(), Port { bridge, mode });
         Ok(())
+    }
+
+    fn remove_link(&self, bridge: &str) -> Result<()> {
+        let mut routes = lock(&self.routes);
+        if let Some(name) = lock(&self.keeper).forget(bridge)
+            && let Some(link) = links::find(&mut routes, &name)?
+        {
+            delete(&mut routes, &link)?;
+        }
+        match links::find(&mut routes, bridge)? {
+            Some(link) => delete(&mut routes, &link),
+            None => Ok(()),
+        }
     }
 
     fn port(&self, bridge: &str) -> Result<Port> {
@@ -358,7 +369,7 @@ impl Fabric {
     fn plug(&self, name: &str, index: u32, port: Port, plan: &EndpointPlan) -> Result<()> {
         let mut batch = Messages::new();
         let change = LinkChange {
-            up: true,
+            up: Some(true),
             mtu: (plan.mtu != endpoints::DEFAULT_MTU).then_some(plan.mtu),
             master: Some(port.bridge),
             ..Default::default()

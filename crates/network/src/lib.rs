@@ -28,6 +28,7 @@ mod error;
 mod fabric;
 mod firewall;
 pub mod hosts;
+mod keeper;
 mod links;
 mod netlink;
 mod plan;

@@ -34,6 +34,8 @@ const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
 const BRPORT_HAIRPIN: u16 = 4;
 const BRPORT_ISOLATED: u16 = 33;
+/// Unicast, multicast, broadcast.
+const BRPORT_FLOODS: [u16; 3] = [9, 27, 30];
 const INET6_ADDR_GEN_MODE: u16 = 8;
 
 const IFA_ADDRESS: u16 = 1;
@@ -84,7 +86,7 @@ pub(crate) struct LinkState {
 /// What to change of a link.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LinkChange<'a> {
-    pub(crate) up: bool,
+    pub(crate) up: Option<bool>,
     pub(crate) mtu: Option<u32>,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) name: Option<&'a str>,
@@ -96,7 +98,7 @@ pub(crate) struct LinkChange<'a> {
 pub(crate) fn add_bridge(batch: &mut Messages, name: &str, mtu: u32, mac: MacAddress) {
     let create = flags::ACK | flags::CREATE | flags::EXCL;
     batch.push(NEWLINK, create, format!("create bridge {name}"), |message| {
-        link_header(message, AF_UNSPEC, 0, false);
+        link_header(message, AF_UNSPEC, 0, None);
         message.string(IFLA_IFNAME, name);
         message.u32(IFLA_MTU, mtu);
         message.bytes(IFLA_ADDRESS, &mac.0);
@@ -108,13 +110,13 @@ pub(crate) fn add_bridge(batch: &mut Messages, name: &str, mtu: u32, mac: MacAdd
 pub(crate) fn add_veth(batch: &mut Messages, host: &str, peer: &str, netns: BorrowedFd<'_>) {
     let create = flags::ACK | flags::CREATE | flags::EXCL;
     batch.push(NEWLINK, create, format!("create link {host}"), |message| {
-        link_header(message, AF_UNSPEC, 0, false);
+        link_header(message, AF_UNSPEC, 0, None);
         message.string(IFLA_IFNAME, host);
         message.nested(IFLA_LINKINFO, |info| {
             info.string(INFO_KIND, "veth");
             info.nested(INFO_DATA, |data| {
                 data.nested(VETH_PEER, |end| {
-                    link_header(end, AF_UNSPEC, 0, false);
+                    link_header(end, AF_UNSPEC, 0, None);
                     end.string(IFLA_IFNAME, peer);
                     let fd = u32::try_from(netns.as_raw_fd()).unwrap_or(u32::MAX);
                     end.u32(IFLA_NET_NS_FD, fd);
@@ -148,7 +150,7 @@ pub(crate) fn change_link(batch: &mut Messages, index: u32, change: &LinkChange<
 pub(crate) fn set_link_local(connection: &mut Connection, index: u32, mode: LinkLocal, name: &str) -> Result<()> {
     let mut batch = Messages::new();
     batch.push(NEWLINK, flags::ACK, format!("set up link {name}"), |message| {
-        link_header(message, AF_UNSPEC, index, false);
+        link_header(message, AF_UNSPEC, index, None);
         message.nested(IFLA_AF_SPEC, |families| {
             families.nested(AF_INET6.into(), |inet6| {
                 inet6.u8(
@@ -167,6 +169,16 @@ pub(crate) fn set_link_local(connection: &mut Connection, index: u32, mode: Link
     }
 }
 
+/// Makes the kernel act at once on a link that went up: else a worker does it later, and packets
+/// are lost until then.
+pub(crate) fn settle(connection: &Connection, name: &str) -> Result<()> {
+    connection
+        .socket()
+        .link_detected(name)
+        .map(drop)
+        .map_err(|error| Error::from_io(format!("cannot ask for the state of link {name}"), error))
+}
+
 /// A bridge port's behaviour towards the other ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PortMode {
@@ -174,15 +186,20 @@ pub(crate) struct PortMode {
     pub(crate) hairpin: bool,
     /// Frames do not go to other isolated ports.
     pub(crate) isolated: bool,
+    /// Frames for nobody known, for groups or for all do not go there.
+    pub(crate) quiet: bool,
 }
 
 /// Appends a change of a link as a port of its bridge.
 pub(crate) fn change_port(batch: &mut Messages, index: u32, mode: PortMode, name: &str) {
     batch.push(SETLINK, flags::ACK, format!("set up bridge port {name}"), |message| {
-        link_header(message, AF_BRIDGE, index, false);
+        link_header(message, AF_BRIDGE, index, None);
         message.nested(IFLA_PROTINFO, |port| {
             port.u8(BRPORT_HAIRPIN, mode.hairpin.into());
             port.u8(BRPORT_ISOLATED, mode.isolated.into());
+            for flood in BRPORT_FLOODS {
+                port.u8(flood, (!mode.quiet).into());
+            }
         });
     });
 }
@@ -190,7 +207,7 @@ pub(crate) fn change_port(batch: &mut Messages, index: u32, mode: PortMode, name
 /// Appends the removal of a link.
 pub(crate) fn delete_link(batch: &mut Messages, index: u32, name: &str) {
     batch.push(DELLINK, flags::ACK, format!("delete link {name}"), |message| {
-        link_header(message, AF_UNSPEC, index, false);
+        link_header(message, AF_UNSPEC, index, None);
     });
 }
 
@@ -250,7 +267,7 @@ pub(crate) fn add_default_route(batch: &mut Messages, index: u32, gateway: IpAdd
 pub(crate) fn find(connection: &mut Connection, name: &str) -> Result<Option<LinkState>> {
     let mut ask = Messages::new();
     ask.push(GETLINK, flags::ACK, format!("look up link {name}"), |message| {
-        link_header(message, AF_UNSPEC, 0, false);
+        link_header(message, AF_UNSPEC, 0, None);
         message.string(IFLA_IFNAME, name);
     });
     match connection.request(&ask) {
@@ -264,7 +281,7 @@ pub(crate) fn find(connection: &mut Connection, name: &str) -> Result<Option<Lin
 pub(crate) fn list(connection: &mut Connection) -> Result<Vec<LinkState>> {
     let mut ask = Messages::new();
     ask.push(GETLINK, flags::DUMP, "list links", |message| {
-        link_header(message, AF_UNSPEC, 0, false);
+        link_header(message, AF_UNSPEC, 0, None);
     });
     Ok(connection.dump(&ask)?.iter().map(read_link).collect())
 }
@@ -288,13 +305,17 @@ pub(crate) fn routes(connection: &mut Connection) -> Result<Vec<(u32, IpNet)>> {
     Ok(connection.dump(&ask)?.iter().filter_map(read_route).collect())
 }
 
-fn link_header(message: &mut Message<'_>, family: u8, index: u32, up: bool) {
-    let flag = if up { UP } else { 0 };
+fn link_header(message: &mut Message<'_>, family: u8, index: u32, up: Option<bool>) {
+    let (flag, mask) = match up {
+        Some(true) => (UP, UP),
+        Some(false) => (0, UP),
+        None => (0, 0),
+    };
     let mut header = [0; LINK_HEADER];
     header[0] = family;
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     header[8..12].copy_from_slice(&flag.to_ne_bytes());
-    header[12..16].copy_from_slice(&flag.to_ne_bytes());
+    header[12..16].copy_from_slice(&mask.to_ne_bytes());
     message.header(&header);
 }
 

@@ -53,8 +53,7 @@ pub(crate) fn prepare(host: &mut Connection, prefix: &str) -> Result<Ready> {
     let (netns, inside) = fresh_namespace()?;
     let mut inside = inside?;
     let host_ifname = new_ifname(prefix);
-    let host_index = add_link(host, &host_ifname, FIRST, netns.as_fd())?;
-    let index = index_of(&mut inside, FIRST)?;
+    let (host_index, index) = add_link(host, &host_ifname, &mut inside, FIRST, netns.as_fd())?;
     inside.rest();
     Ok(Ready {
         netns,
@@ -65,18 +64,39 @@ pub(crate) fn prepare(host: &mut Connection, prefix: &str) -> Result<Ready> {
     })
 }
 
-/// Makes a veth pair with one end in the namespace, and returns the index of the other, which has
-/// no address of its own.
-pub(crate) fn add_link(host: &mut Connection, name: &str, inner: &str, netns: BorrowedFd<'_>) -> Result<u32> {
+/// Makes a veth pair between the host and a namespace, both ends up and ready, and returns their
+/// indices. The host's end has no address of its own.
+pub(crate) fn add_link(
+    host: &mut Connection,
+    name: &str,
+    inside: &mut Connection,
+    inner: &str,
+    netns: BorrowedFd<'_>,
+) -> Result<(u32, u32)> {
     let mut batch = Messages::new();
     links::add_veth(&mut batch, name, inner, netns);
     host.request(&batch).map_err(|error| match error.kind() {
         Kind::Unsupported => error.hint("run \"modprobe veth\""),
         _ => error,
     })?;
-    let index = index_of(host, name)?;
-    links::set_link_local(host, index, LinkLocal::Absent, name)?;
-    Ok(index)
+    let host_index = index_of(host, name)?;
+    links::set_link_local(host, host_index, LinkLocal::Absent, name)?;
+    let index = index_of(inside, inner)?;
+    bring_up(host, host_index, name)?;
+    bring_up(inside, index, inner)?;
+    links::settle(host, name)?;
+    links::settle(inside, inner)?;
+    Ok((host_index, index))
+}
+
+fn bring_up(connection: &mut Connection, index: u32, name: &str) -> Result<()> {
+    let mut batch = Messages::new();
+    let up = LinkChange {
+        up: Some(true),
+        ..Default::default()
+    };
+    links::change_link(&mut batch, index, &up, name);
+    connection.request(&batch).map(drop)
 }
 
 /// Makes a namespace in which `lo` is up, with a connection inside.
@@ -86,7 +106,7 @@ pub(crate) fn fresh_namespace() -> Result<(OwnedFd, Result<Connection>)> {
         let mut inside = Connection::open(Protocol::Route)?;
         let mut batch = Messages::new();
         let up = LinkChange {
-            up: true,
+            up: Some(true),
             ..Default::default()
         };
         // The loopback link is always the first.

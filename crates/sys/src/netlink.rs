@@ -84,6 +84,37 @@ impl NetlinkSocket {
         }
     }
 
+    /// Asks whether a link of the socket's namespace has its carrier (`ETHTOOL_GLINK`,
+    /// `netdevice(7)`).
+    ///
+    /// The kernel takes up pending changes of the link's state before it answers: without the
+    /// question they wait for a worker, up to a second, and packets are dropped meanwhile.
+    pub fn link_detected(&self, name: &str) -> io::Result<bool> {
+        const ETHTOOL_GLINK: u32 = 0x0a;
+        const SIOCETHTOOL: libc::Ioctl = 0x8946;
+        // `struct ethtool_value`: the command, and room for the answer.
+        let mut value = [ETHTOOL_GLINK, 0];
+        // SAFETY: ifreq consists of integers and a pointer, for which zero is a value.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        // The last byte stays zero.
+        let room = request.ifr_name.len() - 1;
+        if name.len() > room {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = libc::c_char::from_ne_bytes([from]);
+        }
+        request.ifr_ifru.ifru_data = (&raw mut value).cast();
+        // SAFETY: `request` and the `value` to which it points are live locals laid out as
+        // SIOCETHTOOL with ETHTOOL_GLINK wants them.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(value[1] != 0)
+        }
+    }
+
     fn receive_any(&self, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
         let mut address = empty_address();
         let mut size = address_size();
@@ -165,6 +196,14 @@ fn size_of_as<T>() -> libc::socklen_t {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_asked_for_their_carrier() {
+        let socket = NetlinkSocket::open(Protocol::Route).unwrap();
+        assert!(socket.link_detected("lo").unwrap());
+        assert!(socket.link_detected("nosuch").is_err());
+        assert!(socket.link_detected("a-name-that-is-too-long").is_err());
+    }
 
     #[test]
     fn a_socket_has_a_port_and_hears_the_kernel() {

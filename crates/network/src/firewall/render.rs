@@ -44,13 +44,21 @@ fn entry(name: MapName, element: &Element) -> String {
     let mut text = format!("{} . ", element.protocol);
     // Writing to a string cannot fail.
     if name.has_address() {
-        let _ = write!(text, "{} . ", span(element.host));
+        let _ = write!(text, "{} . ", addresses(element.host));
     }
     let _ = write!(text, "{} : {}", span(element.ports), element.container);
     if let Some(port) = element.container_port {
         let _ = write!(text, " . {port}");
     }
     text
+}
+
+fn addresses((first, last): (IpAddr, IpAddr)) -> String {
+    let all = IpNet::new_assert(first, 0);
+    if first == all.network() && last == all.broadcast() {
+        return all.to_string();
+    }
+    span((first, last))
 }
 
 fn span<T: fmt::Display + PartialEq>((first, last): (T, T)) -> String {
@@ -97,7 +105,13 @@ fn priority_name(hook: Hook, priority: Priority) -> &'static str {
 }
 
 fn rule_text(rule: &Rule) -> String {
-    let mut words: Vec<String> = rule.matches.iter().map(condition).collect();
+    // The protocol is left out where an address in the map's key implies it.
+    let implied = matches!(rule.action, Action::Translate(map) if map.has_address());
+    let shown = rule
+        .matches
+        .iter()
+        .filter(|one| !(implied && matches!(one, Match::Ipv4(_))));
+    let mut words: Vec<String> = shown.map(condition).collect();
     words.push(action(&rule.action));
     words.join(" ")
 }

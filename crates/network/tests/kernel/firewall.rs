@@ -151,7 +151,7 @@ fn two_engines_do_not_meet() {
 #[test]
 fn teardown_leaves_nothing() {
     as_host(|| {
-        nft("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }");
+        nft("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }");
         let before = run("nft -a list ruleset");
         let fabric = open(TABLE, 1);
         fabric.ensure_bridge(&bridge("cort0", "172.17.0.1/16")).unwrap();
@@ -173,8 +173,8 @@ fn iptables_policy_does_not_cut_containers_off() {
                 "sysctl -qw net.bridge.bridge-nf-call-iptables={bridge_netfilter}"
             ));
             nft(
-                "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }
-                 table inet mine { chain fwd { type filter hook forward priority 10; policy accept; }; }",
+                "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }
+                 table inet mine { chain open { type filter hook forward priority 10; policy accept; } }",
             );
             let machine = outside();
             let fabric = open(TABLE, 0);
@@ -200,7 +200,7 @@ fn iptables_policy_does_not_cut_containers_off() {
             works();
             fabric.remove_bridge("cort0").unwrap();
             assert!(!run("nft list chain ip filter FORWARD").contains("cort0"));
-            nft("table inet mine { chain shut { type filter hook forward priority 9; policy drop; }; }");
+            nft("table inet mine { chain shut { type filter hook forward priority 9; policy drop; } }");
             assert_eq!(fabric.obstacles().unwrap(), ["inet mine shut"]);
         });
     }

@@ -53,7 +53,9 @@ pub(crate) fn nft(script: &str) {
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    // nft wants a line end after a closing brace.
+    let lines = script.replace('}', "}\n");
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "{script}");
 }
 
