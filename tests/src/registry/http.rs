@@ -84,6 +84,11 @@ pub(super) fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Opt
             None => break,
         }
     }
+    // A proxy is asked for a whole URL; what it is for is in the path all the same.
+    let path = match path.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => path,
+    };
     let mut request = Request {
         method: method.into(),
         path: path.into(),
