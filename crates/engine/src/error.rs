@@ -131,6 +131,18 @@ impl std::error::Error for Error {
     }
 }
 
+/// The text of a cause whose type is not ours to move.
+#[derive(Debug)]
+pub(crate) struct Cause(pub(crate) String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::internal(error.to_string())
@@ -140,6 +152,32 @@ impl From<std::io::Error> for Error {
 impl From<corten_api::filters::FilterError> for Error {
     fn from(error: corten_api::filters::FilterError) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+impl From<corten_store::Error> for Error {
+    fn from(error: corten_store::Error) -> Self {
+        use corten_store::Kind as Theirs;
+        let kind = match error.kind() {
+            Theirs::NotFound => Kind::NotFound,
+            Theirs::Invalid => Kind::Invalid,
+            Theirs::Conflict => Kind::Conflict,
+            Theirs::NotModified => Kind::NotModified,
+            Theirs::Forbidden => Kind::Forbidden,
+            Theirs::Unauthorized => Kind::Unauthorized,
+            Theirs::Unavailable => Kind::Unavailable,
+            Theirs::Unsupported => Kind::Unsupported,
+            Theirs::Cancelled => Kind::Cancelled,
+            Theirs::Internal => Kind::Internal,
+        };
+        let mut converted = Self::new(kind, error.to_string());
+        if let Some(hint) = error.hint() {
+            converted = converted.hint(hint);
+        }
+        match std::error::Error::source(&error) {
+            Some(cause) => converted.source(Cause(cause.to_string())),
+            None => converted,
+        }
     }
 }
 

@@ -1,0 +1,371 @@
+//! Making a container: everything is checked first, then made; what was made is taken back when a later step fails.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use corten_api::{
+    container::{Config, CreateRequest, Created, HostConfig},
+    time::Time,
+    volume,
+};
+use corten_oci::{image::ContainerConfig, platform::{self, Platform}};
+
+use super::{
+    Containers, Inner, fill,
+    modes::{self, Network},
+    mounts::{self, Needs, Wanted},
+    names,
+    record::{FORMAT, MountRecord, Record},
+    spec,
+    state::State,
+    stop::name_taken,
+    validate,
+};
+use crate::{
+    error::{Error, Result, blocking},
+    identifiers,
+    images::FoundImage,
+};
+
+impl Containers {
+    /// Makes a container from an image; it does not run yet.
+    ///
+    /// # Errors
+    /// `NotFound` for the image, `Invalid` for what makes no sense, `Conflict` for a taken name,
+    /// `Unsupported` for what this engine lacks.
+    pub async fn create(&self, name: Option<&str>, platform: Option<&str>, request: CreateRequest) -> Result<Created> {
+        let name = name.filter(|name| !name.is_empty()).map(names::check).transpose()?.map(str::to_owned);
+        let platform = platform.filter(|p| !p.is_empty()).map(str::to_owned);
+        let inner = Arc::clone(&self.0);
+        let (created, id) = blocking(move || {
+            let (record, warnings) = inner.make(name, platform.as_deref(), request)?;
+            let id = record.id.clone();
+            inner.insert(record);
+            Ok((Created { id: id.clone(), warnings }, id))
+        })
+        .await?;
+        let container = self.find(&id)?;
+        self.0.emit(&container, "create", &[]);
+        Ok(created)
+    }
+}
+
+impl Inner {
+    /// Checks a request and makes everything but the entry in the index.
+    fn make(&self, name: Option<String>, platform: Option<&str>, request: CreateRequest) -> Result<(Record, Vec<String>)> {
+        let CreateRequest { mut config, mut host_config, networking_config } = request;
+        if config.image.is_empty() {
+            return Err(Error::invalid("no image was named: config cannot be empty in order to create a container"));
+        }
+        let image = self.images.find(&config.image)?;
+        check_platform(&config.image, &image, platform)?;
+        merge_image(&mut config, &image.config.config);
+        fill_defaults(&mut host_config, &self.settings);
+        validate::check(&config, &host_config, validate::Host { cpus: self.machine.cpus })?;
+        let command = command(&config)?;
+        let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();
+        let wanted = mounts::wanted(&host_config, &volumes)?;
+        check_sources(&wanted)?;
+        let id = identifiers::random();
+        fill_host_name(&mut config, &host_config, &id);
+        let mut networks = networking_config.endpoints_config;
+        prepare_networks(&host_config, &mut networks);
+        if networks.len() > 1 {
+            return Err(Error::unsupported("not supported yet: several networks at creation")
+                .hint("name one with --network"));
+        }
+        let name = self.reserve_name(name, &id)?;
+        let mut record = Record {
+            format: FORMAT,
+            id,
+            name,
+            created: Time::now(),
+            image: image.id.clone(),
+            command,
+            config,
+            host_config,
+            mounts: Vec::new(),
+            networks,
+            ports: BTreeMap::new(),
+            state: State::default(),
+            restarts: 0,
+            stopped_by_user: false,
+            wanted: false,
+        };
+        match self.make_files(&mut record, wanted) {
+            Ok(warnings) => Ok((record, warnings)),
+            Err(error) => {
+                self.unmake(&record);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes folder, snapshot, volumes and record.
+    fn make_files(&self, record: &mut Record, wanted: Vec<Wanted>) -> Result<Vec<String>> {
+        let folder = self.folder_of(&record.id);
+        corten_sys::fs::create_dir_all_mode(&folder, 0o710)?;
+        self.images.acquire(&record.image, &record.id)?;
+        self.store.snapshots().prepare(&record.id, &record.image)?;
+        for wanted in wanted {
+            let mount = self.provide(record, wanted)?;
+            record.mounts.push(mount);
+        }
+        fill::volumes(&self.store, record)?;
+        self.durable.register(record.write(&folder)?);
+        Ok(warnings(record))
+    }
+
+    /// Makes what a mount needs.
+    fn provide(&self, record: &Record, wanted: Wanted) -> Result<MountRecord> {
+        let Wanted { record: mut mount, needs } = wanted;
+        match needs {
+            Needs::Nothing => {}
+            Needs::HostPath { create } => {
+                if create && !corten_sys::fs::exists(&mount.point.source)? {
+                    corten_sys::fs::create_dir_all_mode(&mount.point.source, 0o755)?;
+                }
+            }
+            Needs::Volume { driver, options, labels } => {
+                let request = volume::CreateRequest { name: mount.point.name.clone(), driver, driver_opts: options, labels };
+                let volume = self.volumes.create(request)?;
+                let source = self.volumes.acquire(&volume.name, &record.id)?;
+                mount.point.name = volume.name;
+                mount.point.driver = volume.driver;
+                mount.point.source = source.to_string_lossy().into_owned();
+            }
+        }
+        Ok(mount)
+    }
+
+    /// Takes back what [`make_files`](Self::make_files) made; what cannot be taken back is logged.
+    fn unmake(&self, record: &Record) {
+        let log = |what: &str, error: &dyn std::fmt::Display| {
+            tracing::warn!(container = record.id, %error, "cannot take back {what} of a container that was not made");
+        };
+        for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
+            self.volumes.release(&mount.point.name, &record.id);
+            if self.volumes.is_anonymous(&mount.point.name)
+                && let Err(error) = self.volumes.remove(&mount.point.name, true)
+            {
+                log("a volume", &error);
+            }
+        }
+        if let Err(error) = self.store.snapshots().remove(&record.id) {
+            log("the snapshot", &error);
+        }
+        self.images.release(&record.image, &record.id);
+        if let Err(error) = corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.folder_of(&record.id))) {
+            log("the folder", &error);
+        }
+        self.index_mut().by_name.remove(&record.name);
+    }
+
+    /// Takes a name, the user's or a random one, for an id.
+    fn reserve_name(&self, name: Option<String>, id: &str) -> Result<String> {
+        let mut index = self.index_mut();
+        let name = match name {
+            Some(name) => match index.by_name.get(&name) {
+                Some(owner) => return Err(name_taken(&name, owner)),
+                None => name,
+            },
+            None => names::random(|name| index.by_name.contains_key(name)),
+        };
+        index.by_name.insert(name.clone(), id.to_owned());
+        Ok(name)
+    }
+}
+
+fn check_platform(name: &str, image: &FoundImage, wanted: Option<&str>) -> Result<()> {
+    let Some(text) = wanted else { return Ok(()) };
+    let wanted: Platform = text.parse().map_err(|e| Error::invalid(format!("invalid platform \"{text}\"")).source(e))?;
+    let own = image.config.platform();
+    if wanted.accepts(&own) {
+        return Ok(());
+    }
+    Err(Error::not_found(platform::mismatch(name, &own, &wanted)))
+}
+
+/// Takes from the image what the user left open (OCI image-spec, config.md; Docker's own rules).
+fn merge_image(config: &mut Config, image: &ContainerConfig) {
+    if config.user.is_empty() {
+        config.user.clone_from(&image.user);
+    }
+    merge_map(&mut config.exposed_ports, image.exposed_ports.keys());
+    merge_map(&mut config.volumes, image.volumes.keys());
+    let mut env = image.env.clone();
+    spec::override_variables(&mut env, config.env.iter().flatten());
+    config.env = (!env.is_empty()).then_some(env);
+    if config.entrypoint.is_none() {
+        // A command without entrypoint comes with the image's own arguments only when none were given.
+        if config.cmd.as_ref().is_none_or(Vec::is_empty) {
+            config.cmd.clone_from(&image.cmd);
+        }
+        config.entrypoint.clone_from(&image.entrypoint);
+    }
+    if config.working_dir.is_empty() {
+        config.working_dir.clone_from(&image.working_dir);
+    }
+    for (name, value) in &image.labels {
+        config.labels.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    if config.stop_signal.is_empty() {
+        config.stop_signal.clone_from(&image.stop_signal);
+    }
+    config.on_build = None;
+}
+
+fn merge_map<'a>(own: &mut Option<BTreeMap<String, corten_api::image::Empty>>, image: impl Iterator<Item = &'a String>) {
+    let mut merged = own.take().unwrap_or_default();
+    for name in image {
+        merged.entry(name.clone()).or_default();
+    }
+    *own = (!merged.is_empty()).then_some(merged);
+}
+
+/// Entrypoint and arguments in one; an entrypoint of one empty word stands for none.
+fn command(config: &Config) -> Result<Vec<String>> {
+    let entrypoint = config.entrypoint.iter().flatten().filter(|word| !(word.is_empty() && config.entrypoint.iter().flatten().count() == 1));
+    let command: Vec<String> = entrypoint.chain(config.cmd.iter().flatten()).cloned().collect();
+    if command.first().is_none_or(String::is_empty) {
+        return Err(Error::invalid("no command specified"));
+    }
+    Ok(command)
+}
+
+/// What answers show for what was left open, as Docker's do.
+fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings) {
+    let reloadable = settings.now();
+    if host.network_mode.is_empty() || host.network_mode == "default" {
+        "bridge".clone_into(&mut host.network_mode);
+    }
+    if host.shm_size == 0 {
+        host.shm_size = settings.default_shm_size;
+    }
+    if host.ipc_mode.is_empty() {
+        "private".clone_into(&mut host.ipc_mode);
+    }
+    if host.cgroupns_mode.is_empty() {
+        let default = if host.privileged { "host" } else { settings.default_cgroupns.as_str() };
+        default.clone_into(&mut host.cgroupns_mode);
+    }
+    if host.restart_policy.name.is_empty() {
+        "no".clone_into(&mut host.restart_policy.name);
+    }
+    if host.log_config.driver.is_empty() {
+        if host.log_config.options.is_empty() || reloadable.log.driver == "json-file" {
+            let own = std::mem::take(&mut host.log_config.options);
+            host.log_config = reloadable.log;
+            host.log_config.options.extend(own);
+        } else {
+            host.log_config.driver = reloadable.log.driver;
+        }
+    }
+    if host.runtime.is_empty() {
+        "corten".clone_into(&mut host.runtime);
+    }
+    let limits = &mut host.resources;
+    if limits.memory > 0 && limits.memory_swap == 0 {
+        limits.memory_swap = limits.memory.saturating_mul(2);
+    }
+    if limits.oom_kill_disable.is_none() {
+        limits.oom_kill_disable = Some(false);
+    }
+}
+
+fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
+    if config.hostname.is_empty() {
+        let of_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        config.hostname = match (host.uts_mode.as_str(), modes::network(&host.network_mode)) {
+            ("host", _) | (_, Network::Host) => of_host(),
+            _ => id.get(..12).unwrap_or(id).to_owned(),
+        };
+    }
+}
+
+/// The network of `--network` is among the endpoints, under its own name.
+fn prepare_networks(host: &HostConfig, networks: &mut BTreeMap<String, corten_api::network::EndpointSettings>) {
+    if let Some(settings) = networks.remove("default") {
+        networks.insert("bridge".into(), settings);
+    }
+    let name = match modes::network(&host.network_mode) {
+        Network::Named(name) => name,
+        Network::None => "none",
+        Network::Host => "host",
+        Network::Container(_) => return,
+    };
+    if networks.is_empty() {
+        networks.insert(name.to_owned(), Default::default());
+    }
+}
+
+fn check_sources(wanted: &[Wanted]) -> Result<()> {
+    for Wanted { record, needs } in wanted {
+        if matches!(needs, Needs::HostPath { create: false }) && !corten_sys::fs::exists(&record.point.source)? {
+            return Err(Error::invalid(format!(
+                "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                record.point.source
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn warnings(record: &Record) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let host = &record.host_config;
+    if matches!(modes::network(&host.network_mode), Network::Host) && !host.port_bindings.is_empty() {
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
+    }
+    if host.resources.oom_kill_disable == Some(true) && host.resources.memory == 0 {
+        warnings.push(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources."
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Option<Vec<String>> {
+        Some(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn merged(entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>) -> String {
+        let image = ContainerConfig { entrypoint: words("entry -a"), cmd: words("default args"), ..Default::default() };
+        let mut config = Config { entrypoint, cmd, ..Default::default() };
+        merge_image(&mut config, &image);
+        command(&config).map_or_else(|e| e.report(), |words| words.join(" "))
+    }
+
+    #[test]
+    fn command_and_entrypoint_combine_as_docker() {
+        assert_eq!(merged(None, None), "entry -a default args");
+        assert_eq!(merged(None, words("x")), "entry -a x");
+        assert_eq!(merged(words("own"), None), "own");
+        assert_eq!(merged(words("own"), words("x")), "own x");
+        assert_eq!(merged(Some(vec![String::new()]), words("x y")), "x y");
+        assert_eq!(merged(Some(vec![String::new()]), None), "no command specified");
+    }
+
+    #[test]
+    fn image_gives_what_is_left_open() {
+        let image = ContainerConfig {
+            env: vec!["A=1".into(), "B=2".into()],
+            working_dir: "/w".into(),
+            user: "u".into(),
+            labels: [("l".to_owned(), "image".to_owned()), ("m".to_owned(), "image".to_owned())].into(),
+            ..Default::default()
+        };
+        let mut config = Config { env: Some(vec!["B=3".into()]), labels: [("l".to_owned(), "own".to_owned())].into(), ..Default::default() };
+        merge_image(&mut config, &image);
+        assert_eq!(config.env, Some(vec!["A=1".to_owned(), "B=3".to_owned()]));
+        assert_eq!((config.working_dir.as_str(), config.user.as_str()), ("/w", "u"));
+        assert_eq!(config.labels.values().collect::<Vec<_>>(), ["own", "image"]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Reading a container's log (Docker API, `GET /containers/{id}/logs`).
+//!
+//! The shim writes the log; this reads the files, whoever wrote them and whether an engine was
+//! there or not. [`files`] finds where to begin and goes from file to file, [`entry`] turns one line
+//! into what the client gets. Following waits for the kernel to tell of a change, never for a time.
+
+mod entry;
+mod files;
+
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use corten_api::time::Time;
+use rustix::fs::inotify;
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, watch},
+};
+
+use self::{
+    entry::{Entry, Selection},
+    files::Cursor,
+};
+use super::{Containers, Status};
+use crate::error::{Error, Result};
+
+/// How many bytes are gathered before they are handed over.
+const BATCH: usize = 64 << 10;
+/// How many such batches may wait for a slow client.
+const WAITING: usize = 4;
+
+/// What a client wants of a log.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own parameters")]
+pub struct LogsRequest {
+    /// Whether to go on with what is written, until the container ends.
+    pub follow: bool,
+    /// Whether standard output is wanted.
+    pub stdout: bool,
+    /// Whether standard error is wanted.
+    pub stderr: bool,
+    /// Only what was written at or after this time.
+    pub since: Option<Time>,
+    /// Only what was written before this time.
+    pub until: Option<Time>,
+    /// Whether each line begins with its time.
+    pub timestamps: bool,
+    /// How many of the last lines; none for all.
+    pub tail: Option<usize>,
+    /// Whether each line begins with its attributes.
+    pub details: bool,
+}
+
+/// A log that is being read.
+#[derive(Debug)]
+pub struct Logs {
+    /// Whether output is raw, without frames.
+    pub tty: bool,
+    /// Pieces of the answer.
+    pub stream: mpsc::Receiver<Result<Bytes>>,
+}
+
+impl Containers {
+    /// Reads a container's log.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` when no stream is wanted; `Unsupported` when there is no local log.
+    pub async fn logs(&self, name: &str, request: LogsRequest) -> Result<Logs> {
+        let container = self.find(name)?;
+        if !request.stdout && !request.stderr {
+            return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
+        }
+        let tty = {
+            let inner = container.lock();
+            if inner.record.host_config.log_config.driver == "none" {
+                return Err(Error::unsupported("configured logging driver does not support reading"));
+            }
+            inner.record.config.tty
+        };
+        let (sender, stream) = mpsc::channel(WAITING);
+        let reader = Reader {
+            path: container.log_path().into(),
+            selection: Selection { framed: !tty, request: request.clone() },
+            sender,
+        };
+        let status = request.follow.then(|| container.status.subscribe());
+        tokio::spawn(async move {
+            let sender = reader.sender.clone();
+            if let Err(error) = reader.run(request.tail, status).await {
+                // A client that has left does not want to know.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Ok(Logs { tty, stream })
+    }
+}
+
+/// Reads from a place in the log to its end, again and again.
+struct Reader {
+    path: Arc<Path>,
+    selection: Selection,
+    sender: mpsc::Sender<Result<Bytes>>,
+}
+
+/// Whether reading goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Everything that is there was read.
+    AtEnd,
+    /// The client has left, or has all it asked for.
+    Finished,
+}
+
+impl Reader {
+    async fn run(self, tail: Option<usize>, status: Option<watch::Receiver<Status>>) -> Result<()> {
+        // Before the first look at the files, so that nothing is missed between it and the wait.
+        let changes = status.is_some().then(|| Changes::of(&self.path)).transpose()?;
+        let reader = Arc::new(self);
+        let path = Arc::clone(&reader.path);
+        let mut cursor = crate::error::blocking(move || Cursor::open(&path, tail)).await?;
+        let mut following = status.zip(changes);
+        loop {
+            let ended = following.as_ref().is_none_or(|(status, _)| !status.borrow().active);
+            let (held, mut moved) = (Arc::clone(&reader), cursor);
+            let (outcome, back) = crate::error::blocking(move || Ok((held.read(&mut moved)?, moved))).await?;
+            cursor = back;
+            // What was written before the container was seen to have ended has been read now.
+            if outcome == Outcome::Finished || ended {
+                return Ok(());
+            }
+            let Some((status, changes)) = &mut following else { return Ok(()) };
+            tokio::select! {
+                changed = changes.next() => changed?,
+                // The sender lives as long as the container.
+                _ = status.changed() => {}
+                () = reader.sender.closed() => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads to the end of the newest file.
+    fn read(&self, cursor: &mut Cursor) -> Result<Outcome> {
+        let mut batch = Vec::with_capacity(BATCH + 1024);
+        let mut finished = false;
+        while let Some(lines) = cursor.next_lines()? {
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                // A line that a power cut damaged is left out.
+                let Some(entry) = Entry::parse(line) else { continue };
+                match self.selection.take(&entry) {
+                    entry::Verdict::Take => self.selection.write(&entry, &mut batch),
+                    entry::Verdict::Skip => {}
+                    entry::Verdict::Stop => finished = true,
+                }
+                if finished {
+                    break;
+                }
+                if batch.len() >= BATCH && !self.send(&mut batch) {
+                    return Ok(Outcome::Finished);
+                }
+            }
+            if finished {
+                break;
+            }
+        }
+        if !batch.is_empty() && !self.send(&mut batch) {
+            return Ok(Outcome::Finished);
+        }
+        Ok(if finished { Outcome::Finished } else { Outcome::AtEnd })
+    }
+
+    /// Hands a batch over; returns whether the client is still there.
+    fn send(&self, batch: &mut Vec<u8>) -> bool {
+        let full = std::mem::replace(batch, Vec::with_capacity(BATCH + 1024));
+        self.sender.blocking_send(Ok(full.into())).is_ok()
+    }
+}
+
+/// Tells when something in a folder changes (`inotify(7)`).
+struct Changes(AsyncFd<OwnedFd>);
+
+impl Changes {
+    fn of(path: &Path) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)
+            .map_err(|e| Error::internal("cannot watch a log").source(e).hint("raise fs.inotify.max_user_instances"))?;
+        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&fd, folder, events).map_err(|e| corten_sys::fs::with_path("watch", folder, e.into()))?;
+        Ok(Self(super::readiness::watch_readable(fd)?))
+    }
+
+    /// Waits for a change and forgets all that have come so far.
+    async fn next(&mut self) -> Result<()> {
+        let mut guard = self.0.readable().await?;
+        let mut buffer = [0_u8; 4096];
+        loop {
+            match rustix::io::read(guard.get_inner(), &mut buffer[..]) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    guard.clear_ready();
+                    return Ok(());
+                }
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Containers: what they are, what they are doing, and everything that can be done with them.
+//!
+//! [`Containers`] finds a container and does one thing with it; each file of this module holds one
+//! kind of thing. A container's [`Record`] lies in its folder and is rewritten whenever it changes;
+//! its first process belongs to a shim, with which a [`Link`] speaks. [`State::apply`] alone changes
+//! the state, and [`Container::change`] alone calls it: it writes the record and wakes who waits.
+//!
+//! ```text
+//!   create ─► record, snapshot            start ─► endpoint, files, config.json, shim
+//!   watch  ◄─ events of the shim          ended ─► endpoint released, restart policy, --rm
+//!   recover ─ at start-up: records + shims + exit files ─► the same states as before
+//! ```
+//!
+//! Locks: a container's `operation` is held by start and remove while they work, so that they
+//! exclude each other; `inner` guards its data, for moments only; the index guards the two maps.
+
+mod attach;
+mod create;
+mod ended;
+mod exec;
+mod files;
+mod fill;
+mod link;
+mod log_config;
+mod logs;
+mod modes;
+mod mounts;
+mod names;
+mod readiness;
+mod reaper;
+mod record;
+mod recovery;
+mod remove;
+mod resources;
+mod security;
+mod signals;
+mod spec;
+mod start;
+mod state;
+mod stop;
+mod top;
+mod users;
+mod validate;
+mod view;
+mod wait;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use corten_shim::protocol::Attach;
+use corten_store::Store;
+use corten_sys::fs::SyncQueue;
+use tokio::sync::{Notify, watch};
+
+pub use self::{
+    attach::{AttachRequest, Connection, Target},
+    exec::ExecSession,
+    logs::{Logs, LogsRequest},
+    remove::RemoveOptions,
+    validate::log as check_log_config,
+    view::ListRequest,
+    wait::{WaitCondition, Waiter},
+};
+use self::{
+    link::Link,
+    record::Record,
+    state::{Change, State},
+};
+use crate::{
+    error::{Error, Result},
+    events::Events,
+    images::Images,
+    networks::Networks,
+    settings::Settings,
+    volumes::Volumes,
+};
+
+/// All containers of the engine.
+#[derive(Debug, Clone)]
+pub struct Containers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    store: Arc<Store>,
+    images: Images,
+    volumes: Volumes,
+    networks: Networks,
+    events: Events,
+    index: RwLock<Index>,
+    execs: exec::Execs,
+    durable: Arc<SyncQueue>,
+    machine: Machine,
+    /// Whether all that ran is known again, so that new endpoints can be made.
+    recovered: watch::Sender<bool>,
+}
+
+/// What does not change while the engine runs.
+#[derive(Debug, Clone)]
+struct Machine {
+    /// Processors.
+    cpus: u32,
+    /// The kernel's version and patch level.
+    kernel: (u32, u32),
+    /// Whether cgroups are version 2.
+    cgroup2: bool,
+    /// The AppArmor profile of containers; none without AppArmor.
+    apparmor: Option<String>,
+}
+
+/// Containers by id and by name.
+#[derive(Debug, Default)]
+struct Index {
+    by_id: BTreeMap<String, Arc<Container>>,
+    by_name: HashMap<String, String>,
+}
+
+/// One container.
+#[derive(Debug)]
+struct Container {
+    id: String,
+    /// Its folder in the data root.
+    folder: PathBuf,
+    /// Its folder in the exec root, there while it runs.
+    bundle: PathBuf,
+    /// Held while it is started or removed.
+    operation: tokio::sync::Mutex<()>,
+    inner: Mutex<Mutable>,
+    status: watch::Sender<Status>,
+    /// Ends the pause before a restart.
+    interrupt: Notify,
+    durable: Arc<SyncQueue>,
+}
+
+/// What changes in a container.
+#[derive(Debug)]
+struct Mutable {
+    record: Record,
+    /// There while it runs.
+    link: Option<Link>,
+    /// Clients that attached before it was started.
+    clients: Vec<(Attach, OwnedFd)>,
+    /// The pause before the next restart.
+    backoff: Duration,
+}
+
+/// What waiters watch.
+#[derive(Debug, Clone, Default)]
+struct Status {
+    /// Whether it runs or will run again by itself.
+    active: bool,
+    /// How often it has ended since the engine started.
+    exits: u64,
+    /// How it last ended.
+    code: i32,
+    /// Whether it is gone.
+    removed: bool,
+}
+
+impl Containers {
+    /// Takes up all containers of the data root: what ran and still runs is reconnected, what ended
+    /// meanwhile is recorded, and what should run is started in the background.
+    ///
+    /// # Errors
+    /// When the folder of containers cannot be read.
+    pub async fn open(
+        settings: Arc<Settings>,
+        store: Arc<Store>,
+        images: Images,
+        volumes: Volumes,
+        networks: Networks,
+        events: Events,
+    ) -> Result<Self> {
+        let machine = Machine::probe();
+        let inner = Arc::new(Inner {
+            settings,
+            store,
+            images,
+            volumes,
+            networks,
+            events,
+            index: RwLock::default(),
+            execs: exec::Execs::default(),
+            durable: Arc::new(SyncQueue::start()),
+            machine,
+            recovered: watch::Sender::new(false),
+        });
+        let containers = Self(inner);
+        containers.recover().await?;
+        Ok(containers)
+    }
+
+    /// Finds a container by id, name or the beginning of an id, in this order.
+    fn find(&self, reference: &str) -> Result<Arc<Container>> {
+        self.0.find(reference)
+    }
+}
+
+impl Inner {
+    fn find(&self, reference: &str) -> Result<Arc<Container>> {
+        let index = self.index();
+        let name = reference.strip_prefix('/').unwrap_or(reference);
+        if let Some(container) = index.by_id.get(name) {
+            return Ok(Arc::clone(container));
+        }
+        if let Some(container) = index.by_name.get(name).and_then(|id| index.by_id.get(id)) {
+            return Ok(Arc::clone(container));
+        }
+        let missing = || Error::not_found(format!("No such container: {reference}"));
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(missing());
+        }
+        let mut matching = index.by_id.range(name.to_owned()..).take_while(|(id, _)| id.starts_with(name));
+        let (_, found) = matching.next().ok_or_else(missing)?;
+        if matching.next().is_some() {
+            return Err(Error::invalid(format!("multiple IDs found with provided prefix: {name}")));
+        }
+        Ok(Arc::clone(found))
+    }
+
+    fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> std::sync::RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All containers, in the order of their ids.
+    fn all(&self) -> Vec<Arc<Container>> {
+        self.index().by_id.values().cloned().collect()
+    }
+
+    /// Tells listeners what happened to a container.
+    fn emit(&self, container: &Container, action: impl Into<String>, more: &[(&str, String)]) {
+        let record = container.lock();
+        let mut attributes = record.record.config.labels.clone();
+        attributes.insert("image".into(), record.record.config.image.clone());
+        attributes.insert("name".into(), record.record.name.clone());
+        drop(record);
+        attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self.events.emit("container", action, &container.id, attributes);
+    }
+
+    fn folder_of(&self, id: &str) -> PathBuf {
+        self.settings.data_root.join("containers").join(id)
+    }
+
+    fn bundle_of(&self, id: &str) -> PathBuf {
+        self.settings.exec_root.join("containers").join(id)
+    }
+
+    /// Makes the container of a record known.
+    fn insert(&self, record: Record) -> Arc<Container> {
+        let id = record.id.clone();
+        let status = Status {
+            active: record.state.running().is_some(),
+            code: record.state.ended().map_or(0, |ended| ended.code),
+            ..Status::default()
+        };
+        let container = Arc::new(Container {
+            folder: self.folder_of(&id),
+            bundle: self.bundle_of(&id),
+            id: id.clone(),
+            operation: tokio::sync::Mutex::default(),
+            status: watch::Sender::new(status),
+            interrupt: Notify::new(),
+            durable: Arc::clone(&self.durable),
+            inner: Mutex::new(Mutable { record, link: None, clients: Vec::new(), backoff: Duration::ZERO }),
+        });
+        let mut index = self.index_mut();
+        index.by_name.insert(container.lock().record.name.clone(), id.clone());
+        index.by_id.insert(id, Arc::clone(&container));
+        container
+    }
+}
+
+impl Container {
+    fn lock(&self) -> MutexGuard<'_, Mutable> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the record.
+    fn record(&self) -> Record {
+        self.lock().record.clone()
+    }
+
+    /// The name, without a slash.
+    fn name(&self) -> String {
+        self.lock().record.name.clone()
+    }
+
+    /// Changes the state by what has happened, keeps it, and wakes who waits.
+    ///
+    /// The state changes even when the disk refuses the record; the error then says so.
+    fn change(&self, change: Change) -> Result<()> {
+        self.change_with(change, |_| ())
+    }
+
+    /// The same, and changes the record too.
+    fn change_with(&self, change: Change, edit: impl FnOnce(&mut Record)) -> Result<()> {
+        self.transition(|inner| {
+            inner.apply(change)?;
+            edit(&mut inner.record);
+            Ok(())
+        })
+    }
+
+    /// Makes several changes of which nobody sees the middle, keeps the result, and wakes who waits.
+    fn transition<T>(&self, change: impl FnOnce(&mut Mutable) -> Result<T>) -> Result<T> {
+        let mut inner = self.lock();
+        let result = change(&mut inner)?;
+        let ended = inner.record.state.ended().cloned();
+        let active = inner.record.state.running().is_some() || matches!(inner.record.state, State::Restarting(_));
+        let written = self.write(&inner.record);
+        drop(inner);
+        self.status.send_modify(|status| {
+            status.active = active;
+            if let Some(ended) = ended {
+                status.code = ended.code;
+            }
+        });
+        written.map(|()| result)
+    }
+
+    /// Changes the record and keeps it.
+    fn edit(&self, edit: impl FnOnce(&mut Record)) -> Result<()> {
+        let mut inner = self.lock();
+        edit(&mut inner.record);
+        self.write(&inner.record)
+    }
+
+    fn write(&self, record: &Record) -> Result<()> {
+        let path = record.write(&self.folder)?;
+        self.durable.register(path);
+        Ok(())
+    }
+
+    /// The link to its shim.
+    ///
+    /// # Errors
+    /// `Conflict` when it does not run, in Docker's words.
+    fn link(&self) -> Result<Link> {
+        self.lock().link.clone().ok_or_else(|| self.not_running())
+    }
+
+    fn not_running(&self) -> Error {
+        Error::conflict(format!("container {} is not running", self.id))
+    }
+}
+
+impl Mutable {
+    /// Changes the state by what has happened.
+    fn apply(&mut self, change: Change) -> Result<()> {
+        let described = format!("{change:?}");
+        let from = self.record.state.name();
+        self.record.state.apply(change).map_err(|_| {
+            Error::conflict(format!("container {} is {from}: it cannot become {described}", self.record.short_id()))
+        })
+    }
+}
+
+impl Machine {
+    fn probe() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
+        let apparmor = corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|text| text.trim() == "Y")
+            .then(|| "corten-default".to_owned())
+            .filter(|profile| loaded(profile));
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+        let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        Self { cpus, kernel, cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"), apparmor }
+    }
+}
+
+/// Whether the kernel knows an AppArmor profile.
+fn loaded(profile: &str) -> bool {
+    corten_sys::fs::read_to_string("/sys/kernel/security/apparmor/profiles")
+        .is_ok_and(|list| list.lines().any(|line| line.split(' ').next() == Some(profile)))
+}

@@ -1,0 +1,208 @@
+//! Taking up the containers of an earlier engine.
+//!
+//! A record says what was intended; shims and exit files say what is:
+//!
+//! | record | shim | exit file | becomes |
+//! |---|---|---|---|
+//! | running, paused | answers | – | running or paused, watched again |
+//! | running, paused | gone | there | exited as it says |
+//! | running, paused | gone | none | exited with 137: the machine or the shim was killed |
+//! | created, exited, restarting | answers | – | running: the engine died between the start and its record |
+//! | removing | – | – | removed |
+
+use std::{sync::Arc, time::Duration};
+
+use corten_api::time::Time;
+use corten_shim::protocol::Exit;
+use tokio::task::JoinSet;
+
+use super::{
+    Change, Container, Containers, RemoveOptions, State,
+    ended::{kill_orphans, read_exit},
+    link,
+    record::Record,
+};
+use crate::error::{Error, Result, blocking};
+
+impl Containers {
+    /// Reads all records and makes their states true.
+    pub(super) async fn recover(&self) -> Result<()> {
+        let folder = self.0.settings.data_root.join("containers");
+        corten_sys::fs::create_dir_all_mode(&folder, 0o710)?;
+        let records = blocking(move || read_all(&folder)).await?;
+        let mut tasks = JoinSet::new();
+        for record in records {
+            let container = self.0.insert(record);
+            let containers = self.clone();
+            tasks.spawn(async move { containers.recover_one(&container).await });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.map_err(|e| Error::internal(format!("an internal task ended early: {e}")))?;
+        }
+        let networks = self.0.networks.clone();
+        blocking(move || networks.restored()).await?;
+        self.0.recovered.send_replace(true);
+        self.remove_stray_bundles();
+        Ok(())
+    }
+
+    async fn recover_one(&self, container: &Arc<Container>) {
+        let record = container.record();
+        if let Err(error) = self.0.images.acquire(&record.image, &record.id) {
+            tracing::warn!(container = record.id, error = error.report(), "a container's image is missing");
+        }
+        for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
+            if let Err(error) = self.0.volumes.acquire(&mount.point.name, &record.id) {
+                tracing::warn!(container = record.id, error = error.report(), "a container's volume is missing");
+            }
+        }
+        if matches!(record.state, State::Removing(_)) {
+            return self.finish_removal(container).await;
+        }
+        match link::connect(&container.bundle).await {
+            Ok((link, shim, events)) => self.reconnect(container, link, &shim, events),
+            Err(_) if record.state.running().is_some() => {
+                let exit = read_exit(container).unwrap_or_else(|| {
+                    kill_orphans(container);
+                    Exit { code: 137, at: Time::now().nanoseconds(), oom_killed: false }
+                });
+                self.recover_ended(container, exit).await;
+            }
+            Err(_) => {}
+        }
+        self.start_wanted(container, &record);
+    }
+
+    /// The container runs: takes it up as it is.
+    fn reconnect(
+        &self,
+        container: &Arc<Container>,
+        link: link::Link,
+        shim: &corten_shim::protocol::State,
+        events: tokio::sync::mpsc::UnboundedReceiver<corten_shim::protocol::Event>,
+    ) {
+        let at = Time::from_nanoseconds(shim.started_at);
+        let result = container.transition(|inner| {
+            if inner.record.state.running().is_none() {
+                inner.apply(Change::Started { pid: shim.pid, start_time: shim.start_time, at })?;
+                inner.record.wanted = true;
+            }
+            match (&inner.record.state, shim.paused) {
+                (State::Running(_), true) => inner.apply(Change::Paused)?,
+                (State::Paused(_), false) => inner.apply(Change::Resumed)?,
+                _ => {}
+            }
+            if shim.oom_killed {
+                inner.apply(Change::OutOfMemory)?;
+            }
+            inner.link = Some(link);
+            Ok((inner.record.name.clone(), inner.record.networks.clone(), inner.record.ports.clone()))
+        });
+        match result {
+            Ok((name, networks, ports)) => {
+                if let Err(error) = self.0.networks.restore(&container.id, &name, &networks, &ports) {
+                    tracing::error!(container = container.id, error = error.report(), "cannot take up a container's network");
+                }
+            }
+            Err(error) => tracing::error!(container = container.id, error = error.report(), "cannot take up a container"),
+        }
+        self.0.images.set_running(&container.id, true);
+        self.spawn_watch(container, events);
+    }
+
+    /// The container ended while no engine was there.
+    async fn recover_ended(&self, container: &Arc<Container>, exit: Exit) {
+        // After a reboot everything has ended; what should run is started below, not by its policy's pause.
+        self.ended(container, exit).await;
+    }
+
+    /// Starts what should run after a reboot or a crash in the middle of a restart.
+    fn start_wanted(&self, container: &Arc<Container>, before: &Record) {
+        let state = container.lock().record.state.clone();
+        let by_policy = before.restarts_by_policy() && !before.stopped_by_user;
+        match state {
+            State::Restarting(_) => {
+                // `ended` has already planned the restart of what it saw end.
+                if matches!(before.state, State::Restarting(_)) {
+                    tokio::spawn(self.clone().restart_later(Arc::clone(container), Duration::ZERO));
+                }
+            }
+            State::Created(_) | State::Exited(_) if before.wanted && by_policy && before.state.running().is_none() => {
+                let (containers, container) = (self.clone(), Arc::clone(container));
+                tokio::spawn(async move {
+                    containers.wait_recovered().await;
+                    let _operation = container.operation.lock().await;
+                    if container.lock().record.state.running().is_some() {
+                        return;
+                    }
+                    if let Err(error) = containers.start_held(&container).await {
+                        tracing::warn!(container = container.id, error = error.report(), "cannot start a container");
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+
+    async fn finish_removal(&self, container: &Arc<Container>) {
+        // As if it had failed, so that it can be tried again.
+        let failed = container.change(Change::RemovalFailed { error: "the engine ended during the removal".into() });
+        let removed = match failed {
+            Ok(()) => self.remove_known(container, RemoveOptions { force: false, volumes: true, link: false }).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::error!(container = container.id, error = error.report(), "cannot finish a container's removal");
+        }
+    }
+
+    /// Bundles of containers that no longer exist; they hold no data.
+    fn remove_stray_bundles(&self) {
+        let folder = self.0.settings.exec_root.join("containers");
+        let Ok(entries) = corten_sys::fs::read_dir(&folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if self.0.index().by_id.contains_key(&name) {
+                continue;
+            }
+            if let Err(error) = corten_sys::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(%error, "cannot remove a stray bundle");
+            }
+        }
+    }
+}
+
+/// Reads every record; damaged ones are set aside, folders without one are remains of a creation or removal.
+fn read_all(folder: &std::path::Path) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for entry in corten_sys::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.ends_with(".damaged") || !path.is_dir() {
+            continue;
+        }
+        if !corten_sys::fs::exists(path.join(super::record::FILE))? {
+            if let Err(error) = corten_sys::fs::remove_dir_all(&path) {
+                tracing::warn!(%error, "cannot remove the remains of a container");
+            }
+            continue;
+        }
+        match Record::read(&path) {
+            Ok(record) if record.id == name => records.push(record),
+            Ok(record) => set_aside(&path, &format!("it is the record of container {}", record.id)),
+            Err(error) => set_aside(&path, &error.report()),
+        }
+    }
+    Ok(records)
+}
+
+fn set_aside(path: &std::path::Path, reason: &str) {
+    let aside = path.with_extension("damaged");
+    tracing::error!(
+        folder = %path.display(), reason, aside = %aside.display(),
+        "a container cannot be read; its folder is set aside and the engine goes on without it"
+    );
+    if let Err(error) = corten_sys::fs::rename(path, &aside) {
+        tracing::error!(%error, "cannot set a damaged container aside");
+    }
+}

@@ -1,0 +1,165 @@
+//! Removing containers.
+
+use std::sync::Arc;
+
+use corten_api::{container::Pruned, filters::Filters};
+
+use super::{Change, Container, Containers, Inner, State, record::Record};
+use crate::{
+    error::{Error, Kind, Result, blocking},
+    time_filter,
+};
+
+/// How a container is removed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveOptions {
+    /// Whether it is killed when it runs.
+    pub force: bool,
+    /// Whether its anonymous volumes go too.
+    pub volumes: bool,
+    /// Whether a link is removed instead (obsolete).
+    pub link: bool,
+}
+
+impl Containers {
+    /// Removes a container.
+    ///
+    /// # Errors
+    /// `Conflict` when it runs and `force` is not given, or is being removed.
+    pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        if options.link {
+            return Err(Error::unsupported("not supported yet: removing links"));
+        }
+        let container = self.find(name)?;
+        self.remove_known(&container, options).await.map_err(|e| match e.kind() {
+            Kind::Conflict => e.context(format!("cannot remove container \"{}\"", name.trim_start_matches('/'))),
+            _ => e,
+        })
+    }
+
+    /// Removes a container that the caller holds.
+    pub(super) async fn remove_known(&self, container: &Arc<Container>, options: RemoveOptions) -> Result<()> {
+        {
+            let inner = container.lock();
+            match &inner.record.state {
+                State::Running(_) if !options.force => {
+                    return Err(Error::conflict("container is running: stop the container before removing or force remove"));
+                }
+                State::Paused(_) if !options.force => {
+                    return Err(Error::conflict("container is paused and must be unpaused first"));
+                }
+                State::Restarting(_) if !options.force => {
+                    return Err(Error::conflict("container is restarting: stop the container before removing or force remove"));
+                }
+                State::Removing(_) => return Err(Error::conflict("removal of container is already in progress")),
+                _ => {}
+            }
+        }
+        if options.force {
+            self.end_for_good(container).await?;
+        }
+        let _operation = container.operation.lock().await;
+        if container.status.borrow().removed {
+            return Ok(());
+        }
+        container.change(Change::Removing)?;
+        let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
+        let removed = blocking(move || inner.remove_files(&held.record(), options.volumes)).await;
+        if let Err(error) = removed {
+            container.change(Change::RemovalFailed { error: error.report() })?;
+            return Err(error);
+        }
+        self.forget(container);
+        Ok(())
+    }
+
+    /// Ends a container so that its restart policy leaves it alone.
+    async fn end_for_good(&self, container: &Arc<Container>) -> Result<()> {
+        container.edit(|record| {
+            record.stopped_by_user = true;
+            record.wanted = false;
+            // We remove it ourselves.
+            record.host_config.auto_remove = false;
+        })?;
+        if matches!(container.lock().record.state, State::Restarting(_)) {
+            container.change(Change::RestartCancelled)?;
+            container.interrupt.notify_waiters();
+        }
+        self.kill_known(container).await
+    }
+
+    /// Takes a container whose files are gone out of the index, and tells everyone.
+    fn forget(&self, container: &Container) {
+        {
+            let mut index = self.0.index_mut();
+            index.by_id.remove(&container.id);
+            let name = container.name();
+            if index.by_name.get(&name).is_some_and(|id| *id == container.id) {
+                index.by_name.remove(&name);
+            }
+        }
+        self.0.emit(container, "destroy", &[]);
+        container.lock().clients.clear();
+        container.status.send_modify(|status| {
+            status.active = false;
+            status.removed = true;
+        });
+    }
+
+    /// Removes all containers that do not run.
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown filter.
+    pub async fn prune(&self, filters: &Filters) -> Result<Pruned> {
+        filters.accept(&["label", "label!", "until"])?;
+        let until = time_filter::until(filters)?;
+        let mut pruned = Pruned::default();
+        for container in self.0.all() {
+            let record = container.record();
+            let stopped = matches!(record.state, State::Created(_) | State::Exited(_) | State::Dead(_));
+            let old = until.is_none_or(|until| record.created < until);
+            if !stopped || !old || !filters.labels(&record.config.labels) {
+                continue;
+            }
+            let store = Arc::clone(&self.0.store);
+            let id = record.id.clone();
+            let size = blocking(move || Ok(store.snapshots().usage(&id)?.bytes)).await.unwrap_or(0);
+            match self.remove_known(&container, RemoveOptions::default()).await {
+                Ok(()) => {
+                    pruned.space_reclaimed += size;
+                    pruned.containers_deleted.get_or_insert_default().push(record.id);
+                }
+                Err(error) => tracing::warn!(container = record.id, error = error.report(), "cannot prune a container"),
+            }
+        }
+        self.0.events.emit(
+            "container",
+            "prune",
+            "",
+            [("reclaimed".to_owned(), pruned.space_reclaimed.to_string())].into(),
+        );
+        Ok(pruned)
+    }
+}
+
+impl Inner {
+    /// Removes snapshot, volumes, logs and record; a second attempt finds what a first one left.
+    fn remove_files(&self, record: &Record, volumes: bool) -> Result<()> {
+        self.store.snapshots().remove(&record.id)?;
+        for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
+            let name = &mount.point.name;
+            self.volumes.release(name, &record.id);
+            if volumes && self.volumes.is_anonymous(name) {
+                match self.volumes.remove(name, false) {
+                    // Another container uses it, or it has been removed by hand.
+                    Err(error) if !matches!(error.kind(), Kind::Conflict | Kind::NotFound) => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        self.images.release(&record.image, &record.id);
+        corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.bundle_of(&record.id)))?;
+        corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.folder_of(&record.id)))?;
+        Ok(())
+    }
+}

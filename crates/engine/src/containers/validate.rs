@@ -1,0 +1,294 @@
+//! Refuses what a container cannot have, before anything is made. Words are Docker's.
+
+use std::collections::BTreeMap;
+
+use corten_api::container::{Config, HostConfig, LogConfig, RestartPolicy};
+use corten_oci::capability;
+
+use super::{modes, security};
+use crate::error::{Error, Result};
+
+/// Docker's least memory limit, in bytes.
+const LEAST_MEMORY: i64 = 6 << 20;
+
+/// What the host has, as far as limits depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    /// Processors.
+    pub(crate) cpus: u32,
+}
+
+/// Checks a container's configuration.
+///
+/// # Errors
+/// `Invalid` for what makes no sense, `Unsupported` for what this engine lacks.
+pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result<()> {
+    name_of_host(config)?;
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        )));
+    }
+    if let Some(variable) = config.env.iter().flatten().find(|v| v.is_empty() || v.starts_with('=')) {
+        return Err(Error::invalid(format!("invalid environment variable: {variable}")));
+    }
+    if !config.stop_signal.is_empty() {
+        super::signals::parse(&config.stop_signal).ok_or_else(|| invalid_signal(&config.stop_signal))?;
+    }
+    capabilities(host)?;
+    restart_policy(&host.restart_policy, host.auto_remove)?;
+    memory(host)?;
+    cpu(host, machine)?;
+    modes::check(host)?;
+    security::parse(host)?;
+    log(&host.log_config)?;
+    sysctls(host)?;
+    unsupported(config, host)
+}
+
+/// The error for a signal that is none.
+pub(crate) fn invalid_signal(name: &str) -> Error {
+    Error::invalid(format!("invalid signal: {name}"))
+}
+
+fn name_of_host(config: &Config) -> Result<()> {
+    let name = &config.hostname;
+    let bad = name.len() > 63
+        || name.starts_with('-')
+        || name.chars().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')));
+    if bad && !name.is_empty() {
+        return Err(Error::invalid(format!("invalid hostname: \"{name}\": use up to 63 letters, digits, '-', '_' and '.'")));
+    }
+    Ok(())
+}
+
+fn capabilities(host: &HostConfig) -> Result<()> {
+    for (names, flag) in [(&host.cap_add, "CapAdd"), (&host.cap_drop, "CapDrop")] {
+        capability::normalize_all(names.as_deref().unwrap_or_default())
+            .map_err(|unknown| Error::invalid(format!("invalid {flag}: unknown capability: \"{}\"", unknown.0)))?;
+    }
+    Ok(())
+}
+
+/// Checks a restart policy; also used by `update`.
+pub(crate) fn restart_policy(policy: &RestartPolicy, auto_remove: bool) -> Result<()> {
+    let bad = |why: String| Err(Error::invalid(format!("invalid restart policy: {why}")));
+    let retries = policy.maximum_retry_count;
+    match policy.name.as_str() {
+        "" | "no" if retries != 0 && !policy.name.is_empty() => {
+            return bad("maximum retry count can only be used with 'on-failure'".into());
+        }
+        "" | "no" => return Ok(()),
+        "always" | "unless-stopped" if retries != 0 => {
+            return bad("maximum retry count can only be used with 'on-failure'".into());
+        }
+        "on-failure" if retries < 0 => {
+            return bad("maximum retry count cannot be negative".into());
+        }
+        "always" | "unless-stopped" | "on-failure" => {}
+        other => {
+            return bad(format!(
+                "unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            ));
+        }
+    }
+    if auto_remove {
+        return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
+    }
+    Ok(())
+}
+
+fn memory(host: &HostConfig) -> Result<()> {
+    let limits = &host.resources;
+    if limits.memory != 0 && limits.memory < LEAST_MEMORY {
+        return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
+    }
+    if limits.memory > 0 && limits.memory_swap > 0 && limits.memory_swap < limits.memory {
+        return Err(Error::invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+    }
+    if limits.memory == 0 && limits.memory_swap > 0 {
+        return Err(Error::invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+    }
+    if let Some(swappiness) = limits.memory_swappiness
+        && !(-1..=100).contains(&swappiness)
+    {
+        return Err(Error::invalid(format!("Invalid value: {swappiness}, valid memory swappiness range is 0-100")));
+    }
+    if limits.memory_reservation != 0 && limits.memory_reservation < LEAST_MEMORY {
+        return Err(Error::invalid("Minimum memory reservation allowed is 6MB"));
+    }
+    if limits.memory > 0 && limits.memory_reservation > limits.memory {
+        return Err(Error::invalid("Minimum memory limit can not be less than memory reservation limit, see usage"));
+    }
+    if host.shm_size < 0 {
+        return Err(Error::invalid("SHM size can not be less than 0"));
+    }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return Err(Error::invalid(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        )));
+    }
+    Ok(())
+}
+
+fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
+    let limits = &host.resources;
+    if limits.nano_cpus > 0 && (limits.cpu_period > 0 || limits.cpu_quota > 0) {
+        let other = if limits.cpu_period > 0 { "CPU Period" } else { "CPU Quota" };
+        return Err(Error::invalid(format!("Conflicting options: Nano CPUs and {other} cannot both be set.")));
+    }
+    let most = machine.cpus;
+    if limits.nano_cpus < 0 || limits.nano_cpus > i64::from(most) * 1_000_000_000 {
+        return Err(Error::invalid(format!(
+            "range of CPUs is from 0.01 to {most}.00, as there are only {most} CPUs available"
+        )));
+    }
+    if limits.cpu_period != 0 && !(1_000..=1_000_000).contains(&limits.cpu_period) {
+        return Err(Error::invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+    }
+    if limits.cpu_quota > 0 && limits.cpu_quota < 1_000 {
+        return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
+    }
+    cpu_list("cpus", &limits.cpuset_cpus, Some(most))?;
+    cpu_list("mems", &limits.cpuset_mems, None)
+}
+
+/// Checks a list such as `0-3,7`.
+fn cpu_list(what: &str, list: &str, most: Option<u32>) -> Result<()> {
+    let field = if what == "cpus" { "cpuset cpus" } else { "cpuset mems" };
+    for part in list.split(',').filter(|_| !list.is_empty()) {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(low), Ok(high)) = (low.trim().parse::<u32>(), high.trim().parse::<u32>()) else {
+            return Err(Error::invalid(format!("Invalid value {list} for {field}")));
+        };
+        if low > high {
+            return Err(Error::invalid(format!("Invalid value {list} for {field}")));
+        }
+        if most.is_some_and(|most| high >= most) {
+            let last = most.unwrap_or(1).saturating_sub(1);
+            return Err(Error::invalid(format!(
+                "Requested CPUs are not available - requested {list}, available: 0-{last}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Log drivers that Docker has and this engine does not have yet.
+const LATER_LOG_DRIVERS: [&str; 9] =
+    ["local", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "etwlogs"];
+
+/// Checks a log driver and its options; also used for the engine's defaults.
+///
+/// # Errors
+/// `Invalid` in Docker's words, `Unsupported` for drivers that come later.
+pub fn log(config: &LogConfig) -> Result<()> {
+    let driver = config.driver.as_str();
+    match driver {
+        "none" => return Ok(()),
+        "" | "json-file" => {}
+        _ if LATER_LOG_DRIVERS.contains(&driver) => {
+            return Err(Error::unsupported(format!("the log driver \"{driver}\" is not supported yet"))
+                .hint("use json-file or none"));
+        }
+        _ => {
+            return Err(Error::invalid(format!(
+                "error looking up logging plugin {driver}: plugin \"{driver}\" not found"
+            )));
+        }
+    }
+    const KNOWN: [&str; 9] =
+        ["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"];
+    if let Some(name) = config.options.keys().find(|name| !KNOWN.contains(&name.as_str()) && *name != "max-buffer-size") {
+        return Err(Error::invalid(format!("unknown log opt '{name}' for json-file log driver")));
+    }
+    for name in ["labels-regex", "env-regex", "tag"] {
+        if config.options.contains_key(name) {
+            return Err(Error::unsupported(format!("the log option \"{name}\" is not supported yet")));
+        }
+    }
+    super::log_config::parse(config).map(|_| ())
+}
+
+fn sysctls(host: &HostConfig) -> Result<()> {
+    let own = |mode: &str| mode != "host" && !mode.starts_with("container:");
+    for name in host.sysctls.iter().flat_map(BTreeMap::keys) {
+        let ipc = name.starts_with("fs.mqueue.")
+            || ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"]
+                .contains(&name.as_str());
+        let network = name.starts_with("net.");
+        if ipc && !own(&host.ipc_mode) {
+            return Err(Error::invalid(format!("sysctl '{name}' not allowed in host ipc namespace")));
+        }
+        if network && !own(&host.network_mode) {
+            return Err(Error::invalid(format!("sysctl '{name}' not allowed in host network namespace")));
+        }
+        if !ipc && !network && name != "kernel.domainname" && name != "kernel.hostname" {
+            return Err(Error::invalid(format!("sysctl '{name}' is not allowed as its scope is not a namespace")));
+        }
+    }
+    Ok(())
+}
+
+/// What the API has and this engine does not have yet: refused by name, never ignored.
+fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
+    let limits = &host.resources;
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let health = config.healthcheck.as_ref().is_some_and(|h| h.test.first().is_some_and(|t| t != "NONE"));
+    let refused = [
+        (health, "health checks"),
+        (some(&host.volumes_from), "--volumes-from"),
+        (some(&host.links), "--link"),
+        (host.storage_opt.as_ref().is_some_and(|o| !o.is_empty()), "--storage-opt"),
+        (limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()), "--gpus and device requests"),
+        (!host.userns_mode.is_empty() && host.userns_mode != "host", "user namespaces for single containers"),
+        (!matches!(host.isolation.as_str(), "" | "default"), "isolation technologies of Windows"),
+        (!matches!(host.runtime.as_str(), "" | "runc" | "corten"), "other OCI runtimes"),
+        (!config.mac_address.is_empty() && host.network_mode == "host", "--mac-address with the host's network"),
+        (limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0, "real-time CPU limits"),
+        (limits.cpu_count != 0 || limits.cpu_percent != 0 || limits.io_maximum_iops != 0 || limits.io_maximum_bandwidth != 0, "limits of Windows"),
+        (!matches!(host.volume_driver.as_str(), "" | "local"), "volume plugins"),
+    ];
+    match refused.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::unsupported(format!("not supported yet: {what}"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(edit: impl FnOnce(&mut Config, &mut HostConfig)) -> String {
+        let (mut config, mut host) = (Config::default(), HostConfig::default());
+        edit(&mut config, &mut host);
+        check(&config, &host, Host { cpus: 2 }).map_or_else(|e| e.report(), |()| "accepted".into())
+    }
+
+    #[test]
+    fn accepts_the_default() {
+        assert_eq!(refusal(|_, _| ()), "accepted");
+    }
+
+    #[test]
+    fn refuses_in_dockers_words() {
+        let check = |edit: fn(&mut Config, &mut HostConfig), expected: &str| assert_eq!(refusal(edit), expected);
+        check(|_, h| h.cap_add = Some(vec!["NOPE".into()]), "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
+        check(|_, h| h.resources.nano_cpus = 3_000_000_000, "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available");
+        check(|_, h| h.resources.memory = 1 << 20, "Minimum memory limit allowed is 6MB");
+        check(|c, _| c.working_dir = "rel".into(), "the working directory 'rel' is invalid, it needs to be an absolute path");
+        check(|_, h| h.restart_policy.name = "bogus".into(), "invalid restart policy: unknown policy 'bogus'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'");
+        check(|_, h| h.log_config.driver = "nope".into(), "error looking up logging plugin nope: plugin \"nope\" not found");
+        check(|_, h| { h.log_config.options.insert("nope".into(), "1".into()); }, "unknown log opt 'nope' for json-file log driver");
+        check(|c, _| c.stop_signal = "NOPE".into(), "invalid signal: NOPE");
+        check(|_, h| h.resources.cpuset_cpus = "0-7".into(), "Requested CPUs are not available - requested 0-7, available: 0-1");
+    }
+
+    #[test]
+    fn refuses_by_name_what_comes_later() {
+        assert_eq!(refusal(|_, h| h.links = Some(vec!["a:b".into()])), "not supported yet: --link");
+        assert_eq!(refusal(|_, h| h.runtime = "kata".into()), "not supported yet: other OCI runtimes");
+    }
+}
