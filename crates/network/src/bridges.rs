@@ -1,12 +1,17 @@
 //! Bridges: from the plan to the kernel's link with its addresses.
 
-use ipnet::IpNet;
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::keeper::Keeper;
-use crate::links::{self, LinkChange, LinkLocal, LinkState};
+use crate::links::{self, LinkChange, LinkState};
 use crate::netlink::{Connection, Messages};
 use crate::sysctls::{self, Setting};
 use crate::{BridgePlan, Error, Kind, MacAddress, Result};
+
+/// `fe80::1/64`.
+const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 64);
 
 /// Makes the bridge as planned and returns its index. `set` writes settings in the bridge's
 /// namespace. The keeper's port comes before the bridge goes up, which then has its carrier.
@@ -34,12 +39,7 @@ pub(crate) fn ensure(
         .map(|(_, address)| address)
         .collect();
     if !link.up {
-        let mode = if plan.ipv6.is_empty() {
-            LinkLocal::Absent
-        } else {
-            LinkLocal::Eui64
-        };
-        links::set_link_local(routes, link.index, mode, &plan.name)?;
+        links::no_link_local(routes, link.index, &plan.name)?;
     }
     keeper.keep(routes, &plan.name, link.index)?;
     let mut batch = Messages::new();
@@ -94,11 +94,14 @@ fn create(routes: &mut Connection, plan: &BridgePlan) -> Result<LinkState> {
 /// Appends what leads from the addresses present to the planned ones. Link-local addresses are the
 /// kernel's own matter.
 fn address_changes(batch: &mut Messages, link: &LinkState, plan: &BridgePlan, present: &[IpNet]) {
+    // The kernel's own link-local address would be looked for elsewhere for a second, in which no
+    // container is found; Docker's bridges have this one too.
+    let link_local = (!plan.ipv6.is_empty()).then_some(LINK_LOCAL);
     let planned: Vec<IpNet> = plan
         .ipv4
         .iter()
         .map(|net| IpNet::V4(*net))
-        .chain(plan.ipv6.iter().map(|net| IpNet::V6(*net)))
+        .chain(plan.ipv6.iter().copied().chain(link_local).map(IpNet::V6))
         .collect();
     for address in present.iter().filter(|address| !planned.contains(address)) {
         if !is_link_local(address) {

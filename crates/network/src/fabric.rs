@@ -228,7 +228,7 @@ impl Fabric {
     /// 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use` when another process has.
     pub fn reserve(&self, owner: &str, request: &PortRequest) -> Result<Reserved> {
         for host_ip in &request.host_ips {
-            check_family(*host_ip, request.container_ip)?;
+            check_addresses(*host_ip, request.container_ip)?;
         }
         self.at_home(|| {
             let ephemeral = sysctls::ephemeral_ports();
@@ -240,7 +240,7 @@ impl Fabric {
     /// For UDP, connections that clients kept up while the port was closed are forgotten.
     pub fn publish(&self, owner: &str, bindings: &[PortBinding]) -> Result<()> {
         for binding in bindings {
-            check_family(binding.host_ip, binding.container_ip)?;
+            check_addresses(binding.host_ip, binding.container_ip)?;
         }
         lock(&self.firewall).publish(owner, bindings)?;
         let mut table = lock(&self.ports);
@@ -449,7 +449,14 @@ fn link(host_ifname: String, plan: &EndpointPlan) -> Link {
     }
 }
 
-fn check_family(host: IpAddr, container: IpAddr) -> Result<()> {
+fn check_addresses(host: IpAddr, container: IpAddr) -> Result<()> {
+    if host.is_ipv6() && host.is_loopback() {
+        return Err(Error::new(
+            Kind::Unsupported,
+            "cannot publish to ::1: the kernel translates nothing that comes from there",
+        )
+        .hint("publish to 127.0.0.1"));
+    }
     if host.is_ipv4() == container.is_ipv4() {
         return Ok(());
     }

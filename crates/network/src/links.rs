@@ -63,15 +63,6 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const ROUTE_HEADER: usize = 12;
 
-/// How an interface comes by its link-local IPv6 address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkLocal {
-    /// Made from the link address.
-    Eui64,
-    /// Not at all.
-    Absent,
-}
-
 /// What the kernel says of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct LinkState {
@@ -145,21 +136,16 @@ pub(crate) fn change_link(batch: &mut Messages, index: u32, change: &LinkChange<
     });
 }
 
-/// Sets how a link comes by its link-local address, before it goes up. Links without IPv6 have
-/// none anyway.
-pub(crate) fn set_link_local(connection: &mut Connection, index: u32, mode: LinkLocal, name: &str) -> Result<()> {
+/// Keeps the kernel from giving a link a link-local address when it goes up. Links without IPv6
+/// get none anyway.
+pub(crate) fn no_link_local(connection: &mut Connection, index: u32, name: &str) -> Result<()> {
+    const ADDR_GEN_MODE_NONE: u8 = 1;
     let mut batch = Messages::new();
     batch.push(NEWLINK, flags::ACK, format!("set up link {name}"), |message| {
         link_header(message, AF_UNSPEC, index, None);
         message.nested(IFLA_AF_SPEC, |families| {
             families.nested(AF_INET6.into(), |inet6| {
-                inet6.u8(
-                    INET6_ADDR_GEN_MODE,
-                    match mode {
-                        LinkLocal::Eui64 => 0,
-                        LinkLocal::Absent => 1,
-                    },
-                );
+                inet6.u8(INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE);
             });
         });
     });

@@ -226,8 +226,8 @@ impl FromStr for Protocol {
 /// One published port: what arrives at the host's address and port goes to the container's.
 ///
 /// Both addresses are of one family. Address translation cannot turn IPv6 into IPv4, so `[::]:80`
-/// for a container without IPv6 is no binding: publish `0.0.0.0:80` alone (clients of `localhost`
-/// are refused at `::1` and go on to `127.0.0.1`).
+/// for a container without IPv6 is no binding: publish `0.0.0.0:80` alone. Nor does it reach `::1`,
+/// which `[::]:80` leaves out: clients of `localhost` are refused there and go on to `127.0.0.1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortBinding {
     /// Transport.
@@ -286,7 +286,7 @@ pub struct PortRequest {
 pub struct Reserved {
     /// The port, the same on every address asked for.
     pub port: u16,
-    /// Bound (TCP: listening) sockets that keep the port from other processes. They are to be held
+    /// Bound sockets that keep the port from other processes. They are to be held
     /// as long as the port is published: give them to the container's shim and close them here.
     pub sockets: Vec<OwnedFd>,
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use corten_sys::netlink::Protocol;
 use corten_sys::netns;
 
-use crate::links::{self, LinkChange, LinkLocal};
+use crate::links::{self, LinkChange};
 use crate::netlink::{Connection, Messages};
 use crate::{Error, Kind, Result, sysctls};
 
@@ -80,7 +80,7 @@ pub(crate) fn add_link(
         _ => error,
     })?;
     let host_index = index_of(host, name)?;
-    links::set_link_local(host, host_index, LinkLocal::Absent, name)?;
+    links::no_link_local(host, host_index, name)?;
     let index = index_of(inside, inner)?;
     bring_up(host, host_index, name)?;
     bring_up(inside, index, inner)?;

@@ -144,9 +144,27 @@ fn refused(request: &PortRequest, address: SocketAddr, errno: Errno) -> Error {
     Error::new(kind, message)
 }
 
-/// Binds a socket. A TCP one listens, because a port that is only bound can be taken by a process
-/// that sets `SO_REUSEADDR`; connections never reach it, for they are translated before.
+/// Holds an address with a socket that nobody can connect to: what is not translated, as from
+/// `::1`, is refused at once.
+///
+/// A port that is only bound may be shared by programs that set `SO_REUSEADDR` all of them, so this
+/// one does not. Where a closed connection of an earlier server is in the way, it does, and listens
+/// instead.
 fn hold(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    match open(protocol, address, Hold::Bound) {
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => open(protocol, address, Hold::Listening),
+        result => result,
+    }
+}
+
+/// How a socket keeps a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Bound,
+    Listening,
+}
+
+fn open(protocol: Protocol, address: SocketAddr, hold: Hold) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -161,14 +179,12 @@ fn hold(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> 
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    if protocol == Protocol::Tcp {
-        // Closed connections of an earlier server are no obstacle.
+    if hold == Hold::Listening {
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
     bind(&socket, &address)?;
-    match protocol {
-        Protocol::Tcp | Protocol::Sctp => listen(&socket, 1)?,
-        Protocol::Udp => {}
+    if hold == Hold::Listening {
+        listen(&socket, 1)?;
     }
     Ok(socket)
 }
@@ -254,7 +270,21 @@ mod tests {
         drop(held);
         let reserved = reserve(&mut table, "b", &wanted, RANGE).unwrap();
         assert_eq!((reserved.port, reserved.sockets.len()), (port, 1));
+        // The standard library sets SO_REUSEADDR.
         let late = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap_err();
         assert_eq!(late.kind(), std::io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn closed_connections_are_no_obstacle() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        // The server closes first, and its side of the connection lingers.
+        drop(listener.accept().unwrap());
+        drop(listener);
+        std::io::Read::read(&mut client, &mut [0]).unwrap();
+        drop(client);
+        assert!(hold(Protocol::Tcp, address).is_ok());
     }
 }

@@ -42,6 +42,8 @@ pub(crate) fn for_namespace() -> Vec<Setting> {
 pub(crate) fn for_link6(ifname: &str) -> Vec<Setting> {
     vec![
         (format!("ipv6/conf/{ifname}/accept_ra"), "0"),
+        // The address is the engine's to hand out: nobody else has it.
+        (format!("ipv6/conf/{ifname}/dad_transmits"), "0"),
         (format!("ipv6/conf/{ifname}/disable_ipv6"), "0"),
     ]
 }

@@ -166,7 +166,7 @@ pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
             ChainKind::Nat,
             Hook::Output,
             Priority::Destination,
-            to_published(),
+            from_this_host(),
         ),
         base("forward", ChainKind::Filter, Hook::Forward, Priority::Filter, forward),
         base(
@@ -216,6 +216,14 @@ fn to_published() -> Vec<Rule> {
     vec![rule([Match::ToThisHost], Action::Jump(PUBLISHED))]
 }
 
+/// IPv6 has no `route_localnet`: packets from `::1` do not leave the host, whatever their
+/// destination becomes. They are left alone, to be refused at once.
+fn from_this_host() -> Vec<Rule> {
+    let mut rules = vec![rule([Match::Destination(loopback6())], Action::Accept)];
+    rules.extend(to_published());
+    rules
+}
+
 fn published_rules() -> Vec<Rule> {
     let translate = |name: MapName| rule([Match::Ipv4(name.is_ipv4())], Action::Translate(name));
     MapName::ALL.into_iter().map(translate).collect()
@@ -262,16 +270,9 @@ fn postrouting_rules(bridge: &BridgePlan) -> Vec<Rule> {
             Action::Masquerade,
         ));
     }
-    for (present, net) in [
-        (!bridge.ipv4.is_empty(), loopback4()),
-        (!bridge.ipv6.is_empty(), loopback6()),
-    ] {
-        if present {
-            rules.push(rule(
-                [Match::Source(net), into(), Match::Translated],
-                Action::Masquerade,
-            ));
-        }
+    if !bridge.ipv4.is_empty() {
+        let from_loopback = Match::Source(loopback4());
+        rules.push(rule([from_loopback, into(), Match::Translated], Action::Masquerade));
     }
     rules
 }

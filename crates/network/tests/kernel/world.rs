@@ -160,10 +160,20 @@ pub(crate) fn serve_udp(netns: BorrowedFd<'_>, address: &str, name: &'static str
 
 /// Connects from a namespace and returns what the server says.
 pub(crate) fn ask_tcp(from: BorrowedFd<'_>, address: &str) -> io::Result<String> {
+    connect(from, address, Duration::from_secs(5))
+}
+
+/// Whether a namespace gets no answer, because it is refused or its packets vanish. Answers take
+/// well under a millisecond here.
+pub(crate) fn is_cut_off(from: BorrowedFd<'_>, address: &str) -> bool {
+    connect(from, address, Duration::from_millis(200)).is_err()
+}
+
+fn connect(from: BorrowedFd<'_>, address: &str, patience: Duration) -> io::Result<String> {
     let address: SocketAddr = address.parse().unwrap();
     netns::run_in(from, || {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         Ok(text)
