@@ -23,6 +23,7 @@ use crate::capabilities::Capabilities;
 use crate::channel::{Channel, Report};
 use crate::context::{Context as _, invalid};
 use crate::error::{Error, Kind, Result};
+use crate::lsm::ExecLabel;
 use crate::seccomp::{self, Program};
 use crate::{program, scheduling, terminal};
 
@@ -39,6 +40,7 @@ pub(crate) struct Launch<'a> {
     personality: Option<u32>,
     capabilities: Option<Capabilities>,
     filter: Option<Program>,
+    label: ExecLabel,
     preserved: u32,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Launch<'a> {
             personality: linux.personality.as_ref().map(scheduling::personality).transpose()?,
             capabilities: process.capabilities.as_ref().map(Capabilities::resolve),
             filter: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+            label: ExecLabel::prepare(process.apparmor_profile.as_deref(), process.selinux_label.as_deref())?,
             preserved,
         })
     }
@@ -124,8 +127,7 @@ impl<'a> Launch<'a> {
 
     /// Labels what is executed next; `proc` is the host's procfs.
     pub(crate) fn label(&self, proc: &OwnedFd) -> Result<()> {
-        let _ = proc;
-        Ok(())
+        self.label.apply(proc)
     }
 
     /// Becomes the process's user, with the capabilities it may have, not all of them in force yet.

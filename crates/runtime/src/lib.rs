@@ -34,6 +34,7 @@ mod exec;
 mod hooks;
 mod init;
 mod launch;
+pub mod lsm;
 mod namespaces;
 mod program;
 mod rootfs;

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn lists_are_ranges_and_numbers() {
         assert_eq!(list("0-2, 7").unwrap(), [0, 1, 2, 7]);
-        assert_eq!(list("").unwrap(), []);
+        assert!(list("").unwrap().is_empty());
         for wrong in ["3-1", "a", "-1", "5000", "1-"] {
             assert!(list(wrong).is_err(), "{wrong}");
         }
