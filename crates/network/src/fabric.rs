@@ -237,7 +237,8 @@ impl Fabric {
     }
 
     /// Makes the bindings work, in one transaction, in place of what the owner published before.
-    /// For UDP, connections that clients kept up while the port was closed are forgotten.
+    /// For UDP, connections that clients kept up while the port was closed are forgotten soon
+    /// after.
     pub fn publish(&self, owner: &str, bindings: &[PortBinding]) -> Result<()> {
         for binding in bindings {
             check_addresses(binding.host_ip, binding.container_ip)?;
@@ -402,21 +403,34 @@ impl Fabric {
         netns::run_in(self.home.as_fd(), work).map_err(elsewhere)
     }
 
-    /// Stale connections are a nuisance, no reason to fail: the log says what happened.
+    /// Forgets stale connections, in the background: the kernel's table takes some 10 ms to walk.
+    /// They are a nuisance, no reason to fail: the log says what happened.
     fn forget_connections(&self, bindings: &[PortBinding]) {
-        if !bindings.iter().any(|binding| binding.protocol == crate::Protocol::Udp) {
+        let mut udp = bindings.to_vec();
+        udp.retain(|binding| binding.protocol == crate::Protocol::Udp);
+        if udp.is_empty() {
             return;
         }
-        let result = links::addresses(&mut lock(&self.routes)).and_then(|addresses| {
-            let host: Vec<IpAddr> = addresses.iter().map(|(_, net)| net.addr()).collect();
-            self.at_home(|| conntrack::forget(bindings, &host))?
-        });
-        match result {
-            Ok(0) => {}
+        let work = move |home: OwnedFd| match forget(home.as_fd(), &udp) {
             Ok(count) => tracing::debug!(count, "forgot stale udp connections"),
             Err(error) => tracing::warn!(%error, "cannot forget stale udp connections"),
+        };
+        let spawned = self.home.try_clone().and_then(|home| {
+            let thread = std::thread::Builder::new().name("conntrack".to_owned());
+            thread.stack_size(256 * 1024).spawn(move || work(home))
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "cannot forget stale udp connections");
         }
     }
+}
+
+/// Moves the calling thread into the namespace and forgets its connections to the bindings.
+fn forget(home: BorrowedFd<'_>, bindings: &[PortBinding]) -> Result<usize> {
+    netns::enter(home).map_err(|error| Error::from_io("cannot enter the host's network", error))?;
+    let addresses = links::addresses(&mut Connection::open(Protocol::Route)?)?;
+    let host: Vec<IpAddr> = addresses.iter().map(|(_, net)| net.addr()).collect();
+    conntrack::forget(bindings, &host)
 }
 
 /// Makes a namespace with only `lo`, up: what `--network none` is, where the runtime does not make

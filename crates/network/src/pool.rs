@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use corten_sys::netlink::Protocol;
 use corten_sys::netns;
@@ -142,6 +143,8 @@ struct Shared {
 struct Stock {
     ready: VecDeque<Ready>,
     stopping: bool,
+    /// Whether it has been full once: the first filling need not wait.
+    filled: bool,
 }
 
 impl Pool {
@@ -215,15 +218,7 @@ fn refill(shared: &Shared, prefix: &str) {
             return;
         }
     };
-    loop {
-        let mut stock = shared.lock();
-        while !stock.stopping && stock.ready.len() >= shared.size {
-            stock = shared.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
-        }
-        if stock.stopping {
-            return;
-        }
-        drop(stock);
+    while wait_for_need(shared) {
         match prepare(&mut host, prefix) {
             Ok(entry) => {
                 shared.lock().ready.push_back(entry);
@@ -237,6 +232,34 @@ fn refill(shared: &Shared, prefix: &str) {
                     drop(shared.changed.wait(stock));
                 }
             }
+        }
+    }
+}
+
+/// How long the takers of the last entries are left alone: making new ones holds the kernel's lock
+/// for links, which the start of a container needs as well.
+const QUIET: Duration = Duration::from_millis(10);
+
+/// Waits until an entry shall be made: when there is none, or when one has been missing for a
+/// while. Returns `false` when it is time to stop.
+fn wait_for_need(shared: &Shared) -> bool {
+    let mut stock = shared.lock();
+    let mut quiet = false;
+    loop {
+        let missing = stock.ready.len() < shared.size;
+        if stock.stopping {
+            return false;
+        }
+        if missing && (quiet || stock.ready.is_empty() || !stock.filled) {
+            return true;
+        }
+        if missing {
+            let waited = shared.changed.wait_timeout(stock, QUIET);
+            let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            (stock, quiet) = (next, timeout.timed_out());
+        } else {
+            stock.filled = true;
+            stock = shared.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

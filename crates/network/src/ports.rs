@@ -43,19 +43,20 @@ impl PortTable {
     }
 
     /// Lists the ports to try, in order.
-    fn candidates(&self, request: &PortRequest, ephemeral: (u16, u16)) -> Vec<u16> {
-        match request.ports {
-            HostPorts::One(port) => vec![port],
-            HostPorts::Range(first, last) => (first..=last).collect(),
+    fn candidates(&self, request: &PortRequest, ephemeral: (u16, u16)) -> impl Iterator<Item = u16> + use<> {
+        let (first, then) = match request.ports {
+            HostPorts::One(port) => (port..=port, 0..0),
+            HostPorts::Range(first, last) => (first..=last, 0..0),
             HostPorts::Any => {
                 let (first, last) = ephemeral;
                 let next = match self.last.get(&request.protocol) {
                     Some(port) if (first..last).contains(port) => port + 1,
                     _ => first,
                 };
-                (next..=last).chain(first..next).collect()
+                (next..=last, first..next)
             }
-        }
+        };
+        first.chain(then)
     }
 }
 
@@ -228,11 +229,11 @@ mod tests {
     fn any_port_goes_on_from_the_last() {
         let mut table = PortTable::default();
         let any = request(&["0.0.0.0"], HostPorts::Any);
-        assert_eq!(table.candidates(&any, RANGE), [32768, 32769, 32770]);
+        assert_eq!(table.candidates(&any, RANGE).collect::<Vec<_>>(), [32768, 32769, 32770]);
         claim_all(&mut table, "a", &any, 32769);
-        assert_eq!(table.candidates(&any, RANGE), [32770, 32768, 32769]);
+        assert_eq!(table.candidates(&any, RANGE).collect::<Vec<_>>(), [32770, 32768, 32769]);
         claim_all(&mut table, "a", &any, 32770);
-        assert_eq!(table.candidates(&any, RANGE), [32768, 32769, 32770]);
+        assert_eq!(table.candidates(&any, RANGE).collect::<Vec<_>>(), [32768, 32769, 32770]);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use corten_network::{EndpointPlan, HostPorts, Kind, PortRequest, Protocol};
 
 use crate::world::{
-    HOST, TABLE, as_host, ask_tcp, ask_udp, binding, bridge, container, endpoint, here, is_cut_off, is_gateway, open,
-    outside, run, serve_tcp, serve_udp, udp_client,
+    HOST, TABLE, as_host, ask_tcp, ask_udp, binding, bridge, container, endpoint, eventually, here, is_cut_off,
+    is_gateway, open, outside, run, serve_tcp, serve_udp, udp_client,
 };
 
-const SOON: Duration = Duration::from_secs(2);
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 #[test]
 fn tcp_is_reachable_from_everywhere() {
@@ -132,7 +132,8 @@ fn udp_follows_a_container_that_comes_back() {
         let _held = fabric.reserve("dns", &reservation).unwrap();
         fabric.publish("dns", &at("172.17.0.2")).unwrap();
         for client in &clients {
-            assert!(ask_udp(client, SOON).unwrap().starts_with("one"));
+            let first = || ask_udp(client, A_MOMENT).is_ok_and(|answer| answer.starts_with("one"));
+            eventually("the client reaches the container", first);
         }
         fabric.unpublish("dns").unwrap();
         let _held = fabric.reserve(
@@ -143,13 +144,15 @@ fn udp_follows_a_container_that_comes_back() {
             },
         );
         for client in &clients {
-            assert!(ask_udp(client, Duration::from_millis(50)).is_err());
+            eventually("the old container is gone", || ask_udp(client, A_MOMENT).is_err());
         }
         let two = container(&fabric, "cort0", 17, 3);
         serve_udp(two.netns.as_fd(), "0.0.0.0:53", "two");
         fabric.publish("dns", &at("172.17.0.3")).unwrap();
         for client in &clients {
-            assert!(ask_udp(client, SOON).unwrap().starts_with("two"));
+            eventually("the client reaches the new container", || {
+                ask_udp(client, A_MOMENT).is_ok_and(|answer| answer.starts_with("two"))
+            });
         }
     });
 }
