@@ -122,21 +122,13 @@ pub fn number(name: &str) -> Option<u8> {
 ///
 /// # Errors
 /// [`UnknownCapability`] for the first name that is none.
-pub fn resolve(
-    add: &[String],
-    drop: &[String],
-    privilege: Privilege,
-) -> Result<Vec<&'static str>, UnknownCapability> {
+pub fn resolve(add: &[String], drop: &[String], privilege: Privilege) -> Result<Vec<&'static str>, UnknownCapability> {
     if privilege == Privilege::Privileged {
         return Ok(ALL.to_vec());
     }
     let (add, drop) = (normalize_all(add)?, normalize_all(drop)?);
     let without_dropped = |names: &[&'static str]| -> Vec<&'static str> {
-        names
-            .iter()
-            .filter(|name| !drop.contains(name))
-            .copied()
-            .collect()
+        names.iter().filter(|name| !drop.contains(name)).copied().collect()
     };
     if add.contains(&EVERY) {
         return Ok(without_dropped(&ALL));
@@ -176,11 +168,7 @@ mod tests {
         check("", "CAP_CHOWN chown", &DEFAULT[1..]);
         // A capability both dropped and added is there.
         check("CAP_CHOWN", "CAP_CHOWN ALL", &["CAP_CHOWN"]);
-        let all_but_one: Vec<_> = ALL
-            .iter()
-            .filter(|name| **name != "CAP_BPF")
-            .copied()
-            .collect();
+        let all_but_one: Vec<_> = ALL.iter().filter(|name| **name != "CAP_BPF").copied().collect();
         check("ALL", "BPF", &all_but_one);
     }
 

@@ -65,10 +65,15 @@ pub fn parse_profile(json: &[u8], target: &Target<'_>) -> Result<Option<Seccomp>
     let Some(default_action) = profile.default_action else {
         return match syscalls.is_empty() {
             true => Ok(None),
-            false => Err(ProfileError::Contradiction("no default action defined in the seccomp profile")),
+            false => Err(ProfileError::Contradiction(
+                "no default action defined in the seccomp profile",
+            )),
         };
     };
-    let (listed, mapped) = (profile.architectures.unwrap_or_default(), profile.arch_map.unwrap_or_default());
+    let (listed, mapped) = (
+        profile.architectures.unwrap_or_default(),
+        profile.arch_map.unwrap_or_default(),
+    );
     if !listed.is_empty() && !mapped.is_empty() {
         return Err(ProfileError::Contradiction(
             "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'",
@@ -83,7 +88,11 @@ pub fn parse_profile(json: &[u8], target: &Target<'_>) -> Result<Option<Seccomp>
     Ok(Some(Seccomp {
         default_action,
         default_errno_ret: profile.default_errno_ret,
-        architectures: if mapped.is_empty() { listed } else { own_architectures(mapped, target) },
+        architectures: if mapped.is_empty() {
+            listed
+        } else {
+            own_architectures(mapped, target)
+        },
         flags: profile.flags.unwrap_or_default(),
         listener_path: profile.listener_path,
         listener_metadata: profile.listener_metadata,
@@ -163,7 +172,9 @@ impl Rule {
         {
             return Ok(false);
         }
-        let Some(includes) = &self.includes else { return Ok(true) };
+        let Some(includes) = &self.includes else {
+            return Ok(true);
+        };
         let mut arches = includes.arches.iter().flatten().peekable();
         Ok(includes.caps.iter().flatten().all(has)
             && (arches.peek().is_none() || arches.any(|arch| arch == target.architecture))
@@ -196,9 +207,9 @@ impl Condition {
         let Some(text) = self.min_kernel.as_deref().filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let version = text.split_once('.').and_then(|(major, minor)| {
-            Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-        });
+        let version = text
+            .split_once('.')
+            .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
         let version = version.ok_or_else(|| ProfileError::KernelVersion(text.to_owned()))?;
         Ok(Some(target.kernel >= version))
     }
@@ -223,7 +234,18 @@ mod tests {
     fn capabilities_open_their_calls() {
         let plain = default_profile(&TARGET);
         let names_of = names(&plain);
-        for absent in ["mount", "bpf", "io_uring_setup", "keyctl", "clone", "clone3", "kexec_load", "reboot", "socket", "personality"] {
+        for absent in [
+            "mount",
+            "bpf",
+            "io_uring_setup",
+            "keyctl",
+            "clone",
+            "clone3",
+            "kexec_load",
+            "reboot",
+            "socket",
+            "personality",
+        ] {
             assert!(!names_of.contains(&absent), "{absent}");
         }
         for there in ["read", "chroot", "ptrace", "arch_prctl", "landlock_add_rule"] {
@@ -234,7 +256,11 @@ mod tests {
         assert_eq!(rule("clone").count(), 1);
         assert!(rule("socket").all(|rule| rule.args[0].value != 40 && rule.args[0].value != 38));
 
-        let admin = default_profile(&Target { capabilities: &["CAP_SYS_ADMIN"], kernel: (4, 7), architecture: "arm64" });
+        let admin = default_profile(&Target {
+            capabilities: &["CAP_SYS_ADMIN"],
+            kernel: (4, 7),
+            architecture: "arm64",
+        });
         let names_of = names(&admin);
         assert!(names_of.contains(&"mount") && names_of.contains(&"clone3") && names_of.contains(&"cacheflush"));
         assert!(!names_of.contains(&"chroot") && !names_of.contains(&"ptrace") && !names_of.contains(&"arch_prctl"));
@@ -271,10 +297,22 @@ mod tests {
         };
         check("nonsense", "Decoding seccomp profile failed: ");
         check(r#"{"defaultAction":"SCMP_ACT_X"}"#, "Decoding seccomp profile failed: ");
-        check(r#"{"syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW"}]}"#, "no default action");
-        check(r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["X"],"archMap":[{"architecture":"Y"}]}"#, "both 'architectures'");
-        check(r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}]}"#, "both 'name'");
-        check(r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","action":"SCMP_ACT_ALLOW","includes":{"minKernel":"x"}}]}"#, "invalid kernel version");
+        check(
+            r#"{"syscalls":[{"names":["a"],"action":"SCMP_ACT_ALLOW"}]}"#,
+            "no default action",
+        );
+        check(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["X"],"archMap":[{"architecture":"Y"}]}"#,
+            "both 'architectures'",
+        );
+        check(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}]}"#,
+            "both 'name'",
+        );
+        check(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","action":"SCMP_ACT_ALLOW","includes":{"minKernel":"x"}}]}"#,
+            "invalid kernel version",
+        );
         assert!(parse_profile(b"{}", &TARGET).unwrap().is_none());
     }
 }

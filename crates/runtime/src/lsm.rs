@@ -24,8 +24,7 @@ const SELINUX_MAGIC: u64 = 0xf97c_ff8c;
 /// Whether the kernel runs `AppArmor`.
 #[must_use]
 pub fn apparmor_enabled() -> bool {
-    fs::read_to_string("/sys/module/apparmor/parameters/enabled")
-        .is_ok_and(|text| text.starts_with('Y'))
+    fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
 }
 
 /// Whether an `AppArmor` profile of this name is loaded.
@@ -33,15 +32,15 @@ pub fn apparmor_enabled() -> bool {
 /// # Errors
 /// The list cannot be read (securityfs isn't mounted, or the caller isn't root).
 pub fn apparmor_profile_loaded(name: &str) -> Result<bool> {
-    let text = fs::read_to_string(APPARMOR_PROFILES).map_err(|error| {
-        Error::new(Kind::Internal, "cannot list the AppArmor profiles").with_source(error)
-    })?;
+    let text = fs::read_to_string(APPARMOR_PROFILES)
+        .map_err(|error| Error::new(Kind::Internal, "cannot list the AppArmor profiles").with_source(error))?;
     Ok(lists_profile(&text, name))
 }
 
 /// Whether a line is `name (mode)`; names may hold blanks and brackets.
 fn lists_profile(list: &str, name: &str) -> bool {
-    list.lines().any(|line| line.rsplit_once(" (").is_some_and(|(listed, _)| listed == name))
+    list.lines()
+        .any(|line| line.rsplit_once(" (").is_some_and(|(listed, _)| listed == name))
 }
 
 /// Whether the kernel runs `SELinux` with a policy.
@@ -86,7 +85,10 @@ impl ExecLabel {
         if let Some(label) = selinux.filter(|_| !selinux_enabled()) {
             return Err(not_running("SELinux", &format!("label {label:?}")));
         }
-        Ok(Self { apparmor: apparmor.map(str::to_owned), selinux: selinux.map(str::to_owned) })
+        Ok(Self {
+            apparmor: apparmor.map(str::to_owned),
+            selinux: selinux.map(str::to_owned),
+        })
     }
 
     /// Labels what the calling thread executes next; `proc` is a procfs of the host's.
@@ -146,7 +148,12 @@ mod tests {
     #[test]
     fn profiles_are_listed_by_their_whole_name() {
         let list = "corten-default (enforce)\n/usr/bin/man (complain)\nodd (name) (enforce)\n";
-        for (name, there) in [("corten-default", true), ("corten", false), ("odd (name)", true), ("odd", false)] {
+        for (name, there) in [
+            ("corten-default", true),
+            ("corten", false),
+            ("odd (name)", true),
+            ("odd", false),
+        ] {
             assert_eq!(lists_profile(list, name), there, "{name}");
         }
     }
@@ -166,12 +173,18 @@ mod tests {
         if !apparmor_enabled() {
             let error = ExecLabel::prepare(Some("corten-default"), None).unwrap_err();
             assert_eq!(error.kind(), Kind::Unsupported);
-            assert_eq!(ExecLabel::prepare(Some("unconfined"), None).unwrap(), ExecLabel::default());
+            assert_eq!(
+                ExecLabel::prepare(Some("unconfined"), None).unwrap(),
+                ExecLabel::default()
+            );
         }
         if !selinux_enabled() {
             let error = ExecLabel::prepare(None, Some("system_u:system_r:container_t:s0")).unwrap_err();
             assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
         }
-        assert_eq!(ExecLabel::prepare(Some("a\nb"), None).unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(
+            ExecLabel::prepare(Some("a\nb"), None).unwrap_err().kind(),
+            Kind::Invalid
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Control groups of this host, as root. Each test has a subtree of its own and removes it.
 #![expect(clippy::disallowed_methods, reason = "tests look at files and run programs directly")]
+#![expect(clippy::unwrap_used, reason = "tests panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,7 +32,10 @@ impl Own {
     fn folder(&self, controller: &str) -> PathBuf {
         let paths = self.group.paths();
         let found = paths.iter().find(|(name, _)| name == controller);
-        found.unwrap_or_else(|| panic!("no {controller} in {paths:?}")).1.clone()
+        found
+            .unwrap_or_else(|| panic!("no {controller} in {paths:?}"))
+            .1
+            .clone()
     }
 
     fn read(&self, controller: &str, file: &str) -> String {
@@ -104,9 +108,8 @@ fn limits_are_written_and_changed_in_any_direction() {
         r#"{"memory":{"limit":67108864,"swap":134217728},"pids":{"limit":50},
             "cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"}}"#,
     );
-    let read = |own: &Own| {
-        ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"].map(|file| own.read("memory", file))
-    };
+    let read =
+        |own: &Own| ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"].map(|file| own.read("memory", file));
     assert_eq!(read(&own), ["67108864", "134217728"]);
     assert_eq!(own.read("pids", "pids.max"), "50");
     assert_eq!(own.read("cpu", "cpu.shares"), "512");
@@ -114,12 +117,18 @@ fn limits_are_written_and_changed_in_any_direction() {
     assert_eq!(own.read("cpuset", "cpuset.cpus"), "0");
     assert_eq!(own.read("cpuset", "cpuset.mems"), "0");
 
-    for (limit, swap) in [(268_435_456_i64, 536_870_912_i64), (16_777_216, 16_777_216), (1 << 30, 1 << 31)] {
+    for (limit, swap) in [
+        (268_435_456_i64, 536_870_912_i64),
+        (16_777_216, 16_777_216),
+        (1 << 30, 1 << 31),
+    ] {
         let json = format!(r#"{{"memory":{{"limit":{limit},"swap":{swap}}}}}"#);
         own.group.update(&serde_json::from_str(&json).unwrap()).unwrap();
         assert_eq!(read(&own), [limit.to_string(), swap.to_string()]);
     }
-    own.group.update(&serde_json::from_str(r#"{"memory":{"limit":-1}}"#).unwrap()).unwrap();
+    own.group
+        .update(&serde_json::from_str(r#"{"memory":{"limit":-1}}"#).unwrap())
+        .unwrap();
     assert_eq!(own.group.stats().unwrap().memory_limit, u64::MAX);
     own.group
         .update(&serde_json::from_str(r#"{"cpu":{"period":10000,"quota":5000}}"#).unwrap())
@@ -135,7 +144,9 @@ fn only_needed_hierarchies_get_folders_and_a_later_limit_makes_its_own() {
     assert!(!controllers.contains(&"cpuset".to_owned()), "{controllers:?}");
     let guest = Guest::waiting(":");
     own.group.join(guest.pid()).unwrap();
-    own.group.update(&serde_json::from_str(r#"{"cpu":{"shares":77}}"#).unwrap()).unwrap();
+    own.group
+        .update(&serde_json::from_str(r#"{"cpu":{"shares":77}}"#).unwrap())
+        .unwrap();
     assert_eq!(own.read("cpu", "cpu.shares"), "77");
     assert_eq!(own.read("cpu", "cgroup.procs"), guest.pid().to_string());
 }
@@ -151,8 +162,14 @@ fn missing_controllers_and_files_are_named() {
         // What had been made is gone.
         assert_eq!(Cgroup::open(&parent.join("box")).unwrap_err().kind(), Kind::NotFound);
     };
-    check(r#"{"rdma":{"mlx":{"hcaHandles":2}}}"#, "an RDMA limit: this host has no \"rdma\"");
-    check(r#"{"blockIO":{"leafWeight":20}}"#, "blockIO.leafWeight: this kernel has no");
+    check(
+        r#"{"rdma":{"mlx":{"hcaHandles":2}}}"#,
+        "an RDMA limit: this host has no \"rdma\"",
+    );
+    check(
+        r#"{"blockIO":{"leafWeight":20}}"#,
+        "blockIO.leafWeight: this kernel has no",
+    );
     Cgroup::open(&parent).unwrap().delete().unwrap();
 }
 
@@ -174,7 +191,10 @@ fn members_are_listed_frozen_thawed_and_killed() {
     let stats = own.group.stats().unwrap();
     assert_eq!(stats.pids, 2);
     assert!(stats.cpu_total > 0 && stats.memory_usage > 0, "{stats:?}");
-    assert!(!stats.cpu_per_cpu.is_empty() && stats.memory.contains_key("rss"), "{stats:?}");
+    assert!(
+        !stats.cpu_per_cpu.is_empty() && stats.memory.contains_key("rss"),
+        "{stats:?}"
+    );
 
     own.group.freeze().unwrap();
     own.group.kill_all().unwrap();

@@ -1,4 +1,5 @@
 //! Filters given to the kernel, as root. They belong to threads, so each test spends one.
+#![expect(clippy::unwrap_used, reason = "tests panic")]
 
 use corten_oci::capability;
 use corten_oci::runtime::Seccomp;
@@ -18,8 +19,16 @@ fn filtered(program: Program, test: impl FnOnce() + Send + 'static) {
 }
 
 fn default(capabilities: &[&str]) -> Seccomp {
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    default_profile(&Target { capabilities, architecture, kernel: (6, 1) })
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    default_profile(&Target {
+        capabilities,
+        architecture,
+        kernel: (6, 1),
+    })
 }
 
 #[test]

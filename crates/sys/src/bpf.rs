@@ -152,7 +152,10 @@ pub fn device_programs(cgroup: impl AsFd) -> io::Result<Vec<OwnedFd>> {
 }
 
 fn program_by_id(id: u32) -> io::Result<OwnedFd> {
-    let mut attributes = FdById { id, ..FdById::default() };
+    let mut attributes = FdById {
+        id,
+        ..FdById::default()
+    };
     call(PROG_GET_FD_BY_ID, &mut attributes).map(own)
 }
 

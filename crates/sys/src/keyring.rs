@@ -11,9 +11,7 @@ use std::io;
 /// `EACCES` when a security module forbids it.
 pub fn join_session(name: &CStr) -> io::Result<i32> {
     // SAFETY: `name` is a terminated string that outlives the call; the kernel only reads it.
-    let key = unsafe {
-        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr())
-    };
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
     if key < 0 {
         return Err(io::Error::last_os_error());
     }

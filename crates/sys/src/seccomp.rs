@@ -42,7 +42,12 @@ pub fn set_filter(program: &[Instruction], flags: u32) -> io::Result<()> {
     // SAFETY: `Instruction` has the layout of `struct sock_filter` (checked below), `filter` points
     // to `length` of them that outlive the call, and the kernel copies them without writing.
     let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const filter,
+        )
     };
     match result {
         0 => Ok(()),
@@ -55,9 +60,7 @@ pub fn set_filter(program: &[Instruction], flags: u32) -> io::Result<()> {
 /// Whether the kernel knows an action (`SECCOMP_RET_…`; Linux 4.14).
 pub fn is_action_available(action: u32) -> bool {
     // SAFETY: the kernel only reads the four bytes of `action`.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
     result == 0
 }
 

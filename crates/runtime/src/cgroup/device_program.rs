@@ -81,15 +81,28 @@ fn append_rule(rule: &Rule, code: &mut Vec<Instruction>) {
 
 fn append_answer(allow: bool, code: &mut Vec<Instruction>) {
     code.push(with_value(SET, RESULT, 0, i32::from(allow)));
-    code.push(Instruction { code: EXIT, ..Instruction::default() });
+    code.push(Instruction {
+        code: EXIT,
+        ..Instruction::default()
+    });
 }
 
 fn load(register: u8, offset: i16) -> Instruction {
-    Instruction { code: LOAD, registers: register | CONTEXT << 4, offset, immediate: 0 }
+    Instruction {
+        code: LOAD,
+        registers: register | CONTEXT << 4,
+        offset,
+        immediate: 0,
+    }
 }
 
 fn with_value(code: u8, register: u8, source: u8, immediate: i32) -> Instruction {
-    Instruction { code, registers: register | source << 4, offset: 0, immediate }
+    Instruction {
+        code,
+        registers: register | source << 4,
+        offset: 0,
+        immediate,
+    }
 }
 
 fn jump(code: u8, register: u8, value: u32, distance: usize) -> Instruction {
@@ -115,18 +128,19 @@ mod tests {
         let mut at = 0;
         loop {
             let step = code[at];
+            let offset = || usize::try_from(step.offset).unwrap();
             let target = usize::from(step.registers & 15);
             let source = registers[usize::from(step.registers >> 4)];
-            let value = i64::from(step.immediate) as u64;
+            let value = i64::from(step.immediate).cast_unsigned();
             at += 1;
             match step.code {
-                LOAD => registers[target] = u64::from(context[step.offset as usize / 4]),
+                LOAD => registers[target] = u64::from(context[offset() / 4]),
                 AND => registers[target] = (registers[target] & value) & 0xffff_ffff,
                 SHIFT_RIGHT => registers[target] = (registers[target] & 0xffff_ffff) >> value,
                 COPY => registers[target] = source & 0xffff_ffff,
                 SET => registers[target] = value,
-                JUMP_IF_EQUAL if registers[target] == value => at += step.offset as usize,
-                JUMP_UNLESS_EQUAL if registers[target] != value => at += step.offset as usize,
+                JUMP_IF_EQUAL if registers[target] == value => at += offset(),
+                JUMP_UNLESS_EQUAL if registers[target] != value => at += offset(),
                 JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL => {}
                 EXIT => return registers[0],
                 other => panic!("unknown instruction {other:#x}"),

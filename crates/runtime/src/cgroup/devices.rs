@@ -55,7 +55,10 @@ impl Access {
             'm' => Some(Self::MKNOD),
             _ => None,
         };
-        letters.chars().try_fold(0, |bits, letter| Some(bits | bit(letter)?)).map(Self)
+        letters
+            .chars()
+            .try_fold(0, |bits, letter| Some(bits | bit(letter)?))
+            .map(Self)
     }
 }
 
@@ -78,7 +81,10 @@ const ALWAYS: [(Option<u32>, Option<u32>, Access); 10] = [
 impl Policy {
     /// Reads the specification's rules, and adds what every container may use.
     pub(crate) fn parse(rules: &[DeviceCgroup]) -> Result<Self> {
-        let mut policy = Self { allow: false, rules: Vec::new() };
+        let mut policy = Self {
+            allow: false,
+            rules: Vec::new(),
+        };
         for rule in rules {
             policy.add(rule)?;
         }
@@ -105,7 +111,9 @@ impl Policy {
 
     fn add(&mut self, rule: &DeviceCgroup) -> Result<()> {
         let access = rule.access.as_deref().filter(|access| !access.is_empty());
-        let access = access.map_or(Some(Access::ALL), Access::parse).ok_or_else(|| invalid(rule, "access"))?;
+        let access = access
+            .map_or(Some(Access::ALL), Access::parse)
+            .ok_or_else(|| invalid(rule, "access"))?;
         let (major, minor) = (
             number(rule.major).ok_or_else(|| invalid(rule, "major number"))?,
             number(rule.minor).ok_or_else(|| invalid(rule, "minor number"))?,
@@ -121,7 +129,13 @@ impl Policy {
             self.rules.clear();
             return Ok(());
         }
-        let rules = classes.iter().map(|&class| Rule { allow: rule.allow, class, major, minor, access });
+        let rules = classes.iter().map(|&class| Rule {
+            allow: rule.allow,
+            class,
+            major,
+            minor,
+            access,
+        });
         self.rules.extend(rules);
         Ok(())
     }
@@ -155,7 +169,9 @@ impl Policy {
                     earlier.allow != self.allow && earlier.overlaps(rule) && !earlier.same_devices(rule)
                 });
             if inexpressible {
-                let message = format!("device rule \"{rule}\" is an exception to a wider rule before it, which cgroup v1 cannot hold");
+                let message = format!(
+                    "device rule \"{rule}\" is an exception to a wider rule before it, which cgroup v1 cannot hold"
+                );
                 return Err(Error::new(Kind::Unsupported, message));
             }
             writes.push((file(rule.allow), rule.to_string()));
@@ -210,7 +226,10 @@ impl fmt::Display for Rule {
 fn number(value: Option<i64>) -> Option<Option<u32>> {
     match value {
         None | Some(-1) => Some(None),
-        Some(value) => u32::try_from(value).ok().filter(|&value| i32::try_from(value).is_ok()).map(Some),
+        Some(value) => u32::try_from(value)
+            .ok()
+            .filter(|&value| i32::try_from(value).is_ok())
+            .map(Some),
     }
 }
 
@@ -230,23 +249,36 @@ pub(crate) mod tests {
 
     /// Judges one use by the rules as the specification words them.
     pub(crate) fn judge(allow: bool, rules: &[Rule], class: Class, major: u32, minor: u32, access: u8) -> bool {
-        [Access::READ, Access::WRITE, Access::MKNOD].iter().filter(|&&bit| access & bit != 0).all(|&bit| {
-            let one = Rule { allow: true, class, major: Some(major), minor: Some(minor), access: Access(bit) };
-            rules.iter().rev().find(|rule| rule.covers(&one)).map_or(allow, |rule| rule.allow)
-        })
+        [Access::READ, Access::WRITE, Access::MKNOD]
+            .iter()
+            .filter(|&&bit| access & bit != 0)
+            .all(|&bit| {
+                let one = Rule {
+                    allow: true,
+                    class,
+                    major: Some(major),
+                    minor: Some(minor),
+                    access: Access(bit),
+                };
+                rules
+                    .iter()
+                    .rev()
+                    .find(|rule| rule.covers(&one))
+                    .map_or(allow, |rule| rule.allow)
+            })
     }
 
     pub(crate) fn any_rule() -> impl Strategy<Value = Rule> {
         let number = || prop_oneof![Just(None), (0_u32..3).prop_map(Some)];
-        (any::<bool>(), any::<bool>(), number(), number(), 1_u8..8).prop_map(
-            |(allow, block, major, minor, access)| Rule {
+        (any::<bool>(), any::<bool>(), number(), number(), 1_u8..8).prop_map(|(allow, block, major, minor, access)| {
+            Rule {
                 allow,
                 class: if block { Class::Block } else { Class::Character },
                 major,
                 minor,
                 access: Access(access),
-            },
-        )
+            }
+        })
     }
 
     #[test]

@@ -60,7 +60,9 @@ fn parse(table: &str) -> Option<Layout> {
     let mut hierarchies: Vec<Hierarchy> = Vec::new();
     let mut unified = None;
     for line in table.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
         let (Some(mount), Some(kind)) = (before.split(' ').nth(4), after.split(' ').next()) else {
             continue;
         };
@@ -70,7 +72,10 @@ fn parse(table: &str) -> Option<Layout> {
                 let controllers = controllers(options);
                 // A hierarchy may be mounted more than once; the first mount serves.
                 if !hierarchies.iter().any(|known| known.controllers == controllers) {
-                    hierarchies.push(Hierarchy { controllers, mount: unescape(mount) });
+                    hierarchies.push(Hierarchy {
+                        controllers,
+                        mount: unescape(mount),
+                    });
                 }
             }
             "cgroup2" if unified.is_none() => unified = Some(unescape(mount)),
@@ -86,8 +91,10 @@ fn parse(table: &str) -> Option<Layout> {
 /// The controllers among a v1 mount's superblock options, `rw,cpu,cpuacct`.
 fn controllers(options: &str) -> Vec<String> {
     let word = |option: &&str| {
-        !matches!(*option, "rw" | "ro" | "xattr" | "noprefix" | "clone_children" | "cpuset_v2_mode" | "favordynmods")
-            && !option.starts_with("release_agent=")
+        !matches!(
+            *option,
+            "rw" | "ro" | "xattr" | "noprefix" | "clone_children" | "cpuset_v2_mode" | "favordynmods"
+        ) && !option.starts_with("release_agent=")
             && *option != "seclabel"
     };
     options.split(',').filter(word).map(str::to_owned).collect()

@@ -34,7 +34,12 @@ pub(crate) fn settings(resources: &Resources) -> Result<Vec<Setting>> {
         set_network(network, &mut list);
     }
     for (device, limit) in &resources.rdma {
-        list.push(Setting::new("rdma", "rdma.max", rdma_max(device, limit), "an RDMA limit"));
+        list.push(Setting::new(
+            "rdma",
+            "rdma.max",
+            rdma_max(device, limit),
+            "an RDMA limit",
+        ));
     }
     Ok(list)
 }
@@ -59,9 +64,7 @@ pub(crate) fn rdma_max(device: &str, limit: &corten_oci::runtime::Rdma) -> Strin
 pub(crate) fn page_size(limit: &HugepageLimit) -> Result<&str> {
     let size = limit.page_size.as_str();
     let digits = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
-    if digits.is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    }) {
+    if digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())) {
         return Ok(size);
     }
     let message = format!("invalid huge page size \"{size}\": expected a number and KB, MB or GB");
@@ -89,7 +92,11 @@ fn set_memory(memory: &Memory, list: &mut Vec<Setting>) -> Result<()> {
     set("memory.memsw.limit_in_bytes", swap, "--memory-swap");
     set("memory.soft_limit_in_bytes", memory.reservation, "--memory-reservation");
     set("memory.kmem.limit_in_bytes", memory.kernel, "--kernel-memory");
-    set("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp, "a kernel TCP memory limit");
+    set(
+        "memory.kmem.tcp.limit_in_bytes",
+        memory.kernel_tcp,
+        "a kernel TCP memory limit",
+    );
     if let Some(lifted) = lifted {
         let setting = Setting::new("memory", "memory.memsw.limit_in_bytes", lifted, "--memory-swap");
         list.insert(0, setting.or(Fallback::Skip));
@@ -107,7 +114,12 @@ fn set_memory(memory: &Memory, list: &mut Vec<Setting>) -> Result<()> {
     }
     if let Some(disable) = memory.disable_oom_killer {
         let value = u8::from(disable);
-        list.push(Setting::new("memory", "memory.oom_control", value, "--oom-kill-disable"));
+        list.push(Setting::new(
+            "memory",
+            "memory.oom_control",
+            value,
+            "--oom-kill-disable",
+        ));
     }
     Ok(())
 }
@@ -127,7 +139,11 @@ fn set_cpu(cpu: &Cpu, list: &mut Vec<Setting>) -> Result<()> {
     let signed = |value: Option<i64>| value.filter(|&value| value != 0).map(|value| value.to_string());
     set("cpu.cfs_period_us", text(cpu.period), "--cpu-period");
     set("cpu.cfs_quota_us", signed(cpu.quota), "--cpu-quota");
-    set("cpu.cfs_burst_us", cpu.burst.map(|burst| burst.to_string()), "a CPU burst");
+    set(
+        "cpu.cfs_burst_us",
+        cpu.burst.map(|burst| burst.to_string()),
+        "a CPU burst",
+    );
     set("cpu.rt_period_us", text(cpu.realtime_period), "--cpu-rt-period");
     set("cpu.rt_runtime_us", signed(cpu.realtime_runtime), "--cpu-rt-runtime");
     set("cpu.idle", cpu.idle.map(|idle| idle.to_string()), "cpu.idle");
@@ -178,10 +194,26 @@ fn set_block_io(block_io: &BlockIo, list: &mut Vec<Setting>) {
         }
     }
     let throttles: [(&'static str, &[ThrottleDevice], &'static str); 4] = [
-        ("blkio.throttle.read_bps_device", &block_io.throttle_read_bps_device, "--device-read-bps"),
-        ("blkio.throttle.write_bps_device", &block_io.throttle_write_bps_device, "--device-write-bps"),
-        ("blkio.throttle.read_iops_device", &block_io.throttle_read_iops_device, "--device-read-iops"),
-        ("blkio.throttle.write_iops_device", &block_io.throttle_write_iops_device, "--device-write-iops"),
+        (
+            "blkio.throttle.read_bps_device",
+            &block_io.throttle_read_bps_device,
+            "--device-read-bps",
+        ),
+        (
+            "blkio.throttle.write_bps_device",
+            &block_io.throttle_write_bps_device,
+            "--device-write-bps",
+        ),
+        (
+            "blkio.throttle.read_iops_device",
+            &block_io.throttle_read_iops_device,
+            "--device-read-iops",
+        ),
+        (
+            "blkio.throttle.write_iops_device",
+            &block_io.throttle_write_iops_device,
+            "--device-write-iops",
+        ),
     ];
     for (file, devices, asked_by) in throttles {
         for device in devices {
@@ -213,7 +245,12 @@ fn set_network(network: &Network, list: &mut Vec<Setting>) {
     }
     for priority in &network.priorities {
         let value = format!("{} {}", priority.name, priority.priority);
-        list.push(Setting::new("net_prio", "net_prio.ifpriomap", value, "network.priorities"));
+        list.push(Setting::new(
+            "net_prio",
+            "net_prio.ifpriomap",
+            value,
+            "network.priorities",
+        ));
     }
 }
 
@@ -304,7 +341,10 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be() {
-        assert_eq!(refusal(r#"{"cpu":{"shares":1}}"#), "the minimum allowed cpu-shares is 2");
+        assert_eq!(
+            refusal(r#"{"cpu":{"shares":1}}"#),
+            "the minimum allowed cpu-shares is 2"
+        );
         assert_eq!(
             refusal(r#"{"cpu":{"shares":262145}}"#),
             "the maximum allowed cpu-shares is 262144"

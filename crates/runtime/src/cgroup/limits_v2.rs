@@ -29,11 +29,20 @@ pub(crate) fn settings(resources: &Resources, quota: &CurrentQuota<'_>) -> Resul
     for limit in &resources.hugepage_limits {
         set_huge_pages(limit, &mut list)?;
     }
-    if resources.network.as_ref().is_some_and(|network| *network != Default::default()) {
+    if resources
+        .network
+        .as_ref()
+        .is_some_and(|network| *network != Default::default())
+    {
         return Err(only_v1("network.classID and network.priorities"));
     }
     for (device, limit) in &resources.rdma {
-        list.push(Setting::new("rdma", "rdma.max", rdma_max(device, limit), "an RDMA limit"));
+        list.push(Setting::new(
+            "rdma",
+            "rdma.max",
+            rdma_max(device, limit),
+            "an RDMA limit",
+        ));
     }
     for (file, value) in &resources.unified {
         set_unified(file, value, &mut list)?;
@@ -53,7 +62,10 @@ fn or_max(value: i64) -> String {
 fn set_memory(memory: &Memory, list: &mut Vec<Setting>) -> Result<()> {
     let unsupported = [
         (memory.kernel.is_some_and(|kernel| kernel > 0), "--kernel-memory"),
-        (memory.kernel_tcp.is_some_and(|tcp| tcp > 0), "a kernel TCP memory limit"),
+        (
+            memory.kernel_tcp.is_some_and(|tcp| tcp > 0),
+            "a kernel TCP memory limit",
+        ),
         (memory.swappiness.is_some(), "--memory-swappiness"),
         (memory.disable_oom_killer == Some(true), "--oom-kill-disable"),
     ];
@@ -71,7 +83,12 @@ fn set_memory(memory: &Memory, list: &mut Vec<Setting>) -> Result<()> {
         list.push(Setting::new("memory", "memory.max", or_max(limit), "--memory"));
     }
     if let Some(low) = memory.reservation.filter(|&low| low != 0) {
-        list.push(Setting::new("memory", "memory.low", or_max(low), "--memory-reservation"));
+        list.push(Setting::new(
+            "memory",
+            "memory.low",
+            or_max(low),
+            "--memory-reservation",
+        ));
     }
     Ok(())
 }
@@ -93,9 +110,7 @@ fn swap_alone(limit: Option<i64>, both: Option<i64>) -> Result<Option<i64>> {
 }
 
 fn set_cpu(cpu: &Cpu, current: &CurrentQuota<'_>, list: &mut Vec<Setting>) -> Result<()> {
-    if cpu.realtime_runtime.is_some_and(|time| time != 0)
-        || cpu.realtime_period.is_some_and(|time| time != 0)
-    {
+    if cpu.realtime_runtime.is_some_and(|time| time != 0) || cpu.realtime_period.is_some_and(|time| time != 0) {
         return Err(only_v1("--cpu-rt-runtime and --cpu-rt-period"));
     }
     if let Some(idle) = cpu.idle {
@@ -111,9 +126,7 @@ fn set_cpu(cpu: &Cpu, current: &CurrentQuota<'_>, list: &mut Vec<Setting>) -> Re
     let max = match (&quota_text, period) {
         (None, None) => None,
         (Some(quota), None) => Some(quota.clone()),
-        (quota, Some(period)) => {
-            Some(format!("{} {period}", quota.as_deref().unwrap_or(current.0)))
-        }
+        (quota, Some(period)) => Some(format!("{} {period}", quota.as_deref().unwrap_or(current.0))),
     };
     if let Some(max) = max {
         let asked_by = if quota.is_some() { "--cpu-quota" } else { "--cpu-period" };
@@ -176,7 +189,11 @@ fn set_block_io(block_io: &BlockIo, list: &mut Vec<Setting>) -> Result<()> {
     for (key, devices, asked_by) in throttles {
         for device in devices {
             // Zero lifts the limit in v1; v2 says it in a word.
-            let rate = if device.rate == 0 { "max".to_owned() } else { device.rate.to_string() };
+            let rate = if device.rate == 0 {
+                "max".to_owned()
+            } else {
+                device.rate.to_string()
+            };
             let value = format!("{}:{} {key}={rate}", device.major, device.minor);
             list.push(Setting::new("io", "io.max", value, asked_by));
         }
@@ -187,14 +204,18 @@ fn set_block_io(block_io: &BlockIo, list: &mut Vec<Setting>) -> Result<()> {
 /// BFQ has a file of its own, with the weights of v1.
 fn weight_setting(target: &str, weight: u16, asked_by: &'static str) -> Setting {
     let other = format!("{target} {}", io_weight(weight));
-    Setting::new("io", "io.bfq.weight", format!("{target} {weight}"), asked_by)
-        .or(Fallback::File("io.weight", other))
+    Setting::new("io", "io.bfq.weight", format!("{target} {weight}"), asked_by).or(Fallback::File("io.weight", other))
 }
 
 fn set_huge_pages(limit: &HugepageLimit, list: &mut Vec<Setting>) -> Result<()> {
     let size = page_size(limit)?;
     let asked_by = "a huge page limit";
-    list.push(Setting::new("hugetlb", format!("hugetlb.{size}.max"), limit.limit, asked_by));
+    list.push(Setting::new(
+        "hugetlb",
+        format!("hugetlb.{size}.max"),
+        limit.limit,
+        asked_by,
+    ));
     let reserved = Setting::new("hugetlb", format!("hugetlb.{size}.rsvd.max"), limit.limit, asked_by);
     list.push(reserved.or(Fallback::Skip));
     Ok(())
@@ -233,8 +254,7 @@ mod tests {
     fn check(resources: &str, expected: &[(&str, &str)]) {
         let resources: Resources = serde_json::from_str(resources).unwrap();
         let list = settings(&resources, &CurrentQuota("max")).unwrap();
-        let list: Vec<_> =
-            list.iter().map(|setting| (&*setting.file, &*setting.value)).collect();
+        let list: Vec<_> = list.iter().map(|setting| (&*setting.file, &*setting.value)).collect();
         assert_eq!(list, expected, "{resources:?}");
     }
 
@@ -247,7 +267,11 @@ mod tests {
     fn memory() {
         check(
             r#"{"memory":{"limit":1000,"swap":3000,"reservation":500}}"#,
-            &[("memory.swap.max", "2000"), ("memory.max", "1000"), ("memory.low", "500")],
+            &[
+                ("memory.swap.max", "2000"),
+                ("memory.max", "1000"),
+                ("memory.low", "500"),
+            ],
         );
         check(
             r#"{"memory":{"limit":1000,"swap":1000}}"#,
@@ -283,7 +307,15 @@ mod tests {
 
     #[test]
     fn weights() {
-        let pairs = [(0, 1), (2, 1), (3, 2), (512, 59), (1024, 100), (262_144, 10_000), (u64::MAX, 10_000)];
+        let pairs = [
+            (0, 1),
+            (2, 1),
+            (3, 2),
+            (512, 59),
+            (1024, 100),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ];
         for (shares, weight) in pairs {
             assert_eq!(cpu_weight(shares), weight, "{shares}");
         }

@@ -85,9 +85,9 @@ impl Cgroup {
             Layout::V1(hierarchies) => V1::open(hierarchies, relative)?.map(Backend::V1),
             Layout::V2(mount) => V2::open(&mount, &relative)?.map(Backend::V2),
         };
-        backend.map(Self).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("no cgroup \"{}\"", path.display()))
-        })
+        backend
+            .map(Self)
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("no cgroup \"{}\"", path.display())))
     }
 
     /// Opens the way in, for a child to be made.
@@ -259,6 +259,20 @@ impl Entrance {
             rustix::io::write(door, b"0")?;
         }
         Ok(())
+    }
+}
+
+/// The descriptors, to be handed to a child that exists already.
+impl From<Entrance> for Vec<OwnedFd> {
+    fn from(entrance: Entrance) -> Self {
+        entrance.0
+    }
+}
+
+/// What [`Cgroup::entrance`] opened, from the process that did.
+impl From<Vec<OwnedFd>> for Entrance {
+    fn from(doors: Vec<OwnedFd>) -> Self {
+        Self(doors)
     }
 }
 

@@ -50,7 +50,11 @@ impl OomEvents {
 
     fn new(source: OwnedFd, counter: PathBuf) -> io::Result<Self> {
         let seen = kills(&counter)?;
-        Ok(Self { source: File::from(source), counter, seen })
+        Ok(Self {
+            source: File::from(source),
+            counter,
+            seen,
+        })
     }
 
     /// Takes what has come and returns whether a process was killed since the last time.

@@ -62,10 +62,7 @@ impl Setting {
 /// A value the kernel refuses is tried once more after the others: some are judged against each
 /// other (a memory limit against that with swap, a CPU quota against its period), and which order
 /// is right depends on the values in force.
-pub(crate) fn write_all<'a>(
-    settings: &[Setting],
-    folder_of: impl Fn(&str) -> Option<&'a Path>,
-) -> Result<()> {
+pub(crate) fn write_all<'a>(settings: &[Setting], folder_of: impl Fn(&str) -> Option<&'a Path>) -> Result<()> {
     let mut refused = Vec::new();
     for setting in settings {
         let folder = folder_of(&setting.controller).ok_or_else(|| missing(setting))?;

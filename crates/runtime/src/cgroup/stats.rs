@@ -50,7 +50,9 @@ const V1_NO_LIMIT: u64 = 0x7fff_ffff_ffff_0000;
 /// Reads the counters of a v1 cgroup; controllers it has no folder for count nothing.
 pub(super) fn read_v1<'a>(folder_of: impl Fn(&str) -> Option<&'a Path>) -> Stats {
     let text = |controller: &str, file: &str| {
-        folder_of(controller).map(|folder| read(folder, file)).unwrap_or_default()
+        folder_of(controller)
+            .map(|folder| read(folder, file))
+            .unwrap_or_default()
     };
     let value = |controller: &str, file: &str| number(&text(controller, file));
     let times = pairs(&text("cpuacct", "cpuacct.stat"));
@@ -154,7 +156,9 @@ fn v2_devices(text: &str, wanted: [(&str, &str); 2]) -> Vec<(u64, u64, String, u
     let mut entries = Vec::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        let Some((major, minor)) = words.next().and_then(device) else { continue };
+        let Some((major, minor)) = words.next().and_then(device) else {
+            continue;
+        };
         for (key, value) in words.filter_map(|word| word.split_once('=')) {
             let operation = wanted.iter().find(|(name, _)| *name == key);
             if let (Some((_, operation)), Some(value)) = (operation, number(value)) {
@@ -194,12 +198,21 @@ mod tests {
             ("memory.stat", "cache 7\nrss 3\n"),
             ("pids.current", "2\n"),
             ("pids.max", "max\n"),
-            ("blkio.throttle.io_service_bytes_recursive", "8:0 Read 1\n8:0 Write 2\n8:0 Total 3\nTotal 3\n"),
+            (
+                "blkio.throttle.io_service_bytes_recursive",
+                "8:0 Read 1\n8:0 Write 2\n8:0 Total 3\nTotal 3\n",
+            ),
         ]);
         let stats = read_v1(|_| Some(folder.path()));
-        assert_eq!((stats.cpu_total, stats.cpu_user, stats.cpu_kernel), (5000, 2 * TICK, TICK));
+        assert_eq!(
+            (stats.cpu_total, stats.cpu_user, stats.cpu_kernel),
+            (5000, 2 * TICK, TICK)
+        );
         assert_eq!(stats.cpu_per_cpu, [2000, 3000]);
-        assert_eq!((stats.throttling_periods, stats.throttled_periods, stats.throttled_time), (4, 3, 99));
+        assert_eq!(
+            (stats.throttling_periods, stats.throttled_periods, stats.throttled_time),
+            (4, 3, 99)
+        );
         assert_eq!((stats.memory_usage, stats.memory_limit), (10, u64::MAX));
         assert_eq!(stats.memory["rss"], 3);
         assert_eq!((stats.pids, stats.pids_limit), (2, None));
@@ -210,7 +223,10 @@ mod tests {
     #[test]
     fn v2() {
         let folder = folder(&[
-            ("cpu.stat", "usage_usec 5\nuser_usec 2\nsystem_usec 3\nthrottled_usec 1\n"),
+            (
+                "cpu.stat",
+                "usage_usec 5\nuser_usec 2\nsystem_usec 3\nthrottled_usec 1\n",
+            ),
             ("memory.current", "10\n"),
             ("memory.max", "20\n"),
             ("memory.events", "low 0\nmax 6\noom_kill 1\n"),
@@ -218,9 +234,21 @@ mod tests {
             ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"),
         ]);
         let stats = read_v2(folder.path());
-        assert_eq!((stats.cpu_total, stats.cpu_user, stats.throttled_time), (5000, 2000, 1000));
-        assert_eq!((stats.memory_limit, stats.memory_failures, stats.pids_limit), (20, 6, Some(30)));
-        assert_eq!(stats.io_bytes, [(8, 0, "read".to_owned(), 1), (8, 0, "write".to_owned(), 2)]);
-        assert_eq!(stats.io_operations, [(8, 0, "read".to_owned(), 3), (8, 0, "write".to_owned(), 4)]);
+        assert_eq!(
+            (stats.cpu_total, stats.cpu_user, stats.throttled_time),
+            (5000, 2000, 1000)
+        );
+        assert_eq!(
+            (stats.memory_limit, stats.memory_failures, stats.pids_limit),
+            (20, 6, Some(30))
+        );
+        assert_eq!(
+            stats.io_bytes,
+            [(8, 0, "read".to_owned(), 1), (8, 0, "write".to_owned(), 2)]
+        );
+        assert_eq!(
+            stats.io_operations,
+            [(8, 0, "read".to_owned(), 3), (8, 0, "write".to_owned(), 4)]
+        );
     }
 }

@@ -21,8 +21,9 @@ pub(super) fn relative(path: &Path) -> Result<PathBuf> {
     let text = path.to_string_lossy();
     if !path.is_absolute() && text.split(':').count() == 3 {
         let message = format!("cannot use cgroup \"{text}\": the systemd cgroup driver is not supported");
-        return Err(Error::new(Kind::Unsupported, message)
-            .with_hint("use the cgroupfs driver: a path such as /corten/NAME"));
+        return Err(
+            Error::new(Kind::Unsupported, message).with_hint("use the cgroupfs driver: a path such as /corten/NAME")
+        );
     }
     let invalid = || Error::new(Kind::Invalid, format!("invalid cgroup path \"{text}\""));
     let mut relative = PathBuf::new();
@@ -48,10 +49,12 @@ pub(super) fn create(mount: &Path, folder: &Path) -> Result<bool> {
             if let Some(parent) = folder.parent() {
                 create(mount, parent)?;
             }
-            fs::create_dir(folder).map(|()| true).or_else(|error| match is(&error, Errno::EXIST) {
-                true => Ok(false),
-                false => Err(cannot_create(folder, error)),
-            })
+            fs::create_dir(folder)
+                .map(|()| true)
+                .or_else(|error| match is(&error, Errno::EXIST) {
+                    true => Ok(false),
+                    false => Err(cannot_create(folder, error)),
+                })
         }
         Err(error) => Err(cannot_create(folder, error)),
     }
@@ -77,11 +80,13 @@ pub(super) fn pids(folder: &Path) -> Result<Vec<i32>> {
 fn collect(folder: &Path, pids: &mut Vec<i32>) -> io::Result<()> {
     // A folder that goes away while it is read has no processes, and neither has a threaded one
     // (EOPNOTSUPP), whose processes its domain lists.
-    let gone = |error: &io::Error| {
-        is(error, Errno::NOENT) || is(error, Errno::NODEV) || is(error, Errno::OPNOTSUPP)
-    };
+    let gone = |error: &io::Error| is(error, Errno::NOENT) || is(error, Errno::NODEV) || is(error, Errno::OPNOTSUPP);
     match fs::read_to_string(folder.join("cgroup.procs")) {
-        Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse().ok()).filter(|&pid: &i32| pid > 0)),
+        Ok(text) => pids.extend(
+            text.lines()
+                .filter_map(|line| line.parse().ok())
+                .filter(|&pid: &i32| pid > 0),
+        ),
         Err(error) if gone(&error) => {}
         Err(error) => return Err(error),
     }

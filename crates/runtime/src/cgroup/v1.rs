@@ -48,15 +48,15 @@ impl Folder {
 }
 
 impl V1 {
-    pub(super) fn create(
-        hierarchies: Vec<Hierarchy>,
-        relative: PathBuf,
-        resources: &Resources,
-    ) -> Result<Self> {
+    pub(super) fn create(hierarchies: Vec<Hierarchy>, relative: PathBuf, resources: &Resources) -> Result<Self> {
         let settings = limits_v1::settings(resources)?;
         let policy = Policy::parse(&resources.devices)?.writes()?;
         let systemd = systemd_manages_us();
-        let mut group = Self { relative, folders: Vec::new(), hierarchies };
+        let mut group = Self {
+            relative,
+            folders: Vec::new(),
+            hierarchies,
+        };
         let wanted = |hierarchy: &Hierarchy| {
             ALWAYS.iter().any(|controller| hierarchy.has(controller))
                 || settings.iter().any(|setting| hierarchy.has(&setting.controller))
@@ -82,21 +82,27 @@ impl V1 {
         for hierarchy in &hierarchies {
             let path = hierarchy.mount.join(&relative);
             if fs::exists(&path).map_err(|error| failed("look up", &path, error))? {
-                folders.push(Folder { controllers: hierarchy.controllers.clone(), path });
+                folders.push(Folder {
+                    controllers: hierarchy.controllers.clone(),
+                    path,
+                });
             }
         }
         let found = !folders.is_empty();
-        Ok(found.then_some(Self { relative, folders, hierarchies }))
+        Ok(found.then_some(Self {
+            relative,
+            folders,
+            hierarchies,
+        }))
     }
 
     /// Makes the folders of those hierarchies that are wanted and not there; `new` gets those it made.
-    fn make_folders(
-        &mut self,
-        wanted: impl Fn(&Hierarchy) -> bool,
-        new: &mut Vec<PathBuf>,
-    ) -> Result<()> {
+    fn make_folders(&mut self, wanted: impl Fn(&Hierarchy) -> bool, new: &mut Vec<PathBuf>) -> Result<()> {
         for hierarchy in &self.hierarchies {
-            let known = self.folders.iter().any(|folder| folder.controllers == hierarchy.controllers);
+            let known = self
+                .folders
+                .iter()
+                .any(|folder| folder.controllers == hierarchy.controllers);
             if known || !wanted(hierarchy) {
                 continue;
             }
@@ -105,10 +111,12 @@ impl V1 {
                 new.push(path.clone());
             }
             if hierarchy.has("cpuset") {
-                fill_cpuset(&hierarchy.mount, &path)
-                    .map_err(|error| failed("prepare", &path, error))?;
+                fill_cpuset(&hierarchy.mount, &path).map_err(|error| failed("prepare", &path, error))?;
             }
-            self.folders.push(Folder { controllers: hierarchy.controllers.clone(), path });
+            self.folders.push(Folder {
+                controllers: hierarchy.controllers.clone(),
+                path,
+            });
         }
         Ok(())
     }
@@ -150,8 +158,7 @@ impl V1 {
     pub(super) fn update(&mut self, resources: &Resources) -> Result<()> {
         let settings = limits_v1::settings(resources)?;
         self.refuse_less_than_in_use(resources)?;
-        let wanted =
-            |hierarchy: &Hierarchy| settings.iter().any(|setting| hierarchy.has(&setting.controller));
+        let wanted = |hierarchy: &Hierarchy| settings.iter().any(|setting| hierarchy.has(&setting.controller));
         let mut new = Vec::new();
         let pids = self.any_folder()?.to_owned();
         self.make_folders(wanted, &mut new)?;
@@ -166,7 +173,9 @@ impl V1 {
     }
 
     fn refuse_less_than_in_use(&self, resources: &Resources) -> Result<()> {
-        let Some(folder) = self.folder("memory") else { return Ok(()) };
+        let Some(folder) = self.folder("memory") else {
+            return Ok(());
+        };
         super::refuse_less_than_in_use(resources, &folder.join("memory.usage_in_bytes"))
     }
 
@@ -224,14 +233,14 @@ impl V1 {
 
     pub(super) fn thaw(&self) -> Result<()> {
         let folder = self.required("freezer", "resume")?;
-        write_file(&folder.join("freezer.state"), "THAWED")
-            .map_err(|error| failed("thaw", folder, error))
+        write_file(&folder.join("freezer.state"), "THAWED").map_err(|error| failed("thaw", folder, error))
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool> {
-        let Some(folder) = self.folder("freezer") else { return Ok(false) };
-        let state = fs::read_to_string(folder.join("freezer.state"))
-            .map_err(|error| failed("read", folder, error))?;
+        let Some(folder) = self.folder("freezer") else {
+            return Ok(false);
+        };
+        let state = fs::read_to_string(folder.join("freezer.state")).map_err(|error| failed("read", folder, error))?;
         Ok(state.trim() == "FROZEN")
     }
 
@@ -245,7 +254,9 @@ impl V1 {
     }
 
     pub(super) fn oom_kills(&self) -> Result<u64> {
-        let Some(folder) = self.folder("memory") else { return Ok(0) };
+        let Some(folder) = self.folder("memory") else {
+            return Ok(0);
+        };
         oom::kills(&folder.join("memory.oom_control")).map_err(|error| failed("read", folder, error))
     }
 
@@ -262,7 +273,10 @@ impl V1 {
 
     pub(super) fn paths(&self) -> Vec<(String, PathBuf)> {
         let pairs = self.folders.iter().flat_map(|folder| {
-            folder.controllers.iter().map(|controller| (controller.clone(), folder.path.clone()))
+            folder
+                .controllers
+                .iter()
+                .map(|controller| (controller.clone(), folder.path.clone()))
         });
         pairs.collect()
     }
@@ -272,9 +286,8 @@ impl V1 {
 /// container there too.
 fn systemd_manages_us() -> bool {
     fs::read_to_string("/proc/self/cgroup").is_ok_and(|text| {
-        text.lines().any(|line| {
-            line.split_once(":name=systemd:").is_some_and(|(_, path)| path != "/")
-        })
+        text.lines()
+            .any(|line| line.split_once(":name=systemd:").is_some_and(|(_, path)| path != "/"))
     })
 }
 

@@ -98,7 +98,10 @@ impl V2 {
         }
         // All attached programs must allow, so there is no moment without rules.
         bpf::attach_device_program(&self.fd, &program, &Attach::Beside).map_err(fail)?;
-        attached.iter().try_for_each(|old| bpf::detach_device_program(&self.fd, old)).map_err(fail)
+        attached
+            .iter()
+            .try_for_each(|old| bpf::detach_device_program(&self.fd, old))
+            .map_err(fail)
     }
 
     pub(super) fn update(&mut self, resources: &Resources) -> Result<()> {
@@ -119,8 +122,8 @@ impl V2 {
 
     pub(super) fn doors(&self) -> Result<Vec<OwnedFd>> {
         let path = self.folder.join("cgroup.procs");
-        let door = fs::open_with(File::options().write(true), &path)
-            .map_err(|error| failed("enter", &self.folder, error))?;
+        let door =
+            fs::open_with(File::options().write(true), &path).map_err(|error| failed("enter", &self.folder, error))?;
         Ok(vec![door.into()])
     }
 
@@ -173,7 +176,9 @@ impl V2 {
     pub(super) fn kill(&self) -> Result<bool> {
         match write_file(&self.folder.join("cgroup.kill"), "1") {
             Err(error) if is(&error, Errno::NOENT) => Ok(false),
-            result => result.map(|()| true).map_err(|error| failed("kill", &self.folder, error)),
+            result => result
+                .map(|()| true)
+                .map_err(|error| failed("kill", &self.folder, error)),
         }
     }
 
@@ -186,8 +191,7 @@ impl V2 {
     }
 
     pub(super) fn oom_kills(&self) -> Result<u64> {
-        oom::kills(&self.folder.join("memory.events"))
-            .map_err(|error| failed("read", &self.folder, error))
+        oom::kills(&self.folder.join("memory.events")).map_err(|error| failed("read", &self.folder, error))
     }
 
     pub(super) fn delete(&self) -> Result<()> {
@@ -233,9 +237,115 @@ fn words(path: &Path) -> Result<BTreeSet<String>> {
 
 fn wait_for_change(file: &File, timeout: Duration) -> io::Result<()> {
     let mut fds = [PollFd::new(file, PollFlags::PRI)];
-    let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
     match rustix::event::poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests run programs")]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A cgroup on whatever v2 hierarchy the host has, if only beside v1, where it has no controllers
+    /// but all the rest.
+    struct Own(V2, PathBuf);
+
+    impl Own {
+        fn new(name: &str, resources: &str) -> Self {
+            let table = fs::read_to_string("/proc/self/mounts").unwrap();
+            let line = table
+                .lines()
+                .find(|line| line.contains(" cgroup2 "))
+                .expect("cgroup2 is mounted");
+            let mount = PathBuf::from(line.split(' ').nth(1).unwrap());
+            let parent = format!("corten-test-{}-{name}", std::process::id());
+            let relative = Path::new(&parent).join("box");
+            let group = V2::create(&mount, &relative, &serde_json::from_str(resources).unwrap()).unwrap();
+            Self(group, mount.join(parent))
+        }
+
+        /// Runs a shell inside, once it has been let go.
+        fn guest(&self, script: &str) -> Child {
+            let door = self.0.doors().unwrap().remove(0);
+            let mut child = Command::new("/bin/sh")
+                .args(["-c", &format!("read line; {script}")])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            rustix::io::write(&door, child.id().to_string().as_bytes()).unwrap();
+            io::Write::write_all(child.stdin.as_mut().unwrap(), b"go\n").unwrap();
+            child
+        }
+    }
+
+    impl Drop for Own {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            tree::remove(&self.1).unwrap();
+        }
+    }
+
+    const DEVICES: &str = r#"{"devices":[{"allow":false,"access":"rwm"}]}"#;
+    const TRY: &str = "true > /dev/null && echo null; true < /dev/kmsg && echo kmsg";
+
+    fn output(mut child: Child) -> String {
+        let mut text = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        child.wait().unwrap();
+        text
+    }
+
+    #[test]
+    fn the_kernel_follows_the_device_program_and_its_replacement() {
+        let mut own = Own::new("devices", DEVICES);
+        assert_eq!(output(own.guest(TRY)), "null\n");
+        let more = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#;
+        own.0.update(&serde_json::from_str(more).unwrap()).unwrap();
+        assert_eq!(bpf::device_programs(&own.0.fd).unwrap().len(), 1);
+        assert_eq!(output(own.guest(TRY)), "null\nkmsg\n");
+    }
+
+    #[test]
+    fn a_privileged_cgroup_has_no_program() {
+        let own = Own::new("privileged", r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
+        assert!(bpf::device_programs(&own.0.fd).unwrap().is_empty());
+        assert_eq!(output(own.guest(TRY)), "null\nkmsg\n");
+    }
+
+    #[test]
+    fn members_are_frozen_thawed_and_killed() {
+        let own = Own::new("members", "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}");
+        let mut guest = own.guest("sleep 1000");
+        assert!(own.0.pids().unwrap().contains(&i32::try_from(guest.id()).unwrap()));
+        own.0.freeze().unwrap();
+        assert!(own.0.is_frozen().unwrap());
+        own.0.thaw().unwrap();
+        assert!(!own.0.is_frozen().unwrap());
+        own.0.freeze().unwrap();
+        // A frozen cgroup can be killed.
+        assert!(own.0.kill().unwrap());
+        guest.wait().unwrap();
+        own.0.delete().unwrap();
+        own.0.delete().unwrap();
+    }
+
+    #[test]
+    fn a_controller_that_is_elsewhere_is_named() {
+        let own = Own::new("missing", "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}");
+        let setting = Setting::new("dmem", "dmem.max", 1, "a test");
+        let error = own.0.write(&[setting]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(error.to_string().contains("\"dmem\" cgroup controller"), "{error}");
     }
 }

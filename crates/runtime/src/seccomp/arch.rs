@@ -18,7 +18,11 @@ pub(super) enum Arch {
 
 impl Arch {
     /// The one this program is built for.
-    pub(super) const NATIVE: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
+    pub(super) const NATIVE: Self = if cfg!(target_arch = "aarch64") {
+        Self::Aarch64
+    } else {
+        Self::X86_64
+    };
 
     #[cfg(test)]
     pub(super) const ALL: [Self; 5] = [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm];
@@ -27,8 +31,23 @@ impl Arch {
     /// would never be asked.
     pub(super) fn parse(name: &str) -> Result<Option<Self>> {
         const FOREIGN: [&str; 17] = [
-            "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64",
-            "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64", "LOONGARCH64", "M68K", "SH",
+            "MIPS",
+            "MIPS64",
+            "MIPS64N32",
+            "MIPSEL",
+            "MIPSEL64",
+            "MIPSEL64N32",
+            "PPC",
+            "PPC64",
+            "PPC64LE",
+            "S390",
+            "S390X",
+            "PARISC",
+            "PARISC64",
+            "RISCV64",
+            "LOONGARCH64",
+            "M68K",
+            "SH",
         ];
         let arch = match name.strip_prefix("SCMP_ARCH_").unwrap_or_default() {
             "X86_64" => Self::X86_64,
@@ -106,7 +125,10 @@ mod tests {
         assert_eq!(numbers("fork"), [Some(57), Some(2), Some(X32_BIT | 57), None, Some(2)]);
         assert_eq!(numbers("clock_gettime64"), [None, Some(403), None, None, Some(403)]);
         assert_eq!(numbers("cacheflush")[4], Some(0x000f_0002));
-        assert_eq!(numbers("openat2"), [Some(437), Some(437), Some(X32_BIT | 437), Some(437), Some(437)]);
+        assert_eq!(
+            numbers("openat2"),
+            [Some(437), Some(437), Some(X32_BIT | 437), Some(437), Some(437)]
+        );
         assert_eq!(numbers("nonsense"), [None; 5]);
     }
 }

@@ -59,7 +59,11 @@ impl Assembler {
     }
 
     fn push(&mut self, code: u16, operand: u32) -> Label {
-        self.reversed.push(Instruction { code, operand, ..Instruction::default() });
+        self.reversed.push(Instruction {
+            code,
+            operand,
+            ..Instruction::default()
+        });
         Label(self.reversed.len() - 1)
     }
 

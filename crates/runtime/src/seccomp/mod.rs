@@ -150,7 +150,10 @@ fn resolve(spec: &Seccomp, native: Arch) -> Result<Vec<Rules>> {
         .iter()
         .map(|rule| rule.names.iter().filter_map(|name| arch::find(name)).collect())
         .collect();
-    arches.into_iter().map(|arch| Rules::resolve(spec, &names, arch)).collect()
+    arches
+        .into_iter()
+        .map(|arch| Rules::resolve(spec, &names, arch))
+        .collect()
 }
 
 static KILL: Treatment = Treatment::always(Verdict::KILL_PROCESS);
@@ -300,7 +303,9 @@ fn one_of(code: &mut Assembler, cases: &[Case], arch: Arch, yes: Label, no: Labe
 
 /// Goes where the last bound that isn't above the accumulator says.
 fn between(code: &mut Assembler, bounds: &[(u32, Label)], below: Label) -> Label {
-    let Some((bound, label)) = bounds.get(bounds.len() / 2) else { return below };
+    let Some((bound, label)) = bounds.get(bounds.len() / 2) else {
+        return below;
+    };
     let (low, high) = bounds.split_at(bounds.len() / 2);
     let high = between(code, &high[1..], *label);
     let low = between(code, low, below);
@@ -312,9 +317,7 @@ fn compare(code: &mut Assembler, condition: &Condition, arch: Arch, yes: Label, 
     match condition.operator {
         SeccompOperator::Equal => equal(code, condition, u64::MAX, condition.value, arch, yes, no),
         SeccompOperator::NotEqual => equal(code, condition, u64::MAX, condition.value, arch, no, yes),
-        SeccompOperator::MaskedEqual => {
-            equal(code, condition, condition.value, condition.datum, arch, yes, no)
-        }
+        SeccompOperator::MaskedEqual => equal(code, condition, condition.value, condition.datum, arch, yes, no),
         SeccompOperator::Greater => above(code, condition, Test::Greater, arch, yes, no),
         SeccompOperator::GreaterOrEqual => above(code, condition, Test::GreaterOrEqual, arch, yes, no),
         SeccompOperator::Less => above(code, condition, Test::GreaterOrEqual, arch, no, yes),
@@ -367,7 +370,10 @@ fn offset(condition: &Condition) -> u32 {
 /// The upper and the lower 32 bits.
 fn halves(value: u64) -> (u32, u32) {
     let [b0, b1, b2, b3, b4, b5, b6, b7] = value.to_be_bytes();
-    (u32::from_be_bytes([b0, b1, b2, b3]), u32::from_be_bytes([b4, b5, b6, b7]))
+    (
+        u32::from_be_bytes([b0, b1, b2, b3]),
+        u32::from_be_bytes([b4, b5, b6, b7]),
+    )
 }
 
 #[cfg(test)]

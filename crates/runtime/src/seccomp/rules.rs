@@ -49,7 +49,9 @@ impl Verdict {
         match errno {
             None if takes_errno => Ok(Self(word | EPERM)),
             None => Ok(Self(word)),
-            Some(_) if !takes_errno => invalid("invalid seccomp profile: only SCMP_ACT_ERRNO and SCMP_ACT_TRACE take an error number".to_owned()),
+            Some(_) if !takes_errno => invalid(
+                "invalid seccomp profile: only SCMP_ACT_ERRNO and SCMP_ACT_TRACE take an error number".to_owned(),
+            ),
             Some(errno) if errno > last => invalid(format!("invalid seccomp profile: no such error number {errno}")),
             Some(errno) => Ok(Self(word | errno)),
         }
@@ -80,7 +82,10 @@ pub(super) struct Treatment {
 impl Treatment {
     /// The same verdict whatever the arguments.
     pub(super) const fn always(verdict: Verdict) -> Self {
-        Self { cases: Vec::new(), otherwise: verdict }
+        Self {
+            cases: Vec::new(),
+            otherwise: verdict,
+        }
     }
 }
 
@@ -102,7 +107,11 @@ impl Condition {
             let message = format!("invalid seccomp profile: system calls have no argument {}", spec.index);
             return Err(Error::new(Kind::Invalid, message));
         }
-        let width = if arch.argument_bits() == 32 { u64::from(u32::MAX) } else { u64::MAX };
+        let width = if arch.argument_bits() == 32 {
+            u64::from(u32::MAX)
+        } else {
+            u64::MAX
+        };
         Ok(Self {
             argument: spec.index,
             operator: spec.op,
@@ -130,7 +139,9 @@ impl Rules {
             let plain = rules_of().find(|(_, cases)| cases.is_empty());
             let mut treatment = Treatment::always(plain.map_or(default, |(verdict, _)| *verdict));
             for (verdict, cases) in rules_of() {
-                treatment.cases.extend(cases.iter().map(|case| (case.clone(), *verdict)));
+                treatment
+                    .cases
+                    .extend(cases.iter().map(|case| (case.clone(), *verdict)));
             }
             (rules[0].0, treatment)
         });
@@ -147,7 +158,11 @@ impl Rules {
     pub(super) fn judge(&self, number: u32, arguments: &[u64; 6]) -> Verdict {
         let Some((_, treatment)) = self.calls.iter().find(|(own, _)| *own == number) else {
             let newer = self.calls.last().is_none_or(|(last, _)| number > *last);
-            return if newer { self.newer.otherwise } else { self.default.otherwise };
+            return if newer {
+                self.newer.otherwise
+            } else {
+                self.default.otherwise
+            };
         };
         let holds = |condition: &Condition| {
             let argument = arguments[condition.argument as usize];
@@ -162,7 +177,10 @@ impl Rules {
                 SeccompOperator::MaskedEqual => argument & value == condition.datum,
             }
         };
-        let case = treatment.cases.iter().find(|(conditions, _)| conditions.iter().all(holds));
+        let case = treatment
+            .cases
+            .iter()
+            .find(|(conditions, _)| conditions.iter().all(holds));
         case.map_or(treatment.otherwise, |(_, verdict)| *verdict)
     }
 }
@@ -172,9 +190,14 @@ impl Rules {
 /// Conditions on different arguments must all hold. Several on the same argument are alternatives:
 /// libseccomp cannot combine them, so runc splits them, and profiles have come to rely on it.
 fn cases(args: &[SeccompArg], arch: Arch) -> Result<Vec<Vec<Condition>>> {
-    let conditions: Vec<_> = args.iter().map(|arg| Condition::parse(arg, arch)).collect::<Result<_>>()?;
+    let conditions: Vec<_> = args
+        .iter()
+        .map(|arg| Condition::parse(arg, arch))
+        .collect::<Result<_>>()?;
     let repeated = conditions.iter().enumerate().any(|(index, condition)| {
-        conditions[..index].iter().any(|earlier| earlier.argument == condition.argument)
+        conditions[..index]
+            .iter()
+            .any(|earlier| earlier.argument == condition.argument)
     });
     Ok(if conditions.is_empty() {
         Vec::new()

@@ -57,14 +57,22 @@ fn expected(all: &[Rules], arch: Arch, number: u32, arguments: &[u64; 6]) -> Ver
 fn every_call_of_every_instruction_set_under_the_default_profile() {
     for (native, architecture) in [(Arch::X86_64, "amd64"), (Arch::Aarch64, "arm64")] {
         for capabilities in [&corten_oci::capability::DEFAULT[..], &corten_oci::capability::ALL[..]] {
-            let target = corten_oci::seccomp::Target { capabilities, architecture, kernel: (6, 1) };
+            let target = corten_oci::seccomp::Target {
+                capabilities,
+                architecture,
+                kernel: (6, 1),
+            };
             let spec = corten_oci::seccomp::default_profile(&target);
             let all = resolve(&spec, native).unwrap();
             let code = assemble(&all);
             assert!(code.len() < 1200, "{} instructions", code.len());
             for arch in Arch::ALL {
                 let base = if arch == Arch::X32 { X32_BIT } else { 0 };
-                let width = if arch.argument_bits() == 32 { u64::from(u32::MAX) } else { u64::MAX };
+                let width = if arch.argument_bits() == 32 {
+                    u64::from(u32::MAX)
+                } else {
+                    u64::MAX
+                };
                 for number in (base..base + 700).chain([0x000f_0002, 0x000f_0005, X32_BIT - 1, u32::MAX]) {
                     for first in [0, 1, 8, 16, 38, 40, 0x0002_0008, 0x1000_0000, 0xffff_ffff, 1 << 40] {
                         let arguments = [first & width, 0, 0, 0, 0, 0];
@@ -94,7 +102,11 @@ fn unlisted_instruction_sets_are_killed() {
         (Arch::Arm, 1, Verdict::KILL_PROCESS),
     ] {
         let code = assemble(&resolve(&spec, Arch::X86_64).unwrap());
-        assert_eq!(Verdict(run(&code, arch.audit(), number, &[0; 6]).0), verdict, "{arch:?}");
+        assert_eq!(
+            Verdict(run(&code, arch.audit(), number, &[0; 6]).0),
+            verdict,
+            "{arch:?}"
+        );
     }
 }
 
@@ -105,7 +117,10 @@ fn newer_calls_are_unknown_rather_than_forbidden() {
     );
     let code = assemble(&resolve(&spec, Arch::X86_64).unwrap());
     let answer = |number| run(&code, Arch::X86_64.audit(), number, &[0; 6]).0;
-    assert_eq!([answer(0), answer(1), answer(437), answer(438)], [0x7fff_0000, 0x0005_0001, 0x7fff_0000, 0x0005_0026]);
+    assert_eq!(
+        [answer(0), answer(1), answer(437), answer(438)],
+        [0x7fff_0000, 0x0005_0001, 0x7fff_0000, 0x0005_0026]
+    );
 }
 
 #[test]
@@ -120,7 +135,10 @@ fn conditions_come_before_a_rule_without_and_repeated_arguments_are_alternatives
     let answer = |number, arguments| run(&code, Arch::X86_64.audit(), number, &arguments).0;
     assert_eq!(answer(16, [0, 21522, 0, 0, 0, 0]), 0x0005_0005);
     assert_eq!(answer(16, [0, 21523, 0, 0, 0, 0]), 0x7fff_0000);
-    assert_eq!([1, 2, 3].map(|family| answer(41, [family, 0, 0, 0, 0, 0])), [0x7fff_0000, 0x7fff_0000, 0x0005_0001]);
+    assert_eq!(
+        [1, 2, 3].map(|family| answer(41, [family, 0, 0, 0, 0, 0])),
+        [0x7fff_0000, 0x7fff_0000, 0x0005_0001]
+    );
 }
 
 #[test]
@@ -129,10 +147,22 @@ fn refuses_what_cannot_be() {
         assert_eq!(compile(&profile(json)).unwrap_err().kind(), kind, "{json}");
     };
     check(r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#, Kind::Unsupported);
-    check(r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#, Kind::Invalid);
-    check(r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}"#, Kind::Invalid);
-    check(r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_VAX"]}"#, Kind::Invalid);
-    check(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_X"]}"#, Kind::Invalid);
+    check(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#,
+        Kind::Invalid,
+    );
+    check(
+        r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}"#,
+        Kind::Invalid,
+    );
+    check(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_VAX"]}"#,
+        Kind::Invalid,
+    );
+    check(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_X"]}"#,
+        Kind::Invalid,
+    );
     check(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_TRAP","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
         Kind::Invalid,
@@ -165,14 +195,31 @@ fn any_argument() -> impl Strategy<Value = u64> {
 
 fn any_rule() -> impl Strategy<Value = corten_oci::runtime::SeccompSyscall> {
     use corten_oci::runtime::{SeccompAction, SeccompArg, SeccompOperator as Op, SeccompSyscall};
-    let names = prop::collection::vec(prop::sample::select(vec!["read", "write", "clone", "openat2", "socket", "mmap", "xyz"]), 1..4);
+    let names = prop::collection::vec(
+        prop::sample::select(vec!["read", "write", "clone", "openat2", "socket", "mmap", "xyz"]),
+        1..4,
+    );
     let op = prop::sample::select(vec![
-        Op::NotEqual, Op::Less, Op::LessOrEqual, Op::Equal, Op::GreaterOrEqual, Op::Greater, Op::MaskedEqual,
+        Op::NotEqual,
+        Op::Less,
+        Op::LessOrEqual,
+        Op::Equal,
+        Op::GreaterOrEqual,
+        Op::Greater,
+        Op::MaskedEqual,
     ]);
-    let arg = (0_u32..6, any_argument(), any_argument(), op)
-        .prop_map(|(index, value, two, op)| SeccompArg { index, value, value_two: Some(two), op });
+    let arg = (0_u32..6, any_argument(), any_argument(), op).prop_map(|(index, value, two, op)| SeccompArg {
+        index,
+        value,
+        value_two: Some(two),
+        op,
+    });
     let action = prop::sample::select(vec![
-        SeccompAction::Allow, SeccompAction::Errno, SeccompAction::Kill, SeccompAction::Trap, SeccompAction::Log,
+        SeccompAction::Allow,
+        SeccompAction::Errno,
+        SeccompAction::Kill,
+        SeccompAction::Trap,
+        SeccompAction::Log,
     ]);
     (names, action, prop::collection::vec(arg, 0..4)).prop_map(|(names, action, args)| SeccompSyscall {
         names: names.into_iter().map(str::to_owned).collect(),
