@@ -67,6 +67,7 @@ struct State {
     requests: Mutex<Vec<Request>>,
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
+    healed: AtomicUsize,
     is_stopping: AtomicBool,
 }
 
@@ -154,6 +155,7 @@ impl Registry {
     /// Ends all faults, the ones that hold a connection open included.
     pub fn heal(&self) {
         lock(&self.state.rules).clear();
+        self.state.healed.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Says who may pull and push.

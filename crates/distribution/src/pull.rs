@@ -187,6 +187,7 @@ impl Pull<'_> {
             diff_id: Some(diff_id.clone()),
             media_type: layer.media_type.clone(),
             source: Some(self.reference.repository().to_string()),
+            ..IngestRequest::default()
         }
     }
 

@@ -67,7 +67,8 @@ fn send(
         Some(Fault::StallAfter(bytes)) => {
             write_head(stream, &reply, Some(length))?;
             stream.write_all(&body[..bytes.min(length)])?;
-            while !lock(&state.rules).is_empty() && !is_gone(stream) {
+            let before = state.healed.load(Ordering::SeqCst);
+            while state.healed.load(Ordering::SeqCst) == before && !is_gone(stream) {
                 thread::park_timeout(Duration::from_millis(5));
             }
             return Ok(false);

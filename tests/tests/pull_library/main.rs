@@ -5,4 +5,5 @@ mod faults;
 mod interrupted;
 mod places;
 mod shapes;
+mod tls;
 mod world;
