@@ -25,7 +25,10 @@ pub struct GcOptions {
 
 impl Default for GcOptions {
     fn default() -> Self {
-        Self { keep_layers: Duration::ZERO, keep_downloads: Duration::from_secs(7 * 24 * 3600) }
+        Self {
+            keep_layers: Duration::ZERO,
+            keep_downloads: Duration::from_secs(7 * 24 * 3600),
+        }
     }
 }
 
@@ -82,7 +85,14 @@ pub(crate) fn collect_layers<'a>(
 
 fn referred(state: &State) -> HashSet<Digest> {
     let snapshots = state.snapshots.all().flat_map(|snapshot| &snapshot.layers);
-    state.images.layers().into_iter().chain(snapshots).chain(state.leases.all()).cloned().collect()
+    state
+        .images
+        .layers()
+        .into_iter()
+        .chain(snapshots)
+        .chain(state.leases.all())
+        .cloned()
+        .collect()
 }
 
 impl Store {
@@ -92,12 +102,12 @@ impl Store {
     /// Internal when the data root cannot be read or written.
     pub fn gc(&self, options: GcOptions) -> Result<GcReport> {
         let mut state = self.inner.state();
-        let old = |created: Timestamp| {
-            Timestamp::now().duration_since(created).unsigned_abs() >= options.keep_layers
-        };
+        let old = |created: Timestamp| Timestamp::now().duration_since(created).unsigned_abs() >= options.keep_layers;
         let layers = state.layers.by_diff_id.values();
-        let candidates: Vec<Digest> =
-            layers.filter(|layer| old(layer.record().created)).map(|layer| layer.diff_id().clone()).collect();
+        let candidates: Vec<Digest> = layers
+            .filter(|layer| old(layer.record().created))
+            .map(|layer| layer.diff_id().clone())
+            .collect();
         let mut report = collect_layers(&self.inner, &mut state, candidates.iter())?;
         report.documents = self.collect_documents(&state)?;
         drop(state);
@@ -111,7 +121,9 @@ impl Store {
         for entry in fs::read_dir(self.inner.image.join("documents"))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().replacen('-', ":", 1);
-            let wanted = name.parse::<Digest>().map_or(!fs::is_temporary(&entry.file_name()), |digest| kept.contains(&digest));
+            let wanted = name
+                .parse::<Digest>()
+                .map_or(!fs::is_temporary(&entry.file_name()), |digest| kept.contains(&digest));
             // A document just written belongs to an image whose record is about to be.
             if !wanted && is_older(&entry.path(), Duration::from_secs(60)) {
                 fs::if_there(fs::remove_file(entry.path()))?;
@@ -125,8 +137,14 @@ impl Store {
         let mut count = 0;
         for entry in fs::read_dir(self.downloads())? {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().replacen('-', ":", 1);
-            let busy = name.parse::<Digest>().is_ok_and(|digest| self.inner.busy.contains(&digest));
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .replacen('-', ":", 1);
+            let busy = name
+                .parse::<Digest>()
+                .is_ok_and(|digest| self.inner.busy.contains(&digest));
             if !busy && is_older(&path, keep) {
                 fs::if_there(fs::remove_file(&path))?;
                 count += 1;
@@ -144,9 +162,16 @@ impl Store {
         for layer in self.layers().list() {
             let Err(error) = layer.verify() else { continue };
             let mut state = self.inner.state();
-            let users = state.images.all().filter(|image| image.layers().contains(layer.diff_id()));
+            let users = state
+                .images
+                .all()
+                .filter(|image| image.layers().contains(layer.diff_id()));
             let images = users.map(|image| image.id().clone()).collect();
-            found.push(Damage { layer: layer.diff_id().clone(), images, why: error.to_string() });
+            found.push(Damage {
+                layer: layer.diff_id().clone(),
+                images,
+                why: error.to_string(),
+            });
             if repair == Repair::Drop {
                 self.refuse_if_mounted(&state, layer.diff_id())?;
                 state.layers.remove(layer.diff_id());

@@ -201,7 +201,12 @@ impl Image {
     /// Its manifests and indexes: digest and media type.
     #[must_use]
     pub fn documents(&self) -> Vec<(Digest, String)> {
-        self.0.record.documents.iter().map(|document| (document.digest.clone(), document.media_type.clone())).collect()
+        self.0
+            .record
+            .documents
+            .iter()
+            .map(|document| (document.digest.clone(), document.media_type.clone()))
+            .collect()
     }
 
     /// Digests of its layers stacked up, lowest first. OCI image-spec, config.md "Layer ChainID".
@@ -214,11 +219,23 @@ impl Image {
         // Only well-formed names get into records; a record edited by hand loses the others.
         let parsed = |names: &BTreeMap<String, Timestamp>| names.keys().filter_map(|name| name.parse().ok()).collect();
         let (names, digests) = (parsed(&record.names), parsed(&record.digests));
-        Self(Arc::new(ImageInner { config_bytes, config, record, names, digests, size }))
+        Self(Arc::new(ImageInner {
+            config_bytes,
+            config,
+            record,
+            names,
+            digests,
+            size,
+        }))
     }
 
     fn with_record(&self, record: ImageRecord) -> Self {
-        Self::new(record, Arc::clone(&self.0.config_bytes), Arc::clone(&self.0.config), self.0.size)
+        Self::new(
+            record,
+            Arc::clone(&self.0.config_bytes),
+            Arc::clone(&self.0.config),
+            self.0.size,
+        )
     }
 }
 
@@ -248,7 +265,11 @@ impl Images<'_> {
         let config = Arc::new(ImageConfig::parse(image.config)?);
         let id = Digest::sha256(image.config);
         let store = &self.0.inner;
-        let documents = image.documents.iter().map(|document| store.put_document(document)).collect::<Result<Vec<_>>>()?;
+        let documents = image
+            .documents
+            .iter()
+            .map(|document| store.put_document(document))
+            .collect::<Result<Vec<_>>>()?;
         store.put_bytes(&id, image.config)?;
         let mut state = store.state();
         let size = layers_size(&state, &config.rootfs.diff_ids)?;
@@ -281,7 +302,14 @@ impl Images<'_> {
     /// # Errors
     /// `NotFound` in Docker's words.
     pub fn get(&self, id: &ImageId) -> Result<Image> {
-        self.0.inner.state().images.by_id.get(id).cloned().ok_or_else(|| no_such(id.as_str()))
+        self.0
+            .inner
+            .state()
+            .images
+            .by_id
+            .get(id)
+            .cloned()
+            .ok_or_else(|| no_such(id.as_str()))
     }
 
     /// An image by what a user writes: a name, with `latest` when it has no tag, a name with a
@@ -299,7 +327,8 @@ impl Images<'_> {
         if let Some(image) = self.by_reference(&reference) {
             return Ok(image);
         }
-        self.by_prefix(text).ok_or_else(|| no_such(&reference.or_latest().familiar()))
+        self.by_prefix(text)
+            .ok_or_else(|| no_such(&reference.or_latest().familiar()))
     }
 
     /// The image a reference names; a digest in it decides.
@@ -361,7 +390,12 @@ impl Images<'_> {
     fn give(&self, reference: &Reference, id: &ImageId) -> Result<()> {
         let store = &self.0.inner;
         let mut state = store.state();
-        let image = state.images.by_id.get(id).cloned().ok_or_else(|| no_such(id.as_str()))?;
+        let image = state
+            .images
+            .by_id
+            .get(id)
+            .cloned()
+            .ok_or_else(|| no_such(id.as_str()))?;
         let name = key(reference);
         let now = Timestamp::now();
         let mut record = image.0.record.clone();
@@ -400,11 +434,18 @@ impl Images<'_> {
     /// # Errors
     /// Internal when the file is damaged.
     pub fn document(&self, digest: &Digest) -> Result<Option<(String, Vec<u8>)>> {
-        let Some(bytes) = self.0.inner.document(digest)? else { return Ok(None) };
+        let Some(bytes) = self.0.inner.document(digest)? else {
+            return Ok(None);
+        };
         let state = self.0.inner.state();
         let mut records = state.images.by_id.values().flat_map(|image| &image.0.record.documents);
-        let media_type = records.find(|document| document.digest == *digest).map(|document| document.media_type.clone());
-        Ok(Some((media_type.unwrap_or_else(|| corten_oci::image::media_type::OCI_CONFIG.into()), bytes)))
+        let media_type = records
+            .find(|document| document.digest == *digest)
+            .map(|document| document.media_type.clone());
+        Ok(Some((
+            media_type.unwrap_or_else(|| corten_oci::image::media_type::OCI_CONFIG.into()),
+            bytes,
+        )))
     }
 
     /// The manifest document of an image, if it came with one: digest, media type and bytes.
@@ -437,7 +478,9 @@ fn key(reference: &Reference) -> String {
 }
 
 fn take(store: &Inner, state: &mut State, id: &ImageId, name: &str) -> Result<()> {
-    let Some(image) = state.images.by_id.get(id).cloned() else { return Ok(()) };
+    let Some(image) = state.images.by_id.get(id).cloned() else {
+        return Ok(());
+    };
     let mut record = image.0.record.clone();
     record.names.remove(name);
     record.digests.remove(name);
@@ -451,14 +494,18 @@ fn layers_size(state: &State, layers: &[Digest]) -> Result<u64> {
     let mut size = 0;
     for layer in layers {
         let layer = state.layers.by_diff_id.get(layer);
-        size += layer.ok_or_else(|| Error::not_found("a layer of the image is not there"))?.size();
+        size += layer
+            .ok_or_else(|| Error::not_found("a layer of the image is not there"))?
+            .size();
     }
     Ok(size)
 }
 
 impl Inner {
     fn document_path(&self, digest: &Digest) -> PathBuf {
-        self.image.join("documents").join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
+        self.image
+            .join("documents")
+            .join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
     }
 
     fn image_path(&self, id: &ImageId) -> PathBuf {
@@ -468,7 +515,10 @@ impl Inner {
     fn put_document(&self, document: &StoredDocument<'_>) -> Result<DocumentRecord> {
         let digest = Digest::sha256(document.bytes);
         self.put_bytes(&digest, document.bytes)?;
-        Ok(DocumentRecord { digest, media_type: document.media_type.into() })
+        Ok(DocumentRecord {
+            digest,
+            media_type: document.media_type.into(),
+        })
     }
 
     fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
@@ -483,7 +533,9 @@ impl Inner {
     /// A document's bytes; one that does not have its digest is set aside and counts as absent.
     fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let path = self.document_path(digest);
-        let Some(bytes) = fs::if_there(fs::read(&path))? else { return Ok(None) };
+        let Some(bytes) = fs::if_there(fs::read(&path))? else {
+            return Ok(None);
+        };
         if digest.matches(&bytes) {
             return Ok(Some(bytes));
         }
@@ -547,7 +599,10 @@ impl Store {
 fn drop_lost_claims<'a>(records: impl Iterator<Item = &'a mut ImageRecord>) {
     let mut owners: HashMap<String, Timestamp> = HashMap::new();
     let mut records: Vec<&mut ImageRecord> = records.collect();
-    for (name, given) in records.iter().flat_map(|record| record.names.iter().chain(&record.digests)) {
+    for (name, given) in records
+        .iter()
+        .flat_map(|record| record.names.iter().chain(&record.digests))
+    {
         let owner = owners.entry(name.clone()).or_insert(*given);
         *owner = (*owner).max(*given);
     }

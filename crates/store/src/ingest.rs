@@ -33,6 +33,18 @@ pub struct IngestRequest {
     pub media_type: String,
     /// Repository it comes from, `registry/name`, to be remembered.
     pub source: Option<String>,
+    /// Whether the bytes are kept for resuming.
+    pub resume: Resume,
+}
+
+/// Whether the compressed bytes of a large layer are kept until it is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// They are, so that a download that is cut can go on.
+    #[default]
+    Keep,
+    /// They are not: whoever gives them has them all.
+    Never,
 }
 
 /// What becomes of a request.
@@ -77,7 +89,10 @@ pub struct Ingest {
 
 impl std::fmt::Debug for Ingest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingest").field("request", &self.request).field("offset", &self.offset).finish_non_exhaustive()
+        f.debug_struct("Ingest")
+            .field("request", &self.request)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +130,9 @@ struct Download {
 impl Download {
     /// Opens the file of a download, which may hold bytes of an earlier one.
     fn open(store: &Store, digest: &Digest, size: Option<u64>) -> Result<(Self, u64)> {
-        let path = store.downloads().join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()));
+        let path = store
+            .downloads()
+            .join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()));
         let mut file = fs::open_with(std::fs::OpenOptions::new().create(true).read(true).append(true), &path)?;
         let mut length = file.metadata()?.len();
         if size.is_some_and(|size| length > size) {
@@ -164,7 +181,10 @@ impl Store {
         let Some(layer) = layer.cloned() else { return Ok(None) };
         state.leases.hold(lease, layer.diff_id());
         drop(state);
-        let known = layer.blobs().into_iter().find(|blob| Some(&blob.digest) == request.compressed.as_ref());
+        let known = layer
+            .blobs()
+            .into_iter()
+            .find(|blob| Some(&blob.digest) == request.compressed.as_ref());
         if let (Some(mut blob), Some(source)) = (known, &request.source)
             && !blob.sources.contains(source)
         {
@@ -175,14 +195,18 @@ impl Store {
     }
 
     fn ingest(&self, lease: &Lease, request: IngestRequest, reservation: Reservation) -> Result<Ingest> {
-        let folder = Folder { path: self.inner.temporary("ingest"), store: Arc::clone(&self.inner) };
+        let folder = Folder {
+            path: self.inner.temporary("ingest"),
+            store: Arc::clone(&self.inner),
+        };
         fs::create_dir(&folder.path)?;
         fs::create_dir(folder.path.join("diff"))?;
         fs::set_mode(folder.path.join("diff"), 0o755)?;
         let mut offset = 0;
         let mut download = None;
         let mut replay = None;
-        if let Some(digest) = request.compressed.as_ref().filter(|_| request.size.is_none_or(|size| size >= RESUMABLE)) {
+        let resumable = request.resume == Resume::Keep && request.size.is_none_or(|size| size >= RESUMABLE);
+        if let Some(digest) = request.compressed.as_ref().filter(|_| resumable) {
             let (file, length) = Download::open(self, digest, request.size)?;
             if length > 0 {
                 replay = Some((fs::open(&file.path)?, length));
@@ -191,7 +215,11 @@ impl Store {
             download = Some(file);
         }
         let algorithm = |digest: &Option<Digest>| digest.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
-        let plan = Plan { compressed: algorithm(&request.compressed), diff_id: algorithm(&request.diff_id), replay };
+        let plan = Plan {
+            compressed: algorithm(&request.compressed),
+            diff_id: algorithm(&request.diff_id),
+            replay,
+        };
         let pipeline = Pipeline::start(folder.path.clone(), plan, self.inner.limits)?;
         Ok(Ingest {
             pipeline: Some(pipeline),
@@ -214,20 +242,22 @@ impl Ingest {
         self.offset
     }
 
-    /// Writes all that a reader has.
+    /// Writes all that a reader has; tells how many bytes that was.
     ///
     /// # Errors
     /// The reader's, or what stopped the unpacking.
-    pub fn copy_from(&mut self, input: &mut (impl Read + ?Sized)) -> Result<()> {
+    pub fn copy_from(&mut self, input: &mut (impl Read + ?Sized)) -> Result<u64> {
+        let mut chunk = vec![0; CHUNK];
+        let mut total = 0;
         loop {
-            let mut chunk = vec![0; CHUNK];
             let length = match input.read(&mut chunk) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return Ok(total),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             };
             self.append(&chunk[..length])?;
+            total += length as u64;
         }
     }
 
@@ -258,31 +288,57 @@ impl Ingest {
             return Err(Error::new(Kind::Unavailable, message));
         }
         self.send_buffer()?;
-        let pipeline = self.pipeline.take().ok_or_else(|| Error::internal("the layer was finished before"))?;
+        let pipeline = self
+            .pipeline
+            .take()
+            .ok_or_else(|| Error::internal("the layer was finished before"))?;
         let (inflated, unpacked) = pipeline.finish()?;
         let request = &self.request;
         if let Some(size) = request.size.filter(|size| *size != inflated.compressed_size) {
-            return Err(Error::invalid(format!("the layer is {} bytes long, and {size} were promised", inflated.compressed_size)));
+            return Err(Error::invalid(format!(
+                "the layer is {} bytes long, and {size} were promised",
+                inflated.compressed_size
+            )));
         }
-        compare("layer verification failed for digest", request.compressed.as_ref(), &inflated.compressed)?;
-        compare("layer's content does not have the diff id", request.diff_id.as_ref(), &inflated.diff_id)?;
+        compare(
+            "layer verification failed for digest",
+            request.compressed.as_ref(),
+            &inflated.compressed,
+        )?;
+        compare(
+            "layer's content does not have the diff id",
+            request.diff_id.as_ref(),
+            &inflated.diff_id,
+        )?;
         let blob = request.compressed.as_ref().map(|digest| CompressedBlob {
             digest: digest.clone(),
             size: inflated.compressed_size,
             media_type: request.media_type.clone(),
             sources: request.source.iter().cloned().collect(),
         });
-        layers::commit(&self.store, &self.lease, &self.folder.path, &inflated.diff_id, unpacked, blob)
+        layers::commit(
+            &self.store,
+            &self.lease,
+            &self.folder.path,
+            &inflated.diff_id,
+            unpacked,
+            blob,
+        )
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if let Some(size) = self.request.size
             && self.offset + bytes.len() as u64 > size
         {
-            return Err(Error::invalid(format!("the layer is longer than the {size} bytes promised")));
+            return Err(Error::invalid(format!(
+                "the layer is longer than the {size} bytes promised"
+            )));
         }
         if let Some(download) = &mut self.download {
-            download.file.write_all(bytes).map_err(|error| fs::with_path("write", &download.path, error))?;
+            download
+                .file
+                .write_all(bytes)
+                .map_err(|error| fs::with_path("write", &download.path, error))?;
         }
         self.offset += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);

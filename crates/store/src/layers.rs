@@ -150,7 +150,11 @@ impl Layer {
     /// # Errors
     /// Internal when its recipe is damaged; reading tells about damaged files.
     pub fn tar(&self) -> Result<TarStream> {
-        TarStream::open(&self.0.folder, self.record().moves.clone(), self.diff_id().short().to_owned())
+        TarStream::open(
+            &self.0.folder,
+            self.record().moves.clone(),
+            self.diff_id().short().to_owned(),
+        )
     }
 
     /// Makes the tar again and compares its digest.
@@ -171,7 +175,10 @@ impl Layer {
         if hasher.finish() == *self.diff_id() {
             return Ok(());
         }
-        Err(Error::internal(format!("layer {} is damaged: its files do not have its digest", self.diff_id().short())))
+        Err(Error::internal(format!(
+            "layer {} is damaged: its files do not have its digest",
+            self.diff_id().short()
+        )))
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -211,16 +218,18 @@ impl Layer {
     }
 
     pub(crate) fn remember(&self, blob: CompressedBlob) -> Result<()> {
-        self.change(|record| match record.blobs.iter_mut().find(|known| known.digest == blob.digest) {
-            Some(known) => {
-                for source in blob.sources {
-                    if !known.sources.contains(&source) {
-                        known.sources.push(source);
+        self.change(
+            |record| match record.blobs.iter_mut().find(|known| known.digest == blob.digest) {
+                Some(known) => {
+                    for source in blob.sources {
+                        if !known.sources.contains(&source) {
+                            known.sources.push(source);
+                        }
                     }
                 }
-            }
-            None => record.blobs.push(blob),
-        })
+                None => record.blobs.push(blob),
+            },
+        )
     }
 }
 
@@ -258,7 +267,9 @@ impl Layers<'_> {
     /// # Errors
     /// `NotFound` when the layer is not there.
     pub fn remember(&self, diff_id: &Digest, blob: CompressedBlob) -> Result<()> {
-        let layer = self.get(diff_id).ok_or_else(|| Error::not_found(format!("no such layer: {diff_id}")))?;
+        let layer = self
+            .get(diff_id)
+            .ok_or_else(|| Error::not_found(format!("no such layer: {diff_id}")))?;
         layer.remember(blob)?;
         self.0.inner.state().layers.insert(layer);
         Ok(())

@@ -47,13 +47,18 @@ impl Lease {
         state.leases.next += 1;
         state.leases.held.insert(number, HashSet::new());
         drop(state);
-        Self(Arc::new(Held { store: Arc::downgrade(store), number }))
+        Self(Arc::new(Held {
+            store: Arc::downgrade(store),
+            number,
+        }))
     }
 
     /// Holds a layer that is there already; `false` if it is not.
     #[must_use]
     pub fn hold(&self, layer: &Digest) -> bool {
-        let Some(store) = self.0.store.upgrade() else { return false };
+        let Some(store) = self.0.store.upgrade() else {
+            return false;
+        };
         let mut state = store.state();
         if !state.layers.by_diff_id.contains_key(layer) {
             return false;

@@ -21,6 +21,8 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
+mod builtin;
 mod error;
 mod gc;
 mod images;
@@ -37,10 +39,11 @@ mod unpack;
 mod usage;
 mod worker;
 
+pub use archive::{ImportRequest, LoadEvent, Loaded, export};
 pub use error::{Error, Kind, Result};
 pub use gc::{Damage, GcOptions, GcReport, Repair};
 pub use images::{Force, Image, ImageId, ImageUser, Images, NewImage, PruneParents, Removed, StoredDocument};
-pub use ingest::{Ingest, IngestRequest, IngestWait, Ingestion};
+pub use ingest::{Ingest, IngestRequest, IngestWait, Ingestion, Resume};
 pub use layers::{CompressedBlob, Layer, Layers};
 pub use lease::Lease;
 pub use recipe::TarStream;

@@ -60,13 +60,24 @@ impl Pipeline {
         let (output, plain) = sync_channel(DEPTH);
         let inflate = spawn("layer-inflate", move || inflate(compressed, plan, &output, &limits))?;
         let unpack = spawn("layer-unpack", move || unpack_stage(plain, &folder, &limits))?;
-        Ok(Self { input: Some(input), inflate: Some(inflate), unpack: Some(unpack) })
+        Ok(Self {
+            input: Some(input),
+            inflate: Some(inflate),
+            unpack: Some(unpack),
+        })
     }
 
     /// Gives the next bytes; waits when the stages lag. An error says why they stopped.
     pub(crate) fn send(&mut self, bytes: Vec<u8>) -> Result<()> {
-        let sent = self.input.as_ref().is_some_and(|input| input.send(Piece::Data(bytes)).is_ok());
-        if sent { Ok(()) } else { Err(self.join().err().unwrap_or_else(stopped)) }
+        let sent = self
+            .input
+            .as_ref()
+            .is_some_and(|input| input.send(Piece::Data(bytes)).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(self.join().err().unwrap_or_else(stopped))
+        }
     }
 
     /// Ends the input and waits for both stages.
@@ -104,7 +115,9 @@ fn stopped() -> Error {
 }
 
 fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
-    thread.join().unwrap_or_else(|_| Err(Error::internal("a thread that unpacks a layer panicked")))
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(Error::internal("a thread that unpacks a layer panicked")))
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
@@ -128,7 +141,15 @@ struct Source {
 
 impl Source {
     fn new(pieces: Receiver<Piece>, replay: Option<(File, u64)>, hasher: Option<Hasher>) -> Self {
-        Self { pieces, replay, chunk: Vec::new(), position: 0, ended: false, hasher, total: 0 }
+        Self {
+            pieces,
+            replay,
+            chunk: Vec::new(),
+            position: 0,
+            ended: false,
+            hasher,
+            total: 0,
+        }
     }
 
     /// The next chunk, `None` at the end.
@@ -207,11 +228,25 @@ fn inflate(pieces: Receiver<Piece>, plan: Plan, output: &SyncSender<Piece>, limi
         Format::Plain => pump(&mut source, |_| 0, output, &mut hasher, &mut size, limits)?,
         Format::Gzip => {
             let mut decoder = flate2::bufread::MultiGzDecoder::new(&mut source);
-            pump(&mut decoder, |decoder| decoder.get_ref().total, output, &mut hasher, &mut size, limits)?;
+            pump(
+                &mut decoder,
+                |decoder| decoder.get_ref().total,
+                output,
+                &mut hasher,
+                &mut size,
+                limits,
+            )?;
         }
         Format::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(&mut source)?;
-            pump(&mut decoder, |decoder| decoder.get_ref().total, output, &mut hasher, &mut size, limits)?;
+            pump(
+                &mut decoder,
+                |decoder| decoder.get_ref().total,
+                output,
+                &mut hasher,
+                &mut size,
+                limits,
+            )?;
         }
     }
     while !source.fill_buf()?.is_empty() {
@@ -220,7 +255,11 @@ fn inflate(pieces: Receiver<Piece>, plan: Plan, output: &SyncSender<Piece>, limi
     }
     output.send(Piece::End).map_err(|_| stopped())?;
     let compressed = source.hasher.take().map_or_else(|| Digest::sha256(b""), Hasher::finish);
-    Ok(Inflated { compressed, compressed_size: source.total, diff_id: hasher.finish() })
+    Ok(Inflated {
+        compressed,
+        compressed_size: source.total,
+        diff_id: hasher.finish(),
+    })
 }
 
 /// Moves all bytes of a decoder on, hashing and counting them.
@@ -249,7 +288,9 @@ fn pump<R: Read>(
 fn check_size(size: u64, consumed: u64, limits: &Limits) -> Result<()> {
     let bomb = consumed > 0 && size > RATIO_FREE && size / limits.ratio > consumed;
     if bomb || size > limits.unpacked.saturating_add(limits.unpacked / 4) {
-        return Err(Error::invalid(format!("the layer unpacks to {size} bytes and more, which looks like an attack")));
+        return Err(Error::invalid(format!(
+            "the layer unpacks to {size} bytes and more, which looks like an attack"
+        )));
     }
     Ok(())
 }
@@ -294,8 +335,12 @@ impl Format {
         match start {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [b'B', b'Z', b'h', b'0'..=b'9', ..] => Err(Error::new(Kind::Unsupported, "bzip2 archives are not supported")),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(Error::new(Kind::Unsupported, "xz archives are not supported")),
+            [b'B', b'Z', b'h', b'0'..=b'9', ..] => {
+                Err(Error::new(Kind::Unsupported, "bzip2 archives are not supported"))
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+                Err(Error::new(Kind::Unsupported, "xz archives are not supported"))
+            }
             _ => Ok(Self::Plain),
         }
     }

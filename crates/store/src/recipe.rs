@@ -59,7 +59,11 @@ impl Writer {
     pub(crate) fn new(file: File) -> Result<Self> {
         let mut out = zstd::Encoder::new(file, 3)?;
         out.write_all(MAGIC)?;
-        Ok(Self { out, run: Vec::with_capacity(RAW_RUN + 4096), pieces: 0 })
+        Ok(Self {
+            out,
+            run: Vec::with_capacity(RAW_RUN + 4096),
+            pieces: 0,
+        })
     }
 
     /// Pieces written so far.
@@ -137,13 +141,20 @@ pub struct TarStream {
 enum State {
     Between,
     Raw(u64),
-    File { file: File, offset: u64, left: u64, path: Vec<u8> },
+    File {
+        file: File,
+        offset: u64,
+        left: u64,
+        path: Vec<u8>,
+    },
     End,
 }
 
 impl std::fmt::Debug for TarStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TarStream").field("layer", &self.layer).finish_non_exhaustive()
+        f.debug_struct("TarStream")
+            .field("layer", &self.layer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,18 +164,34 @@ impl TarStream {
         let decoder = zstd::Decoder::new(corten_sys::fs::open(folder.join("recipe"))?)?;
         let mut recipe = BufReader::with_capacity(RAW_RUN, decoder);
         let mut magic = [0; MAGIC.len()];
-        recipe.read_exact(&mut magic).map_err(|_| damaged(&layer, "its recipe ends early"))?;
+        recipe
+            .read_exact(&mut magic)
+            .map_err(|_| damaged(&layer, "its recipe ends early"))?;
         if &magic != MAGIC {
             return Err(damaged(&layer, "its recipe is of an unknown format"));
         }
-        let replaced = if moves.is_empty() { None } else { Some(open_folder(&folder.join("replaced"))?) };
+        let replaced = if moves.is_empty() {
+            None
+        } else {
+            Some(open_folder(&folder.join("replaced"))?)
+        };
         let files = open_folder(&folder.join("diff"))?;
-        Ok(Self { recipe: Box::new(recipe), files, replaced, moves, layer, pieces: 0, state: State::Between })
+        Ok(Self {
+            recipe: Box::new(recipe),
+            files,
+            replaced,
+            moves,
+            layer,
+            pieces: 0,
+            state: State::Between,
+        })
     }
 
     fn next_record(&mut self) -> Result<State> {
         let mut tag = [0];
-        self.recipe.read_exact(&mut tag).map_err(|_| damaged(&self.layer, "its recipe ends early"))?;
+        self.recipe
+            .read_exact(&mut tag)
+            .map_err(|_| damaged(&self.layer, "its recipe ends early"))?;
         match tag[0] {
             END => Ok(State::End),
             RAW => Ok(State::Raw(self.bounded_number()?)),
@@ -182,28 +209,48 @@ impl TarStream {
         self.pieces += 1;
         let file = self.open_piece(&path, number).map_err(|error| {
             let path = String::from_utf8_lossy(&path);
-            damaged(&self.layer, format!("its file {path:?}: {}", corten_sys::fs::reason(&error)))
+            damaged(
+                &self.layer,
+                format!("its file {path:?}: {}", corten_sys::fs::reason(&error)),
+            )
         })?;
-        Ok(State::File { file, offset, left, path })
+        Ok(State::File {
+            file,
+            offset,
+            left,
+            path,
+        })
     }
 
     fn open_piece(&self, path: &[u8], number: u64) -> io::Result<File> {
-        let moved = self.moves.iter().find(|moved| number < moved.before && is_under(path, &moved.path));
+        let moved = self
+            .moves
+            .iter()
+            .find(|moved| number < moved.before && is_under(path, &moved.path));
         let (folder, path) = match (moved, &self.replaced) {
-            (Some(moved), Some(replaced)) => {
-                (replaced, [moved.to.to_string().as_bytes(), &path[moved.path.len()..]].concat())
-            }
+            (Some(moved), Some(replaced)) => (
+                replaced,
+                [moved.to.to_string().as_bytes(), &path[moved.path.len()..]].concat(),
+            ),
             _ => (&self.files, path.to_vec()),
         };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(rustix::fs::openat2(folder, &path[..], flags, Mode::empty(), resolve)?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::other("it is no file"))
+        }
     }
 
     fn bounded_number(&mut self) -> Result<u64> {
         let number = self.number()?;
-        if number <= MAX_RECORD { Ok(number) } else { Err(damaged(&self.layer, "its recipe is unreadable")) }
+        if number <= MAX_RECORD {
+            Ok(number)
+        } else {
+            Err(damaged(&self.layer, "its recipe is unreadable"))
+        }
     }
 
     fn number(&mut self) -> Result<u64> {
@@ -237,7 +284,12 @@ impl Read for TarStream {
                     *left -= read as u64;
                     return Ok(read);
                 }
-                State::File { file, offset, left: left @ 1.., path } => {
+                State::File {
+                    file,
+                    offset,
+                    left: left @ 1..,
+                    path,
+                } => {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
                     let read = file.read_at(&mut buffer[..most], *offset)?;
                     if read == 0 {
@@ -255,7 +307,8 @@ impl Read for TarStream {
 }
 
 fn is_under(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 fn open_folder(path: &Path) -> Result<OwnedFd> {

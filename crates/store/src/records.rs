@@ -20,7 +20,9 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 /// Reads a record. One that is damaged or of a newer format is renamed to `*.damaged`, told in the
 /// log, and counts as absent.
 pub(crate) fn load<T: Record>(path: &Path) -> Result<Option<T>> {
-    let Some(bytes) = fs::if_there(fs::read(path))? else { return Ok(None) };
+    let Some(bytes) = fs::if_there(fs::read(path))? else {
+        return Ok(None);
+    };
     let why = match serde_json::from_slice::<T>(&bytes) {
         Ok(record) if record.format() <= FORMAT => return Ok(Some(record)),
         Ok(record) => format!("it is of the newer format {}", record.format()),

@@ -97,9 +97,15 @@ impl Snapshots<'_> {
     pub fn prepare_layers(&self, id: &str, layers: &[Digest]) -> Result<Vec<Mount>> {
         check_id(id)?;
         let store = &self.0.inner;
-        let record = SnapshotRecord { format: records::FORMAT, layers: layers.to_vec() };
+        let record = SnapshotRecord {
+            format: records::FORMAT,
+            layers: layers.to_vec(),
+        };
         let mut state = store.state();
-        if let Some(missing) = layers.iter().find(|layer| !state.layers.by_diff_id.contains_key(*layer)) {
+        if let Some(missing) = layers
+            .iter()
+            .find(|layer| !state.layers.by_diff_id.contains_key(*layer))
+        {
             return Err(missing_layer(missing));
         }
         if state.snapshots.0.contains_key(id) {
@@ -166,7 +172,12 @@ impl Snapshots<'_> {
             lower.push(empty);
         }
         let root = store.overlay.join(id);
-        Ok(Folders { lower, upper: root.join("diff"), work: root.join("work"), merged: root.join("merged") })
+        Ok(Folders {
+            lower,
+            upper: root.join("diff"),
+            work: root.join("work"),
+            merged: root.join("merged"),
+        })
     }
 
     /// Diff ids of the layers below a container's root, lowest first.
@@ -175,7 +186,12 @@ impl Snapshots<'_> {
     /// `NotFound` when the root is not there.
     pub fn layers(&self, id: &str) -> Result<Vec<Digest>> {
         let state = self.0.inner.state();
-        state.snapshots.0.get(id).map(|record| record.layers.clone()).ok_or_else(|| no_root(id))
+        state
+            .snapshots
+            .0
+            .get(id)
+            .map(|record| record.layers.clone())
+            .ok_or_else(|| no_root(id))
     }
 
     /// Removes a container's root: renamed away now, deleted in the background. One that is not
@@ -247,7 +263,9 @@ fn check_id(id: &str) -> Result<()> {
 impl Store {
     /// Reads a container's root at the start.
     pub(crate) fn read_snapshot(&self, name: &str, path: &std::path::Path) -> Result<bool> {
-        let Some(record) = records::load::<SnapshotRecord>(&path.join("snapshot.json"))? else { return Ok(false) };
+        let Some(record) = records::load::<SnapshotRecord>(&path.join("snapshot.json"))? else {
+            return Ok(false);
+        };
         self.inner.state().snapshots.0.insert(name.to_owned(), record);
         Ok(true)
     }

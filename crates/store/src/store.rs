@@ -35,7 +35,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("root", &self.inner.root).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("root", &self.inner.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +111,11 @@ impl Busy {
     pub(crate) fn wait(&self, digests: &[Digest]) {
         let busy = self.lock();
         let taken = |busy: &mut Ingesting| digests.iter().any(|digest| busy.digests.contains(digest));
-        drop(self.changed.wait_while(busy, taken).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.changed
+                .wait_while(busy, taken)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     pub(crate) fn contains(&self, digest: &Digest) -> bool {
@@ -129,7 +135,9 @@ struct FormatRecord {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("Inner")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -164,7 +172,13 @@ impl Store {
         let root = root.as_ref().to_path_buf();
         let (image, overlay) = (root.join("image"), root.join("overlay2"));
         fs::create_dir_all_mode(&root, 0o710)?;
-        for folder in [&image, &overlay, &image.join("images"), &image.join("documents"), &image.join("downloads")] {
+        for folder in [
+            &image,
+            &overlay,
+            &image.join("images"),
+            &image.join("documents"),
+            &image.join("downloads"),
+        ] {
             fs::create_dir_all_mode(folder, 0o700)?;
         }
         let lock = lock(&image)?;
@@ -248,7 +262,9 @@ impl Store {
 
     /// Reads a layer's record; a layer that power loss may have damaged is verified.
     fn read_layer(&self, path: &Path) -> Result<bool> {
-        let Some(record) = records::load::<LayerRecord>(&path.join("layer.json"))? else { return Ok(false) };
+        let Some(record) = records::load::<LayerRecord>(&path.join("layer.json"))? else {
+            return Ok(false);
+        };
         let unsynced = record.unsynced_boot.clone();
         let layer = Layer::from_record(path.to_path_buf(), record);
         match unsynced {
@@ -269,7 +285,10 @@ impl Store {
 
 fn lock(image: &Path) -> Result<File> {
     let path = image.join("lock");
-    let file = fs::open_with(std::fs::OpenOptions::new().create(true).write(true).truncate(false), &path)?;
+    let file = fs::open_with(
+        std::fs::OpenOptions::new().create(true).write(true).truncate(false),
+        &path,
+    )?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::conflict(format!(
@@ -284,17 +303,27 @@ fn lock(image: &Path) -> Result<File> {
 fn check_format(image: &Path) -> Result<()> {
     let path = image.join("format.json");
     let Some(bytes) = fs::if_there(fs::read(&path))? else {
-        return Ok(fs::write_atomic(&path, format!("{{\"format\":{}}}\n", records::FORMAT))?);
+        return Ok(fs::write_atomic(
+            &path,
+            format!("{{\"format\":{}}}\n", records::FORMAT),
+        )?);
     };
     match serde_json::from_slice::<FormatRecord>(&bytes) {
         Ok(record) if record.format <= records::FORMAT => Ok(()),
         Ok(record) => Err(Error::new(
             Kind::Unsupported,
-            format!("{} was written by a newer version (format {})", path.display(), record.format),
+            format!(
+                "{} was written by a newer version (format {})",
+                path.display(),
+                record.format
+            ),
         )),
         Err(error) => {
             records::set_aside(&path, &error.to_string());
-            Ok(fs::write_atomic(&path, format!("{{\"format\":{}}}\n", records::FORMAT))?)
+            Ok(fs::write_atomic(
+                &path,
+                format!("{{\"format\":{}}}\n", records::FORMAT),
+            )?)
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::tar::{Chunk, Device, Entry, EntryKind, Reader, ReaderLimits, Time};
 use folders::{Folder, Folders};
 use names::{Target, display};
 
+pub(crate) use names::clean as clean_name;
+
 /// Overlayfs's mark of a folder that hides the one below it.
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
@@ -43,13 +45,21 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 5_000_000, unpacked: 1 << 40, ratio: 300, name: 4096 }
+        Self {
+            entries: 5_000_000,
+            unpacked: 1 << 40,
+            ratio: 300,
+            name: 4096,
+        }
     }
 }
 
 impl Limits {
     pub(crate) fn reader(&self) -> ReaderLimits {
-        ReaderLimits { entries: self.entries, name: self.name }
+        ReaderLimits {
+            entries: self.entries,
+            name: self.name,
+        }
     }
 }
 
@@ -72,9 +82,13 @@ pub(crate) fn unpack(input: impl BufRead, folder: &Path, limits: &Limits) -> Res
     let mut reader = Reader::new(input, recipe, limits.reader());
     let mut unpacker = Unpacker::new(folder, limits)?;
     while let Some(entry) = reader.next()? {
-        unpacker
-            .entry(&entry, &mut reader)
-            .map_err(|error| if entry.path.is_empty() { error } else { error.context(display(&entry.path)) })?;
+        unpacker.entry(&entry, &mut reader).map_err(|error| {
+            if entry.path.is_empty() {
+                error
+            } else {
+                error.context(display(&entry.path))
+            }
+        })?;
     }
     unpacker.set_folder_times()?;
     let Unpacker { mut done, .. } = unpacker;
@@ -147,19 +161,32 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn make<R: BufRead>(&mut self, parent: &Rc<Folder>, name: &[u8], entry: &Entry, reader: &mut LayerReader<R>) -> Result<()> {
+    fn make<R: BufRead>(
+        &mut self,
+        parent: &Rc<Folder>,
+        name: &[u8],
+        entry: &Entry,
+        reader: &mut LayerReader<R>,
+    ) -> Result<()> {
         match &entry.kind {
             EntryKind::File => self.file(parent, name, entry, reader),
             EntryKind::Folder => self.folder(parent, name, entry, reader.sink()),
             EntryKind::HardLink(target) => self.hard_link(parent, name, target, reader.sink()),
             EntryKind::Symlink(target) => {
-                self.replacing(parent, name, reader.sink(), |fd| rustix::fs::symlinkat(&target[..], fd, name))?;
+                self.replacing(parent, name, reader.sink(), |fd| {
+                    rustix::fs::symlinkat(&target[..], fd, name)
+                })?;
                 self.attributes_at(parent, name, entry)
             }
             EntryKind::Fifo => self.node(parent, name, entry, FileType::Fifo, None, reader.sink()),
-            EntryKind::CharDevice(device) => {
-                self.node(parent, name, entry, FileType::CharacterDevice, Some(*device), reader.sink())
-            }
+            EntryKind::CharDevice(device) => self.node(
+                parent,
+                name,
+                entry,
+                FileType::CharacterDevice,
+                Some(*device),
+                reader.sink(),
+            ),
             EntryKind::BlockDevice(device) => {
                 self.node(parent, name, entry, FileType::BlockDevice, Some(*device), reader.sink())
             }
@@ -167,11 +194,19 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    fn file<R: BufRead>(&mut self, parent: &Rc<Folder>, name: &[u8], entry: &Entry, reader: &mut LayerReader<R>) -> Result<()> {
+    fn file<R: BufRead>(
+        &mut self,
+        parent: &Rc<Folder>,
+        name: &[u8],
+        entry: &Entry,
+        reader: &mut LayerReader<R>,
+    ) -> Result<()> {
         self.count(entry.size)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode & 0o777);
-        let file = self.replacing(parent, name, reader.sink(), |fd| rustix::fs::openat(fd, name, flags, mode))?;
+        let file = self.replacing(parent, name, reader.sink(), |fd| {
+            rustix::fs::openat(fd, name, flags, mode)
+        })?;
         let file = File::from(file);
         write_content(&file, entry, reader, &parent.join(name))?;
         self.attributes(file.as_fd(), entry)?;
@@ -184,7 +219,10 @@ impl<'a> Unpacker<'a> {
         if self.done.size <= self.limits.unpacked {
             return Ok(());
         }
-        Err(Error::invalid(format!("the layer unpacks to more than {} bytes", self.limits.unpacked)))
+        Err(Error::invalid(format!(
+            "the layer unpacks to more than {} bytes",
+            self.limits.unpacked
+        )))
     }
 
     /// A folder that is there already, by an entry or because something lies in it, gets the
@@ -215,20 +253,27 @@ impl<'a> Unpacker<'a> {
     fn hard_link(&mut self, parent: &Rc<Folder>, name: &[u8], target: &[u8], recipe: &recipe::Writer) -> Result<()> {
         let path = names::clean(target)?;
         let Target::Entry { folder, name: original } = names::plain(&path) else {
-            return Err(Error::invalid(format!("hard link to {}, which is no file", display(target))));
+            return Err(Error::invalid(format!(
+                "hard link to {}, which is no file",
+                display(target)
+            )));
         };
         let holder = self.folders.find(folder)?;
         let missing = || Error::invalid(format!("hard link to {}, which the layer has not", display(target)));
         let holder = holder.ok_or_else(missing)?;
         match existing(&holder, original)? {
             None => return Err(missing()),
-            Some(FileType::Directory) => return Err(Error::invalid(format!("hard link to the folder {}", display(target)))),
+            Some(FileType::Directory) => {
+                return Err(Error::invalid(format!("hard link to the folder {}", display(target))));
+            }
             Some(_) => {}
         }
         if holder.path == parent.path && original == name {
             return Ok(());
         }
-        self.replacing(parent, name, recipe, |fd| rustix::fs::linkat(&holder.fd, original, fd, name, AtFlags::empty()))
+        self.replacing(parent, name, recipe, |fd| {
+            rustix::fs::linkat(&holder.fd, original, fd, name, AtFlags::empty())
+        })
     }
 
     fn node(
@@ -242,7 +287,9 @@ impl<'a> Unpacker<'a> {
     ) -> Result<()> {
         let device = device.map_or(0, |device| rustix::fs::makedev(device.major, device.minor));
         let mode = Mode::from_raw_mode(entry.mode & 0o7777);
-        self.replacing(parent, name, recipe, |fd| rustix::fs::mknodat(fd, name, kind, mode, device))?;
+        self.replacing(parent, name, recipe, |fd| {
+            rustix::fs::mknodat(fd, name, kind, mode, device)
+        })?;
         self.attributes_at(parent, name, entry)
     }
 
@@ -284,7 +331,10 @@ impl<'a> Unpacker<'a> {
 
     /// Keeps what the recipe points to; the rest is removed.
     fn move_away(&mut self, parent: &Rc<Folder>, name: &[u8], recipe: &recipe::Writer) -> Result<()> {
-        if !matches!(existing(parent, name)?, Some(FileType::RegularFile | FileType::Directory)) {
+        if !matches!(
+            existing(parent, name)?,
+            Some(FileType::RegularFile | FileType::Directory)
+        ) {
             return Ok(rustix::fs::unlinkat(&parent.fd, name, AtFlags::empty())?);
         }
         let before = recipe.pieces();
@@ -292,7 +342,11 @@ impl<'a> Unpacker<'a> {
         corten_sys::fs::create_dir_all(&replaced)?;
         let to = self.done.moves.len() as u64;
         rustix::fs::renameat(&parent.fd, name, rustix::fs::CWD, replaced.join(to.to_string()))?;
-        self.done.moves.push(Move { path: parent.join(name), before, to });
+        self.done.moves.push(Move {
+            path: parent.join(name),
+            before,
+            to,
+        });
         self.folders.forget();
         Ok(())
     }
@@ -320,7 +374,12 @@ impl<'a> Unpacker<'a> {
             rustix::fs::chownat(&parent.fd, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !matches!(entry.kind, EntryKind::Symlink(_)) {
-            rustix::fs::chmodat(&parent.fd, name, Mode::from_raw_mode(entry.mode & 0o7777), AtFlags::empty())?;
+            rustix::fs::chmodat(
+                &parent.fd,
+                name,
+                Mode::from_raw_mode(entry.mode & 0o7777),
+                AtFlags::empty(),
+            )?;
         }
         for (key, value) in entry.xattrs.iter().filter(|(key, _)| is_wanted(key)) {
             // The parent is held, and the name has no slash: nobody can lead this elsewhere.
@@ -357,7 +416,9 @@ fn write_content<R: BufRead>(file: &File, entry: &Entry, reader: &mut LayerReade
     let mut here: Option<Chunk> = pieces.next();
     reader.content(|mut bytes| {
         while !bytes.is_empty() {
-            let Some(chunk) = &mut here else { return Err(Error::internal("sparse pieces end early")) };
+            let Some(chunk) = &mut here else {
+                return Err(Error::internal("sparse pieces end early"));
+            };
             let length = usize::try_from(chunk.len).unwrap_or(usize::MAX).min(bytes.len());
             file.write_all_at(&bytes[..length], chunk.offset)?;
             chunk.offset += length as u64;
@@ -376,8 +437,14 @@ fn write_content<R: BufRead>(file: &File, entry: &Entry, reader: &mut LayerReade
 }
 
 fn times(time: Time) -> Timestamps {
-    let stamp = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
-    Timestamps { last_access: stamp, last_modification: stamp }
+    let stamp = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: stamp,
+        last_modification: stamp,
+    }
 }
 
 fn existing(parent: &Folder, name: &[u8]) -> Result<Option<FileType>> {
@@ -394,7 +461,13 @@ fn is_whiteout(parent: &Folder, name: &[u8]) -> Result<bool> {
 
 /// Overlayfs's own attributes would let an archive reach into other layers; labels are this host's.
 fn is_wanted(name: &[u8]) -> bool {
-    let refused: [&[u8]; 5] = [b"trusted.", b"user.overlay.", b"security.selinux", b"security.ima", b"security.evm"];
+    let refused: [&[u8]; 5] = [
+        b"trusted.",
+        b"user.overlay.",
+        b"security.selinux",
+        b"security.ima",
+        b"security.evm",
+    ];
     !refused.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -410,7 +483,8 @@ fn accept_unsupported(result: Result<(), Errno>) -> Result<()> {
 fn umask() -> u32 {
     let status = corten_sys::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o777)
+    line.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok())
+        .unwrap_or(0o777)
 }
 
 /// A held folder's descriptor, for those who need one.

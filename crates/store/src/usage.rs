@@ -55,9 +55,17 @@ pub(crate) fn of_tree(root: &Path) -> Result<Usage> {
         usage.inodes += 1;
     }
     while let Some(folder) = folders.pop() {
-        let Some(entries) = fs::if_there(fs::read_dir(&folder))? else { continue };
+        let Some(entries) = fs::if_there(fs::read_dir(&folder))? else {
+            continue;
+        };
         for entry in entries {
-            let Ok(metadata) = entry.as_ref().map_err(|_| ()).and_then(|e| e.metadata().map_err(|_| ())) else { continue };
+            let Ok(metadata) = entry
+                .as_ref()
+                .map_err(|_| ())
+                .and_then(|e| e.metadata().map_err(|_| ()))
+            else {
+                continue;
+            };
             if metadata.nlink() > 1 && !metadata.is_dir() && !seen.insert((metadata.dev(), metadata.ino())) {
                 continue;
             }
@@ -87,12 +95,18 @@ impl Store {
                 *users.entry(layer.clone()).or_insert(0_u32) += 1;
             }
         }
-        let sizes: std::collections::HashMap<_, _> = layers.iter().map(|layer| (layer.diff_id(), layer.size())).collect();
+        let sizes: std::collections::HashMap<_, _> =
+            layers.iter().map(|layer| (layer.diff_id(), layer.size())).collect();
         let size_of = |layer: &corten_oci::digest::Digest| sizes.get(layer).copied().unwrap_or(0);
         let shares = images.iter().map(|image| ImageUsage {
             id: image.id().clone(),
             size: image.layers().iter().map(size_of).sum(),
-            shared: image.layers().iter().filter(|layer| users.get(*layer).is_some_and(|n| *n > 1)).map(size_of).sum(),
+            shared: image
+                .layers()
+                .iter()
+                .filter(|layer| users.get(*layer).is_some_and(|n| *n > 1))
+                .map(size_of)
+                .sum(),
         });
         Ok(DiskUsage {
             layers_size: layers.iter().map(super::layers::Layer::size).sum(),

@@ -38,7 +38,11 @@ impl Worker {
             spawn("store-trash", move || remove_trash(&trash_jobs))?,
             spawn("store-sync", move || sync_layers(&sync_jobs, &overlay, &*is_busy))?,
         ];
-        Ok(Self { trash: Some(trash), sync: Some(sync), threads: Mutex::new(threads) })
+        Ok(Self {
+            trash: Some(trash),
+            sync: Some(sync),
+            threads: Mutex::new(threads),
+        })
     }
 
     /// Deletes a tree some time soon.
@@ -60,7 +64,11 @@ impl Worker {
     /// Waits until every layer given before is on the disk.
     pub(crate) fn flush(&self) {
         let (done, wait) = mpsc::channel();
-        if self.sync.as_ref().is_some_and(|sync| sync.send(SyncJob::Flush(done)).is_ok()) {
+        if self
+            .sync
+            .as_ref()
+            .is_some_and(|sync| sync.send(SyncJob::Flush(done)).is_ok())
+        {
             // An error means that the thread is gone, and waiting has no point.
             let _ = wait.recv();
         }
@@ -82,7 +90,10 @@ impl Drop for Worker {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).stack_size(512 * 1024).spawn(work)
+    std::thread::Builder::new()
+        .name(name.into())
+        .stack_size(512 * 1024)
+        .spawn(work)
 }
 
 fn remove_trash(jobs: &Receiver<PathBuf>) {

@@ -65,7 +65,11 @@ impl Images<'_> {
     /// `NotFound` and Conflict in Docker's words.
     pub fn remove(&self, text: &str, force: Force, prune: PruneParents, users: Users<'_>) -> Result<Vec<Removed>> {
         let image = self.resolve(text)?;
-        let mut removal = Removal { images: self, users, done: Vec::new() };
+        let mut removal = Removal {
+            images: self,
+            users,
+            done: Vec::new(),
+        };
         let by_id = is_id_prefix(image.id(), text);
         let finished = if by_id {
             removal.drop_single_name(&image, force)?;
@@ -117,7 +121,11 @@ impl Removal<'_> {
         self.untag(image.id(), &reference.clone().or_latest())?;
         let left = references(&self.images.get(image.id())?);
         let repository = reference.repository();
-        if reference.digest().is_none() && !left.iter().any(|r| r.digest().is_none() && r.repository() == repository) {
+        if reference.digest().is_none()
+            && !left
+                .iter()
+                .any(|r| r.digest().is_none() && r.repository() == repository)
+        {
             for digest in left.iter().filter(|r| r.repository() == repository) {
                 self.untag(image.id(), digest)?;
             }
@@ -134,13 +142,18 @@ impl Removal<'_> {
         if let Some(conflict) = self.in_use(image.id(), force) {
             return Err(conflict.error(image.id()));
         }
-        references.iter().try_for_each(|reference| self.untag(image.id(), reference))
+        references
+            .iter()
+            .try_for_each(|reference| self.untag(image.id(), reference))
     }
 
     fn untag(&mut self, id: &ImageId, reference: &Reference) -> Result<()> {
         let store = &self.images.0.inner;
         take(store, &mut store.state(), id, &key(reference))?;
-        self.done.push(Removed::Untagged { name: reference.familiar(), image: id.clone() });
+        self.done.push(Removed::Untagged {
+            name: reference.familiar(),
+            image: id.clone(),
+        });
         Ok(())
     }
 
@@ -148,7 +161,11 @@ impl Removal<'_> {
         let image = self.images.get(id)?;
         if let Some(conflict) = self.conflict(&image, force) {
             let dangling = references(&image).is_empty();
-            return if quiet == Quiet::Yes && (!dangling || conflict.used) { Ok(()) } else { Err(conflict.error(id)) };
+            return if quiet == Quiet::Yes && (!dangling || conflict.used) {
+                Ok(())
+            } else {
+                Err(conflict.error(id))
+            };
         }
         for reference in references(&image) {
             self.untag(id, &reference)?;
@@ -173,35 +190,61 @@ impl Removal<'_> {
     }
 
     fn conflict(&self, image: &Image, force: Force) -> Option<Conflict> {
-        let hard = |used, message: String| Some(Conflict { hard: true, used, message });
+        let hard = |used, message: String| {
+            Some(Conflict {
+                hard: true,
+                used,
+                message,
+            })
+        };
         if !self.images.children(image.id()).is_empty() {
             return hard(false, "image has dependent child images".into());
         }
         let users = (self.users)(image.id());
         if let Some(user) = users.iter().find(|user| user.running) {
-            return hard(true, format!("image is being used by running container {}", short(&user.container)));
+            return hard(
+                true,
+                format!("image is being used by running container {}", short(&user.container)),
+            );
         }
         if force == Force::Yes {
             return None;
         }
         if !references(image).is_empty() {
             let message = "image is referenced in multiple repositories".into();
-            return Some(Conflict { hard: false, used: false, message });
+            return Some(Conflict {
+                hard: false,
+                used: false,
+                message,
+            });
         }
         stopped_user(&users)
     }
 
     /// The conflicts that matter before the last name goes: all but the names themselves.
     fn in_use(&self, id: &ImageId, force: Force) -> Option<Conflict> {
-        let hard = |used, message: String| Some(Conflict { hard: true, used, message });
+        let hard = |used, message: String| {
+            Some(Conflict {
+                hard: true,
+                used,
+                message,
+            })
+        };
         if !self.images.children(id).is_empty() {
             return hard(false, "image has dependent child images".into());
         }
         let users = (self.users)(id);
         if let Some(user) = users.iter().find(|user| user.running) {
-            return hard(true, format!("image is being used by running container {}", short(&user.container)));
+            return hard(
+                true,
+                format!("image is being used by running container {}", short(&user.container)),
+            );
         }
-        if force == Force::Yes { None } else { stopped_user(&users) }
+        if force == Force::Yes {
+            None
+        } else {
+            stopped_user(&users)
+        }
     }
 
     /// Takes the image out and deletes what nothing refers to any more.
@@ -216,11 +259,21 @@ impl Removal<'_> {
         state.images.forget(image.id());
         self.done.push(Removed::Image(image.id().clone()));
         let kept = kept_chains(&state);
-        let gone = image.chain_ids().into_iter().rev().filter(|chain| !kept.contains(chain));
+        let gone = image
+            .chain_ids()
+            .into_iter()
+            .rev()
+            .filter(|chain| !kept.contains(chain));
         self.done.extend(gone.map(Removed::Layer));
         crate::gc::collect_layers(store, &mut state, image.layers().iter())?;
         let documents = state.images.documents();
-        let own = image.0.record.documents.iter().map(|document| &document.digest).chain([image.id()]);
+        let own = image
+            .0
+            .record
+            .documents
+            .iter()
+            .map(|document| &document.digest)
+            .chain([image.id()]);
         for digest in own.filter(|digest| !documents.contains(*digest)) {
             store.remove_document(digest)?;
         }
@@ -230,15 +283,27 @@ impl Removal<'_> {
 
 impl Conflict {
     fn error(self, id: &ImageId) -> Error {
-        let how = if self.hard { "cannot be forced" } else { "must be forced" };
-        Error::conflict(format!("conflict: unable to delete {} ({how}) - {}", id.short(), self.message))
+        let how = if self.hard {
+            "cannot be forced"
+        } else {
+            "must be forced"
+        };
+        Error::conflict(format!(
+            "conflict: unable to delete {} ({how}) - {}",
+            id.short(),
+            self.message
+        ))
     }
 }
 
 fn stopped_user(users: &[ImageUser]) -> Option<Conflict> {
     let user = users.iter().find(|user| !user.running)?;
     let message = format!("image is being used by stopped container {}", short(&user.container));
-    Some(Conflict { hard: false, used: true, message })
+    Some(Conflict {
+        hard: false,
+        used: true,
+        message,
+    })
 }
 
 /// Chains that other images and containers' roots stand on.
@@ -255,8 +320,13 @@ fn references(image: &Image) -> Vec<Reference> {
 
 /// Whether there is at most one tag, and every digest is of the same repository.
 fn is_single(references: &[Reference]) -> bool {
-    let tags = references.iter().filter(|reference| reference.digest().is_none()).count();
-    let same = references.windows(2).all(|pair| pair[0].repository() == pair[1].repository());
+    let tags = references
+        .iter()
+        .filter(|reference| reference.digest().is_none())
+        .count();
+    let same = references
+        .windows(2)
+        .all(|pair| pair[0].repository() == pair[1].repository());
     references.len() <= 1 || (tags <= 1 && same)
 }
 

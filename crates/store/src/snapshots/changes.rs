@@ -55,7 +55,10 @@ fn walk(upper: &Path, at: &Path, lower: &[PathBuf], changes: &mut Vec<Change>) -
             (false, true) => ChangeKind::Added,
             (false, false) => ChangeKind::Modified,
         };
-        changes.push(Change { kind, path: Path::new("/").join(&path) });
+        changes.push(Change {
+            kind,
+            path: Path::new("/").join(&path),
+        });
         if !metadata.is_dir() {
             continue;
         }
@@ -91,7 +94,9 @@ fn shown(lower: &[PathBuf], path: &Path) -> Result<Vec<PathBuf>> {
 fn deleted_below(upper: &Path, path: &Path, lower: &[PathBuf], changes: &mut Vec<Change>) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     for layer in lower {
-        let Some(metadata) = there(&layer.join(path))? else { continue };
+        let Some(metadata) = there(&layer.join(path))? else {
+            continue;
+        };
         if !metadata.is_dir() {
             break;
         }
@@ -102,7 +107,10 @@ fn deleted_below(upper: &Path, path: &Path, lower: &[PathBuf], changes: &mut Vec
     for name in seen {
         let hidden = there(&upper.join(&name))?.is_none();
         if hidden && !shown(lower, &path.join(&name))?.is_empty() {
-            changes.push(Change { kind: ChangeKind::Deleted, path: Path::new("/").join(path).join(&name) });
+            changes.push(Change {
+                kind: ChangeKind::Deleted,
+                path: Path::new("/").join(path).join(&name),
+            });
         }
     }
     Ok(())
@@ -111,7 +119,14 @@ fn deleted_below(upper: &Path, path: &Path, lower: &[PathBuf], changes: &mut Vec
 fn there(path: &Path) -> Result<Option<std::fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::Snapshots;
@@ -27,7 +28,10 @@ impl Snapshots<'_> {
         let folders = self.folders(id)?;
         let failed = |errno: rustix::io::Errno| {
             let why = corten_sys::fs::reason(&errno.into());
-            Error::internal(format!("cannot mount the root of container {}: {why}", id.get(..12).unwrap_or(id)))
+            Error::internal(format!(
+                "cannot mount the root of container {}: {why}",
+                id.get(..12).unwrap_or(id)
+            ))
         };
         let overlay = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
         let set = |key: &str, value: &std::path::Path| rustix::mount::fsconfig_set_string(&overlay, key, value);
@@ -47,6 +51,9 @@ impl Snapshots<'_> {
             Access::ReadWrite => MountAttrFlags::empty(),
         };
         let attributes = attributes | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        rustix::mount::fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed)
+        let mount = rustix::mount::fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed)?;
+        // The mount's own descriptor cannot be read; the open folder keeps the mount alive.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&mount, ".", flags, Mode::empty()).map_err(failed)
     }
 }

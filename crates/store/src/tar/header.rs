@@ -42,20 +42,32 @@ impl Header {
             modified: number(&block[136..148])?,
             kind,
             link: text(&block[157..257]),
-            device: if has_devices { device(block)? } else { Device { major: 0, minor: 0 } },
+            device: if has_devices {
+                device(block)?
+            } else {
+                Device { major: 0, minor: 0 }
+            },
         }))
     }
 }
 
 fn device(block: &Block) -> Result<Device> {
     let part = |field: &[u8]| number(field).and_then(|n| u32::try_from(n).map_err(|_| bad_header()));
-    Ok(Device { major: part(&block[329..337])?, minor: part(&block[337..345])? })
+    Ok(Device {
+        major: part(&block[329..337])?,
+        minor: part(&block[337..345])?,
+    })
 }
 
 /// The sum of all bytes, the checksum's own counted as spaces; some old programs summed signed bytes.
 fn check_sum(block: &Block) -> Result<()> {
     let expected = number(&block[148..156])?;
-    let bytes = || block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { b' ' } else { *b });
+    let bytes = || {
+        block
+            .iter()
+            .enumerate()
+            .map(|(i, b)| if (148..156).contains(&i) { b' ' } else { *b })
+    };
     let unsigned: i64 = bytes().map(i64::from).sum();
     if expected == unsigned {
         return Ok(());
@@ -73,7 +85,11 @@ fn full_name(block: &Block) -> Vec<u8> {
     } else {
         Vec::new()
     };
-    if prefix.is_empty() { name } else { [prefix, name].join(&b'/') }
+    if prefix.is_empty() {
+        name
+    } else {
+        [prefix, name].join(&b'/')
+    }
 }
 
 /// The bytes before the first NUL.
@@ -99,7 +115,10 @@ fn octal(field: &[u8]) -> Result<i64> {
         if !(b'0'..=b'7').contains(digit) {
             return Err(bad_header());
         }
-        value = value.checked_mul(8).and_then(|v| v.checked_add(i64::from(digit - b'0'))).ok_or_else(bad_header)?;
+        value = value
+            .checked_mul(8)
+            .and_then(|v| v.checked_add(i64::from(digit - b'0')))
+            .ok_or_else(bad_header)?;
     }
     Ok(value)
 }

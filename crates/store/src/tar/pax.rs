@@ -85,7 +85,11 @@ impl PaxSparse {
 
 /// Splits the first record off: key, value and the rest.
 fn record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
-    let space = bytes.iter().take(20).position(|byte| *byte == b' ').ok_or_else(bad_header)?;
+    let space = bytes
+        .iter()
+        .take(20)
+        .position(|byte| *byte == b' ')
+        .ok_or_else(bad_header)?;
     let length = usize::try_from(decimal(&bytes[..space])?).map_err(|_| bad_header())?;
     if length > bytes.len() || length < space + 3 || bytes[length - 1] != b'\n' {
         return Err(bad_header());
@@ -96,7 +100,11 @@ fn record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
 }
 
 fn name_value(value: &[u8]) -> Result<Vec<u8>> {
-    if value.contains(&0) { Err(bad_header()) } else { Ok(value.to_vec()) }
+    if value.contains(&0) {
+        Err(bad_header())
+    } else {
+        Ok(value.to_vec())
+    }
 }
 
 pub(super) fn decimal(digits: &[u8]) -> Result<u64> {
@@ -104,11 +112,17 @@ pub(super) fn decimal(digits: &[u8]) -> Result<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad_header());
     }
-    text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok()).ok_or_else(bad_header)
+    text.parse::<u64>()
+        .ok()
+        .filter(|number| i64::try_from(*number).is_ok())
+        .ok_or_else(bad_header)
 }
 
 fn signed(digits: &[u8]) -> Result<i64> {
-    std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or_else(bad_header)
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(bad_header)
 }
 
 /// `[-]seconds[.fraction]`, any number of fraction digits.
@@ -123,7 +137,10 @@ fn time(value: &[u8]) -> Result<Time> {
     let nanoseconds: u32 = digits.parse().map_err(|_| bad_header())?;
     if whole.starts_with('-') && nanoseconds > 0 {
         let seconds = seconds.checked_sub(1).ok_or_else(bad_header)?;
-        return Ok(Time { seconds, nanoseconds: 1_000_000_000 - nanoseconds });
+        return Ok(Time {
+            seconds,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        });
     }
     Ok(Time { seconds, nanoseconds })
 }
@@ -135,9 +152,16 @@ mod tests {
     #[test]
     fn records_are_read() {
         let mut pax = Pax::default();
-        pax.parse(b"11 path=a/b\n20 mtime=-1.25000000\n22 SCHILY.xattr.user.a=\n").expect("good");
+        pax.parse(b"12 path=a/b\n21 mtime=-1.25000000\n24 SCHILY.xattr.user.a=\n")
+            .expect("good");
         assert_eq!(pax.path.as_deref(), Some(&b"a/b"[..]));
-        assert_eq!(pax.modified, Some(Time { seconds: -2, nanoseconds: 750_000_000 }));
+        assert_eq!(
+            pax.modified,
+            Some(Time {
+                seconds: -2,
+                nanoseconds: 750_000_000
+            })
+        );
         assert_eq!(pax.xattrs, [(b"user.a".to_vec(), Vec::new())]);
     }
 
@@ -147,12 +171,12 @@ mod tests {
             Pax::default().parse(bytes).expect_err("bad");
         }
         check(b"11 path=a/b");
-        check(b"12 path=a/b\n");
+        check(b"13 path=a/b\n");
         check(b"99999999999999999999999 path=a\n");
         check(b"3 \n");
         check(b"-1 path=a\n");
         check(b"12 path=a\0b\n");
-        check(b"10 size=-1\n");
-        check(b"12 mtime=1.x\n");
+        check(b"11 size=-1\n");
+        check(b"13 mtime=1.x\n");
     }
 }

@@ -57,7 +57,15 @@ struct Extensions {
 
 impl<R: BufRead, S: RawSink> Reader<R, S> {
     pub(crate) fn new(input: R, sink: S, limits: Limits) -> Self {
-        Self { input, sink, limits, position: 0, content: 0, padding: 0, entries: 0 }
+        Self {
+            input,
+            sink,
+            limits,
+            position: 0,
+            content: 0,
+            padding: 0,
+            entries: 0,
+        }
     }
 
     /// The sink, to be told what becomes of contents.
@@ -85,7 +93,9 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
         self.skip_content()?;
         let mut extensions = Extensions::default();
         loop {
-            let Some((block, header)) = self.header()? else { return Ok(None) };
+            let Some((block, header)) = self.header()? else {
+                return Ok(None);
+            };
             match header.kind {
                 b'x' => {
                     let bytes = self.extension(&header)?;
@@ -105,11 +115,16 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
 
     /// A header, or `None` at the end: two blocks of zeros, or the input's end between entries.
     fn header(&mut self) -> Result<Option<(Block, Header)>> {
-        let Some(block) = self.block_or_end()? else { return Ok(None) };
+        let Some(block) = self.block_or_end()? else {
+            return Ok(None);
+        };
         if let Some(header) = Header::parse(&block)? {
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(Error::invalid(format!("the archive has more than {} entries", self.limits.entries)));
+                return Err(Error::invalid(format!(
+                    "the archive has more than {} entries",
+                    self.limits.entries
+                )));
             }
             return Ok(Some((block, header)));
         }
@@ -121,7 +136,11 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
     }
 
     fn entry(&mut self, block: &Block, header: Header, extensions: Extensions) -> Result<Entry> {
-        let Extensions { mut pax, long_name, long_link } = extensions;
+        let Extensions {
+            mut pax,
+            long_name,
+            long_link,
+        } = extensions;
         let name = pax.path.take().or(long_name).unwrap_or(header.name);
         let name = pax.sparse.name.take().unwrap_or(name);
         let link = pax.link.take().or(long_link).unwrap_or(header.link);
@@ -144,7 +163,10 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
         let mut entry = Entry::new(&name, kind, header.mode);
         entry.uid = owner(pax.uid.unwrap_or(header.uid))?;
         entry.gid = owner(pax.gid.unwrap_or(header.gid))?;
-        entry.modified = pax.modified.unwrap_or(Time { seconds: header.modified, nanoseconds: 0 });
+        entry.modified = pax.modified.unwrap_or(Time {
+            seconds: header.modified,
+            nanoseconds: 0,
+        });
         entry.xattrs = std::mem::take(&mut pax.xattrs);
         if entry.kind == EntryKind::File {
             (entry.size, entry.stored) = (size, size);
@@ -198,12 +220,19 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
         if name.len() <= self.limits.name {
             return Ok(());
         }
-        Err(Error::invalid(format!("a name in the archive is {} bytes long, and {} is the most allowed", name.len(), self.limits.name)))
+        Err(Error::invalid(format!(
+            "a name in the archive is {} bytes long, and {} is the most allowed",
+            name.len(),
+            self.limits.name
+        )))
     }
 
     /// The whole content of an extended header or long name.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
-        let size = u64::try_from(header.size).ok().filter(|size| *size <= MAX_EXTENSION).ok_or_else(bad_header)?;
+        let size = u64::try_from(header.size)
+            .ok()
+            .filter(|size| *size <= MAX_EXTENSION)
+            .ok_or_else(bad_header)?;
         let mut bytes = Vec::new();
         let total = size + padding(size);
         if (&mut self.input).take(total).read_to_end(&mut bytes)? as u64 != total {
@@ -291,7 +320,8 @@ impl<R: BufRead, S> Read for Reader<R, S> {
 }
 
 fn owner(number: i64) -> Result<u32> {
-    u32::try_from(number).map_err(|_| Error::invalid(format!("the archive names the owner {number}, which no system has")))
+    u32::try_from(number)
+        .map_err(|_| Error::invalid(format!("the archive names the owner {number}, which no system has")))
 }
 
 fn unexpected_end() -> Error {

@@ -34,7 +34,10 @@ fn pieces(field: &[u8], chunks: &mut Vec<Chunk>) -> Result<()> {
             break;
         }
         let part = |bytes: &[u8]| number(bytes).and_then(|n| u64::try_from(n).map_err(|_| bad_header()));
-        chunks.push(Chunk { offset: part(&pair[..12])?, len: part(&pair[12..])? });
+        chunks.push(Chunk {
+            offset: part(&pair[..12])?,
+            len: part(&pair[12..])?,
+        });
     }
     Ok(())
 }
@@ -45,12 +48,22 @@ pub(super) fn from_records(sparse: &PaxSparse) -> Result<Option<Vec<Chunk>>> {
     if map.len() % 2 != 0 {
         return Err(bad_header());
     }
-    Ok(Some(map.chunks_exact(2).map(|pair| Chunk { offset: pair[0], len: pair[1] }).collect()))
+    Ok(Some(
+        map.chunks_exact(2)
+            .map(|pair| Chunk {
+                offset: pair[0],
+                len: pair[1],
+            })
+            .collect(),
+    ))
 }
 
 /// Reads the map that format 1.0 puts before the data: decimal lines in whole blocks.
 pub(super) fn from_data(mut next_block: impl FnMut() -> Result<Block>) -> Result<Vec<Chunk>> {
-    let mut lines = Lines { block: [0; BLOCK], position: BLOCK };
+    let mut lines = Lines {
+        block: [0; BLOCK],
+        position: BLOCK,
+    };
     let count = usize::try_from(lines.number(&mut next_block)?).map_err(|_| bad_header())?;
     if count > MAX_CHUNKS {
         return Err(bad_header());

@@ -131,7 +131,11 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let trimmed = path.strip_suffix(b"/").unwrap_or(path);
     let from = path.len().saturating_sub(101);
-    let slash = from + trimmed.get(from..155.min(trimmed.len().saturating_sub(1)) + 1)?.iter().position(|b| *b == b'/')?;
+    let slash = from
+        + trimmed
+            .get(from..155.min(trimmed.len().saturating_sub(1)) + 1)?
+            .iter()
+            .position(|b| *b == b'/')?;
     (slash > 0).then(|| (&path[..slash], &path[slash + 1..]))
 }
 
@@ -181,7 +185,11 @@ fn precise_time(time: Time) -> Option<String> {
     } else {
         ("", time.seconds.unsigned_abs(), time.nanoseconds)
     };
-    Some(format!("{sign}{seconds}.{nanoseconds:09}").trim_end_matches('0').to_owned())
+    Some(
+        format!("{sign}{seconds}.{nanoseconds:09}")
+            .trim_end_matches('0')
+            .to_owned(),
+    )
 }
 
 /// `length key=value\n`, where the length counts its own digits.

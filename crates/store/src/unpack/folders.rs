@@ -29,7 +29,11 @@ pub(super) struct Folder {
 impl Folder {
     /// The real path of a name in it.
     pub(super) fn join(&self, name: &[u8]) -> Vec<u8> {
-        if self.path.is_empty() { name.to_vec() } else { [&self.path, name].join(&b'/') }
+        if self.path.is_empty() {
+            name.to_vec()
+        } else {
+            [&self.path, name].join(&b'/')
+        }
     }
 
     /// A path to a name in it for calls that take no descriptor.
@@ -51,7 +55,13 @@ const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOE
 
 impl Folders {
     pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root: Rc::new(Folder { fd: root, path: Vec::new() }), kept: HashMap::new() }
+        Self {
+            root: Rc::new(Folder {
+                fd: root,
+                path: Vec::new(),
+            }),
+            kept: HashMap::new(),
+        }
     }
 
     /// Forgets what is held, because a path may mean something else now.
@@ -138,7 +148,13 @@ impl Folders {
         }
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let fd = rustix::fs::openat2(&self.root.fd, path, FLAGS, Mode::empty(), resolve)?;
-        Ok(self.keep(path.to_vec(), Folder { fd, path: path.to_vec() }))
+        Ok(self.keep(
+            path.to_vec(),
+            Folder {
+                fd,
+                path: path.to_vec(),
+            },
+        ))
     }
 
     /// Follows symbolic links inside the layer. Not remembered: the real path is, when it is used.
@@ -178,7 +194,10 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// What a symbolic link in a folder points to, as if the layer were `/`: `..` stops at the root.
 fn resolve(folder: &[u8], target: &[u8]) -> Vec<u8> {
     let base = if target.starts_with(b"/") { &[][..] } else { folder };
-    let mut parts: Vec<&[u8]> = base.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<&[u8]> = base
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+        .collect();
     for part in target.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}

@@ -30,7 +30,7 @@ pub(super) enum Target<'a> {
 ///
 /// # Errors
 /// When it leads outside the layer.
-pub(super) fn clean(path: &[u8]) -> Result<Cow<'_, [u8]>> {
+pub(crate) fn clean(path: &[u8]) -> Result<Cow<'_, [u8]>> {
     let trimmed = trim(path);
     let parts = || trimmed.split(|byte| *byte == b'/');
     if trimmed.is_empty() || !parts().any(|part| matches!(part, b"" | b"." | b"..")) {
@@ -41,7 +41,9 @@ pub(super) fn clean(path: &[u8]) -> Result<Cow<'_, [u8]>> {
         match part {
             b"" | b"." => {}
             b".." => {
-                clean.pop().ok_or_else(|| Error::invalid("invalid path: it leads outside the layer"))?;
+                clean
+                    .pop()
+                    .ok_or_else(|| Error::invalid("invalid path: it leads outside the layer"))?;
             }
             part => clean.push(part),
         }
@@ -60,9 +62,15 @@ pub(super) fn target(path: &[u8]) -> Result<Target<'_>> {
 /// Splits a clean name without looking for whiteouts.
 pub(super) fn plain(path: &[u8]) -> Target<'_> {
     match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => Target::Entry { folder: &path[..slash], name: &path[slash + 1..] },
+        Some(slash) => Target::Entry {
+            folder: &path[..slash],
+            name: &path[slash + 1..],
+        },
         None if path.is_empty() => Target::Root,
-        None => Target::Entry { folder: &[], name: path },
+        None => Target::Entry {
+            folder: &[],
+            name: path,
+        },
     }
 }
 
@@ -136,11 +144,29 @@ mod tests {
         fn check(path: &str, expected: Target<'_>) {
             assert_eq!(target(path.as_bytes()).expect(path), expected, "{path}");
         }
-        check("a/.wh.b", Target::Whiteout { folder: b"a", name: b"b" });
-        check(".wh.b", Target::Whiteout { folder: b"", name: b"b" });
+        check(
+            "a/.wh.b",
+            Target::Whiteout {
+                folder: b"a",
+                name: b"b",
+            },
+        );
+        check(
+            ".wh.b",
+            Target::Whiteout {
+                folder: b"",
+                name: b"b",
+            },
+        );
         check("a/.wh..wh..opq", Target::Opaque { folder: b"a" });
         check(".wh..wh.plnk", Target::Ignored);
-        check("a/b", Target::Entry { folder: b"a", name: b"b" });
+        check(
+            "a/b",
+            Target::Entry {
+                folder: b"a",
+                name: b"b",
+            },
+        );
         for path in [".wh.", "a/.wh..", "a/.wh..."] {
             target(path.as_bytes()).expect_err(path);
         }
