@@ -28,10 +28,12 @@ fn measure() -> Outcome<()> {
         table: "corten-bench".into(),
         pool_size: POOL,
     })?;
-    let mut bridge = Vec::new();
-    bridge.push(timed(|| fabric.ensure_bridge(&plan("cort0", 17)))?);
-    bridge.push(timed(|| fabric.ensure_bridge(&plan("br-b", 18)))?);
-    report("ensure_bridge", bridge)?;
+    let bridges = [plan("cort0", 17), plan("br-b", 18)];
+    let times: Outcome<Vec<_>> = bridges
+        .iter()
+        .map(|bridge| timed(|| fabric.ensure_bridge(bridge)))
+        .collect();
+    report("ensure_bridge", times?)?;
     let mut times = Times::default();
     for round in 0..ROUNDS {
         wait_for_pool(&fabric);

@@ -76,7 +76,8 @@ impl Fabric {
     /// starts filling the pool.
     ///
     /// An earlier engine's table is left as it is until [`Fabric::restore`] replaces it, so that
-    /// published ports work without a gap.
+    /// published ports work without a gap. Call `restore` before anything else that changes rules:
+    /// those write the table from what this engine knows.
     ///
     /// # Errors
     /// `Forbidden` without `CAP_NET_ADMIN`; `Unsupported` when the kernel lacks nf_tables, NAT,
@@ -286,7 +287,7 @@ impl Fabric {
             return Ok(Verdict::Intact);
         }
         let verdict = firewall.verify_or_restore()?;
-        let reopened = guests::set(&mut firewall)?;
+        let reopened = firewall.is_ours() && guests::set(&mut firewall)?;
         Ok(if reopened { Verdict::Restored } else { verdict })
     }
 

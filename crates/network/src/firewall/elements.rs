@@ -99,7 +99,7 @@ pub(crate) fn elements(bindings: &[PortBinding]) -> Vec<(MapName, Element)> {
     });
     sorted.dedup();
     let mut found = Vec::new();
-    for run in sorted.chunk_by(|a, b| continues(a, b)) {
+    for run in sorted.chunk_by(continues) {
         let [first, .., last] = run else {
             found.extend(run.iter().map(single));
             continue;

@@ -33,6 +33,8 @@ pub(crate) struct Firewall {
     connection: Connection,
     table: String,
     state: State,
+    /// Whether the table is one of ours: an earlier engine's is right by definition.
+    written: bool,
     /// The kernel's count of changes when the table was last known to be right.
     verified: Option<u32>,
 }
@@ -51,6 +53,7 @@ impl Firewall {
             connection,
             table: table.to_owned(),
             state: State::default(),
+            written: false,
             verified: None,
         };
         firewall.generation().map_err(explain)?;
@@ -138,18 +141,26 @@ impl Firewall {
         Ok(Verdict::Restored)
     }
 
+    /// Returns whether the table shows this engine's state, not an earlier one's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.written
+    }
+
     /// Removes the table.
     pub(crate) fn remove(&mut self) -> Result<()> {
         let mut transaction = Transaction::new();
         delete_table(&mut transaction, &self.table);
         self.state = State::default();
+        self.written = false;
         self.commit(transaction)
     }
 
     fn replace(&mut self) -> Result<()> {
         let mut transaction = Transaction::new();
         replace_table(&mut transaction, &ruleset(&self.table, &self.state));
-        self.commit(transaction)
+        self.commit(transaction)?;
+        self.written = true;
+        Ok(())
     }
 
     /// Changes elements; when the kernel's table is not what we think, writes all of it.
@@ -227,6 +238,9 @@ impl Firewall {
         }
         if !self.table_exists()? {
             return Ok(false);
+        }
+        if !self.written {
+            return Ok(true);
         }
         let plan = ruleset(&self.table, &self.state);
         let rules: usize = plan.chains.iter().map(|chain| chain.rules.len()).sum();

@@ -30,7 +30,7 @@ fn a_container_gets_its_address_and_reaches_the_gateway() {
         let host = here();
         serve_tcp(host.as_fd(), "172.17.0.1:80", "host");
         assert_eq!(ask_tcp(one.netns.as_fd(), "172.17.0.1:80").unwrap(), "host 172.17.0.2");
-        assert_eq!(fabric.links().unwrap(), [one.link.host_ifname.clone()]);
+        assert_eq!(fabric.links().unwrap(), std::slice::from_ref(&one.link.host_ifname));
         eventually("the pool is full again", || fabric.ready() == 2);
     });
 }
@@ -117,7 +117,10 @@ fn further_networks_come_and_go() {
         fabric.detach(&link.host_ifname).unwrap();
         assert!(!addresses(one.netns.as_fd()).contains("eth1"));
         let known = [one.link.host_ifname.clone()];
-        assert_eq!(fabric.remove_strays(&known).unwrap(), [other.link.host_ifname.clone()]);
+        assert_eq!(
+            fabric.remove_strays(&known).unwrap(),
+            std::slice::from_ref(&other.link.host_ifname)
+        );
         assert_eq!(fabric.links().unwrap(), known);
     });
 }

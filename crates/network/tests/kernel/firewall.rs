@@ -96,14 +96,20 @@ fn the_next_engine_takes_over() {
         works();
         let next = open(TABLE, 2);
         works();
+        assert_eq!(next.verify_or_restore().unwrap(), Verdict::Intact);
+        works();
         let state = PublishedState {
             owner: "web".into(),
             bindings: web(),
         };
         next.restore(std::slice::from_ref(&plan), vec![state]).unwrap();
         works();
-        assert_eq!(next.links().unwrap(), [one.link.host_ifname.clone()]);
-        assert!(next.remove_strays(&[one.link.host_ifname.clone()]).unwrap().is_empty());
+        assert_eq!(next.links().unwrap(), std::slice::from_ref(&one.link.host_ifname));
+        assert!(
+            next.remove_strays(std::slice::from_ref(&one.link.host_ifname))
+                .unwrap()
+                .is_empty()
+        );
         let taken = next.reserve(
             "other",
             &crate::ports::request(&["0.0.0.0"], corten_network::HostPorts::One(8080)),
@@ -140,8 +146,8 @@ fn two_engines_do_not_meet() {
         assert_eq!(ask(two.netns.as_fd(), 8080).unwrap(), "one 172.17.0.1");
         assert_eq!(ask(one.netns.as_fd(), 8081).unwrap(), "two 172.18.0.1");
         assert!(is_cut_off(one.netns.as_fd(), "172.18.0.2:80"));
-        assert_eq!(a.links().unwrap(), [one.link.host_ifname.clone()]);
-        assert_eq!(b.links().unwrap(), [two.link.host_ifname.clone()]);
+        assert_eq!(a.links().unwrap(), std::slice::from_ref(&one.link.host_ifname));
+        assert_eq!(b.links().unwrap(), std::slice::from_ref(&two.link.host_ifname));
         a.teardown().unwrap();
         assert_eq!(ask(machine.as_fd(), 8081).unwrap(), "two 192.0.2.2");
         assert!(is_cut_off(machine.as_fd(), &format!("{HOST}:8080")));
@@ -204,6 +210,30 @@ fn iptables_policy_does_not_cut_containers_off() {
             assert_eq!(fabric.obstacles().unwrap(), ["inet mine shut"]);
         });
     }
+}
+
+#[test]
+fn without_the_privilege_it_says_so() {
+    as_host(|| {
+        use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+        let none = CapabilitySet::empty();
+        set_capabilities(
+            None,
+            CapabilitySets {
+                effective: none,
+                permitted: none,
+                inheritable: none,
+            },
+        )
+        .unwrap();
+        let config = FabricConfig {
+            table: TABLE.into(),
+            pool_size: 0,
+        };
+        let error = Fabric::open(&config).unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden);
+        assert!(error.advice().unwrap().contains("root"), "{error:?}");
+    });
 }
 
 #[test]
