@@ -165,12 +165,11 @@ pub fn create(request: Create<'_>) -> Result<Container> {
     drop(theirs);
     new.child = Some((pid, child));
     approach.leave()?;
-    let launch = Launch::new(process, linux, 0)?;
     let watch = Watch {
         spec: request.spec,
         state,
         channel: ours,
-        launch,
+        launch: init.launch,
         namespaces: &namespaces,
     };
     watch.until_begun(new)
@@ -233,10 +232,12 @@ impl Watch<'_> {
         if self.namespaces.has_user() && !self.namespaces.joins_user() {
             self.privilege(&new)?;
         }
+        // While the child is busy there is time for what takes a look at it.
+        let mut started = started(&new)?;
         loop {
             match self.channel.hear()? {
                 Report::Cloned(process) => {
-                    self.adopt(&mut new, process)?;
+                    started = self.adopt(&mut new, process)?;
                     self.privilege(&new)?;
                 }
                 Report::Hooks => self.run_hooks(&new)?,
@@ -248,23 +249,27 @@ impl Watch<'_> {
                 Report::Closed => return Err(died(&new)),
             }
         }
-        let started = executing;
-        let (pid, process) = new.child.as_ref().ok_or_else(lost)?;
-        let start_time = start_time(*pid).context(|| "cannot read when init started".into())?;
-        self.state.pid = Some(*pid);
-        self.state.status = if started { Status::Running } else { Status::Created };
-        let _ = process;
-        if started && let Some(all) = &self.spec.hooks {
-            hooks::run("poststart", &all.poststart, &self.state)?;
+        if executing {
+            self.greet(&new)?;
         }
         let (pid, process) = new.child.take().ok_or_else(lost)?;
         Ok(Container {
             pid,
             process,
-            start_time,
+            start_time: started,
             console,
             cgroup: new.cgroup.take(),
         })
+    }
+
+    /// Runs the hooks of a container whose program runs.
+    fn greet(&mut self, new: &New) -> Result<()> {
+        self.state.pid = new.child.as_ref().map(|(pid, _)| *pid);
+        self.state.status = Status::Running;
+        match &self.spec.hooks {
+            Some(all) => hooks::run("poststart", &all.poststart, &self.state),
+            None => Ok(()),
+        }
     }
 
     /// Gives a child in a user namespace what it cannot give itself.
@@ -279,15 +284,15 @@ impl Watch<'_> {
         self.channel.go()
     }
 
-    /// Takes the process that goes on for the one between, which has ended.
-    fn adopt(&self, new: &mut New, process: OwnedFd) -> Result<()> {
+    /// Takes the process that goes on for the one between, which has ended; returns when it started.
+    fn adopt(&self, new: &mut New, process: OwnedFd) -> Result<u64> {
         let process = PidFd::from(process);
         let pid = process.pid().context(|| "cannot find the container's init".into())?;
         let between = new.child.replace((pid.ok_or_else(lost)?, process));
-        match between {
-            Some((_, between)) => between.wait().map(drop).context(|| "cannot wait for a child".into()),
-            None => Ok(()),
+        if let Some((_, between)) = between {
+            between.wait().context(|| "cannot wait for a child".into())?;
         }
+        started(new)
     }
 
     fn run_hooks(&mut self, new: &New) -> Result<()> {
@@ -298,6 +303,11 @@ impl Watch<'_> {
         }
         self.channel.go()
     }
+}
+
+fn started(new: &New) -> Result<u64> {
+    let (pid, _) = new.child.as_ref().ok_or_else(lost)?;
+    start_time(*pid).context(|| "cannot read when init started".into())
 }
 
 fn lost() -> Error {
@@ -341,6 +351,15 @@ fn state(version: &str, id: &str, bundle: &Path, spec: &Spec) -> State {
         bundle: bundle.into(),
         annotations: spec.annotations.clone(),
     }
+}
+
+/// Runs the hooks of a container that was made to be started later, and has been.
+pub(crate) fn run_poststart_hooks(id: &str, bundle: &Path, spec: &Spec, pid: i32) -> Result<()> {
+    let Some(all) = &spec.hooks else { return Ok(()) };
+    let mut state = state(&spec.oci_version, id, bundle, spec);
+    state.status = Status::Running;
+    state.pid = Some(pid);
+    hooks::run("poststart", &all.poststart, &state)
 }
 
 /// Runs the hooks that follow a container's deletion; a failing one ends the row.

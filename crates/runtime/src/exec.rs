@@ -205,7 +205,7 @@ impl Guest<'_> {
         self.launch.label(&proc)?;
         self.launch.become_user()?;
         let program = self.launch.locate()?;
-        self.launch.execute(&program, channel)
+        self.launch.execute(&program, Some(channel))
     }
 
     /// Enters the root of a container without a mount namespace.

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use corten_oci::runtime::{Linux, Spec, State};
+use corten_oci::runtime::{Linux, Spec, State, Status};
 use corten_sys::namespace::{Namespaces, unshare};
 use corten_sys::process::{exit, reset_signals};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
@@ -62,8 +62,11 @@ pub(crate) fn run(channel: &Channel, steps: impl FnOnce() -> Result<Infallible>)
         Ok(Err(error)) => error,
         Err(_) => Error::new(Kind::Internal, "the runtime has a bug and panicked"),
     };
-    // Without the runtime there is nobody to tell.
-    let _ = channel.report(&Report::Failed(error));
+    let text = format!("{}\n", error.chain());
+    if channel.report(&Report::Failed(error)).is_err() {
+        // The runtime has left: it was `create`, and this is after `start`. Standard error may be closed too.
+        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    }
     exit(1)
 }
 
@@ -77,6 +80,7 @@ impl Init<'_> {
         }
         self.settle()?;
         let proc = host_proc()?;
+        self.know_itself(&proc)?;
         if !self.namespaces.has_user() {
             self.launch.limit(&proc, Who::Myself)?;
         }
@@ -89,14 +93,29 @@ impl Init<'_> {
         self.launch.label(&proc)?;
         self.launch.become_user()?;
         let program = self.launch.locate()?;
-        if let Some(fifo) = self.fifo.take() {
-            channel.report(&Report::Ready)?;
-            wait_for_reader(&proc, &fifo)?;
-        }
+        let waiting = match self.fifo.take() {
+            Some(fifo) => {
+                channel.report(&Report::Ready)?;
+                wait_for_reader(&proc, &fifo)?;
+                None
+            }
+            None => Some(channel),
+        };
         if let Some(start) = self.spec.hooks.as_ref().map(|hooks| &hooks.start_container) {
+            self.state.status = Status::Created;
             hooks::run("startContainer", start, &self.state)?;
         }
-        self.launch.execute(&program, channel)
+        self.launch.execute(&program, waiting)
+    }
+
+    /// Finds out its own number as the host counts, which the hooks are told.
+    fn know_itself(&mut self, proc: &OwnedFd) -> Result<()> {
+        if self.spec.hooks.is_some() {
+            let naming = || "cannot read \"/proc/self\"".to_owned();
+            let number = rustix::fs::readlinkat(proc, "self", Vec::new()).context(naming)?;
+            self.state.pid = number.to_str().ok().and_then(|number| number.parse().ok());
+        }
+        Ok(())
     }
 
     /// Gets into its cgroup, namespaces, session and keyring.

@@ -167,19 +167,23 @@ impl<'a> Launch<'a> {
             Error::new(Kind::Invalid, message)
         };
         rustix::process::chdir(cwd.as_str()).map_err(refused)?;
-        // A descriptor of the host left open could have led out of the root (CVE-2024-21626).
-        rustix::process::getcwd(Vec::new()).map_err(|_| {
-            invalid("current working directory is outside of container mount namespace root -- possible container breakout detected")
-        })?;
+        // A descriptor of the host left open could have led out of the root (CVE-2024-21626). The
+        // kernel then answers "(unreachable)/…", which the C library alone makes an error of.
+        let inside = rustix::process::getcwd(Vec::new()).is_ok_and(|path| path.as_bytes().starts_with(b"/"));
+        if !inside {
+            return Err(invalid(
+                "current working directory is outside of container mount namespace root -- possible container breakout detected",
+            ));
+        }
         program::find(&self.process.args[0], &self.process.env)
     }
 
-    /// Executes the program. Returns only with an error.
-    pub(crate) fn execute(self, program: &CString, channel: &Channel) -> Result<std::convert::Infallible> {
+    /// Executes the program. Returns only with an error. A runtime that waits gets to know.
+    pub(crate) fn execute(self, program: &CString, channel: Option<&Channel>) -> Result<std::convert::Infallible> {
         let env = strings(&environment(self.process))?;
         close_on_exec_from(3 + self.preserved).context(|| "cannot close descriptors".into())?;
         // From the filter on, what is sent may be forbidden.
-        channel.report(&Report::Executing)?;
+        channel.map_or(Ok(()), |channel| channel.report(&Report::Executing))?;
         if let Some(filter) = &self.filter {
             self.install(filter)?;
         }

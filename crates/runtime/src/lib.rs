@@ -27,6 +27,7 @@
 pub mod capabilities;
 pub mod cgroup;
 mod channel;
+pub mod commands;
 mod context;
 mod create;
 pub mod error;

@@ -9,6 +9,7 @@ use super::options::{Options, Parameter, propagation};
 use super::place::inside;
 use crate::context::invalid;
 use crate::error::Result;
+use crate::lsm::mount_context;
 
 /// The root file system and all that is in it.
 #[derive(Debug)]
@@ -163,12 +164,12 @@ fn entry(mount: &Mount, bundle: &Path, linux: &Linux) -> Result<Entry> {
 
 /// Adds the SELinux label to the file systems whose inodes are the container's own.
 fn label(options: &mut Options, kind: &str, linux: &Linux) {
-    let Some(label) = linux.mount_label.as_deref().filter(|label| !label.is_empty()) else {
+    let Some((key, label)) = mount_context(linux.mount_label.as_deref()) else {
         return;
     };
     if !matches!(kind, "proc" | "sysfs" | "overlay") {
         options.parameters.push(Parameter {
-            key: "context".into(),
+            key: key.into(),
             value: Some(label.into()),
         });
     }
