@@ -16,6 +16,7 @@ mod identifiers;
 pub mod images;
 mod name_pattern;
 pub mod networks;
+pub mod pipe;
 pub mod settings;
 pub mod system;
 pub mod time_filter;

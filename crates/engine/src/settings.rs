@@ -72,6 +72,8 @@ pub struct Reloadable {
     pub registry_mirrors: Vec<String>,
     /// Registries that may speak plain HTTP: names, `name:port` or CIDR.
     pub insecure_registries: Vec<String>,
+    /// Proxies to registries: `http-proxy`, `https-proxy`, `no-proxy`.
+    pub proxies: BTreeMap<String, String>,
     /// How many layers are fetched at once.
     pub max_concurrent_downloads: usize,
     /// How often a download is tried.

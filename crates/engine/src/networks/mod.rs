@@ -501,23 +501,11 @@ impl From<corten_network::Error> for Error {
             converted = converted.hint(hint);
         }
         match std::error::Error::source(&error) {
-            Some(cause) => converted.source(Cause(cause.to_string())),
+            Some(cause) => converted.source(crate::error::Cause(cause.to_string())),
             None => converted,
         }
     }
 }
-
-/// The text of a cause whose type is not ours to move.
-#[derive(Debug)]
-struct Cause(String);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Cause {}
 
 /// The present, for records.
 fn now() -> Time {

@@ -1,0 +1,355 @@
+//! The engine itself: what it is, where it runs, what it takes (Docker API, `/info`, `/version`, `/system/df`).
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use corten_api::{
+    filters::Filters,
+    system::{
+        Commit, Component, DiskUsage, FirewallBackend, IndexConfig, Info, Platform, Plugins, RegistryConfig, Runtime,
+        Swarm, Version,
+    },
+    time::Time,
+};
+
+use crate::{
+    containers::{self, Containers},
+    error::{Result, blocking},
+    events::Events,
+    identifiers,
+    images::{self, Images},
+    networks::Networks,
+    settings::Settings,
+    volumes::Volumes,
+};
+
+/// This engine's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The file in the data root that holds the engine's id.
+const ID_FILE: &str = "engine-id";
+
+/// The engine itself.
+#[derive(Debug, Clone)]
+pub struct System(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    events: Events,
+    containers: Containers,
+    images: Images,
+    networks: Networks,
+    volumes: Volumes,
+    id: String,
+}
+
+/// Which parts of [`System::disk_usage`] are computed.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own parameters")]
+pub struct UsageOf {
+    /// Images.
+    pub images: bool,
+    /// Containers.
+    pub containers: bool,
+    /// Volumes.
+    pub volumes: bool,
+    /// The build cache.
+    pub build_cache: bool,
+}
+
+impl System {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        events: Events,
+        containers: Containers,
+        images: Images,
+        networks: Networks,
+        volumes: Volumes,
+    ) -> Self {
+        let id = engine_id(&settings.data_root);
+        Self(Arc::new(Inner { settings, events, containers, images, networks, volumes, id }))
+    }
+
+    /// The engine's id.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// What the engine is made of.
+    pub fn version(&self) -> Version {
+        let kernel = kernel();
+        let details = [
+            ("ApiVersion", corten_api::VERSION),
+            ("Arch", architecture()),
+            ("Experimental", "false"),
+            ("KernelVersion", kernel.as_str()),
+            ("MinAPIVersion", corten_api::MIN_VERSION),
+            ("Os", "linux"),
+        ];
+        let engine = Component {
+            name: "Engine".into(),
+            version: VERSION.into(),
+            details: details.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        };
+        Version {
+            platform: Platform { name: "Corten".into() },
+            components: vec![engine],
+            version: VERSION.into(),
+            api_version: corten_api::VERSION.into(),
+            min_api_version: corten_api::MIN_VERSION.into(),
+            git_commit: String::new(),
+            go_version: String::new(),
+            os: "linux".into(),
+            arch: architecture().into(),
+            kernel_version: kernel,
+            experimental: false,
+            build_time: String::new(),
+        }
+    }
+
+    /// Where the engine runs and what it has.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub async fn info(&self) -> Result<Info> {
+        let inner = &self.0;
+        let settings = &inner.settings;
+        let now = settings.now();
+        let (running, paused, stopped) = inner.containers.counts();
+        let host = blocking(|| Ok(Host::probe())).await?;
+        let uname = rustix::system::uname();
+        let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
+        let runtime = |path: &str| Runtime { path: path.into(), ..Runtime::default() };
+        Ok(Info {
+            id: inner.id.clone(),
+            containers: running + paused + stopped,
+            containers_running: running,
+            containers_paused: paused,
+            containers_stopped: stopped,
+            images: i64::try_from(inner.images.count()).unwrap_or(i64::MAX),
+            driver: "overlay2".into(),
+            driver_status: driver_status(&host.file_system),
+            plugins: Plugins {
+                volume: vec!["local".into()],
+                network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
+                authorization: None,
+                log: ["json-file", "none"].map(str::to_owned).to_vec(),
+            },
+            memory_limit: host.has("memory"),
+            swap_limit: host.swap_limit,
+            cpu_cfs_period: host.has("cpu"),
+            cpu_cfs_quota: host.has("cpu"),
+            cpu_shares: host.has("cpu"),
+            cpu_set: host.has("cpuset"),
+            pids_limit: host.has("pids"),
+            oom_kill_disable: host.cgroup_version == "1" && host.has("memory"),
+            ipv4_forwarding: host.ipv4_forwarding,
+            debug: now.debug,
+            n_fd: host.descriptors,
+            n_goroutines: host.threads,
+            system_time: Time::now().to_string(),
+            logging_driver: if now.log.driver.is_empty() { "json-file".into() } else { now.log.driver.clone() },
+            cgroup_driver: "cgroupfs".into(),
+            cgroup_version: host.cgroup_version.into(),
+            n_events_listener: i64::try_from(inner.events.listeners()).unwrap_or(i64::MAX),
+            kernel_version: text(uname.release()),
+            operating_system: host.operating_system.clone(),
+            os_version: host.os_version.clone(),
+            os_type: "linux".into(),
+            architecture: text(uname.machine()),
+            index_server_address: "https://index.docker.io/v1/".into(),
+            registry_config: registries(&now.registry_mirrors, &now.insecure_registries),
+            ncpu: std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(i64::MAX)),
+            mem_total: host.memory,
+            docker_root_dir: settings.data_root.to_string_lossy().into_owned(),
+            http_proxy: now.proxies.get("http-proxy").cloned().unwrap_or_default(),
+            https_proxy: now.proxies.get("https-proxy").cloned().unwrap_or_default(),
+            no_proxy: now.proxies.get("no-proxy").cloned().unwrap_or_default(),
+            name: text(uname.nodename()),
+            labels: now.labels.clone(),
+            server_version: VERSION.into(),
+            runtimes: BTreeMap::from([("corten".to_owned(), runtime("corten-runtime")), ("runc".to_owned(), runtime("corten-runtime"))]),
+            default_runtime: "corten".into(),
+            swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
+            live_restore_enabled: true,
+            init_binary: "docker-init".into(),
+            containerd_commit: Commit::default(),
+            runc_commit: Commit { id: VERSION.into() },
+            init_commit: Commit { id: VERSION.into() },
+            security_options: host.security_options(),
+            firewall_backend: Some(FirewallBackend { driver: "nftables".into(), info: None }),
+            warnings: Some(inner.networks.warnings()).filter(|warnings| !warnings.is_empty()),
+            ..Info::default()
+        })
+    }
+
+    /// What the engine's data takes on disk.
+    ///
+    /// # Errors
+    /// When the data root cannot be read.
+    pub async fn disk_usage(&self, of: UsageOf) -> Result<DiskUsage> {
+        let inner = &self.0;
+        let mut usage = DiskUsage::default();
+        if of.images {
+            let request = images::ListRequest { all: true, shared_size: true, filters: Filters::default() };
+            let mut images = inner.images.list(request).await?;
+            for image in &mut images {
+                image.containers = inner.images.user_count(&image.id);
+            }
+            usage.images = Some(images);
+            usage.layers_size = i64::try_from(inner.images.total_size().await?).unwrap_or(i64::MAX);
+        }
+        if of.containers {
+            let request = containers::ListRequest { all: true, size: true, ..Default::default() };
+            usage.containers = Some(inner.containers.list(request).await?);
+        }
+        if of.volumes {
+            let volumes = inner.volumes.clone();
+            usage.volumes = Some(blocking(move || Ok(volumes.usage())).await?);
+        }
+        if of.build_cache {
+            usage.build_cache = Some(Vec::new());
+        }
+        Ok(usage)
+    }
+}
+
+/// The id that the engine got when it first started on this data root.
+fn engine_id(data_root: &Path) -> String {
+    let path = data_root.join(ID_FILE);
+    if let Ok(text) = corten_sys::fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return text.trim().to_owned();
+    }
+    let digits = identifiers::random();
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    let id = format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32));
+    if let Err(error) = corten_sys::fs::write_durable(&path, &id) {
+        tracing::warn!(%error, "the engine's id cannot be kept; it will have another one the next time");
+    }
+    id
+}
+
+/// This machine, as Go names it.
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
+}
+
+fn kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn driver_status(file_system: &str) -> Vec<[String; 2]> {
+    [("Backing Filesystem", file_system), ("Supports d_type", "true"), ("Using metacopy", "false"), ("Native Overlay Diff", "true"), ("userxattr", "false")]
+        .map(|(name, value)| [name.to_owned(), value.to_owned()])
+        .to_vec()
+}
+
+fn registries(mirrors: &[String], insecure: &[String]) -> RegistryConfig {
+    let (networks, names): (Vec<&String>, Vec<&String>) = insecure.iter().partition(|text| text.contains('/'));
+    let mut cidrs: Vec<String> = networks.into_iter().cloned().collect();
+    cidrs.extend(["::1/128", "127.0.0.0/8"].map(str::to_owned));
+    let mut indexes: BTreeMap<String, IndexConfig> = names
+        .into_iter()
+        .map(|name| (name.clone(), IndexConfig { name: name.clone(), mirrors: Vec::new(), secure: false, official: false }))
+        .collect();
+    let official = IndexConfig { name: "docker.io".into(), mirrors: mirrors.to_vec(), secure: true, official: true };
+    indexes.insert("docker.io".into(), official);
+    RegistryConfig {
+        insecure_registry_cidrs: cidrs,
+        index_configs: indexes,
+        mirrors: (!mirrors.is_empty()).then(|| mirrors.to_vec()),
+    }
+}
+
+/// What is read from the host for `info`.
+struct Host {
+    cgroup_version: &'static str,
+    controllers: String,
+    swap_limit: bool,
+    ipv4_forwarding: bool,
+    descriptors: i64,
+    threads: i64,
+    memory: i64,
+    operating_system: String,
+    os_version: String,
+    file_system: String,
+}
+
+impl Host {
+    fn probe() -> Self {
+        let read = |path: &str| corten_sys::fs::read_to_string(path).unwrap_or_default();
+        let unified = read("/sys/fs/cgroup/cgroup.controllers");
+        let (cgroup_version, controllers) = match unified.is_empty() {
+            // Names of hierarchies that are on, one a line.
+            true => ("1", enabled_controllers(&read("/proc/cgroups"))),
+            false => ("2", unified),
+        };
+        let release = read("/etc/os-release");
+        let field = |name: &str| {
+            let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
+        };
+        let meminfo = read("/proc/meminfo");
+        let kilobytes = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
+        let count = |path: &str| corten_sys::fs::read_dir(path).map_or(0, |entries| i64::try_from(entries.count()).unwrap_or(i64::MAX));
+        let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
+        Self {
+            swap_limit: cgroup_version == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
+            cgroup_version,
+            controllers,
+            ipv4_forwarding: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
+            descriptors: count("/proc/self/fd"),
+            threads: count("/proc/self/task"),
+            memory: kilobytes.unwrap_or(0) * 1024,
+            operating_system: field("PRETTY_NAME"),
+            os_version: field("VERSION_ID"),
+            file_system: file_system(),
+        }
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.split_whitespace().any(|name| name == controller)
+    }
+
+    fn security_options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y") {
+            options.push("name=apparmor".to_owned());
+        }
+        options.push("name=seccomp,profile=builtin".to_owned());
+        if self.cgroup_version == "2" {
+            options.push("name=cgroupns".to_owned());
+        }
+        options
+    }
+}
+
+/// The name that Docker gives to the file system of the root.
+fn file_system() -> String {
+    match rustix::fs::statfs("/").map(|status| status.f_type) {
+        Ok(0xef53) => "extfs".into(),
+        Ok(0x5846_5342) => "xfs".into(),
+        Ok(0x9123_683e) => "btrfs".into(),
+        Ok(0x0102_1994) => "tmpfs".into(),
+        Ok(0x794c_7630) => "overlayfs".into(),
+        _ => "<unknown>".into(),
+    }
+}
+
+fn enabled_controllers(table: &str) -> String {
+    let rows = table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let enabled = rows.filter(|row| row.get(3) == Some(&"1"));
+    enabled.filter_map(|row| row.first().copied()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_enabled_controllers() {
+        let table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t3\t1\nrdma\t0\t1\t0\nmemory\t4\t3\t1\n";
+        assert_eq!(enabled_controllers(table), "cpu memory");
+    }
+}
