@@ -34,8 +34,7 @@ pub mod media_type {
     /// Docker manifest list.
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker image manifest, schema 1 (signed); recognised to be refused.
-    pub const DOCKER_MANIFEST_V1: &str =
-        "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    pub const DOCKER_MANIFEST_V1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     /// Docker image configuration.
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// Docker plugin configuration.
@@ -85,8 +84,7 @@ impl MediaKind {
             media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST => Self::Manifest,
             media_type::OCI_INDEX | media_type::DOCKER_LIST => Self::Index,
             media_type::OCI_CONFIG | media_type::DOCKER_CONFIG => Self::Config,
-            media_type::DOCKER_MANIFEST_V1
-            | "application/vnd.docker.distribution.manifest.v1+json" => Self::ManifestV1,
+            media_type::DOCKER_MANIFEST_V1 | "application/vnd.docker.distribution.manifest.v1+json" => Self::ManifestV1,
             media_type::DOCKER_LAYER_GZIP => Self::Layer(Compression::Gzip),
             media_type::DOCKER_LAYER => Self::Layer(Compression::None),
             media_type::DOCKER_LAYER_ZSTD => Self::Layer(Compression::Zstd),
@@ -177,11 +175,7 @@ pub struct Descriptor {
     /// Size of the content in bytes.
     pub size: u64,
     /// Other places the content may be had from.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// Free key-value pairs.
     #[serde(
@@ -306,6 +300,7 @@ pub struct Index {
 
 /// What a reference in a registry or a layout leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "made once a document and taken apart at once")]
 pub enum Document {
     /// One image.
     Manifest(Manifest),
@@ -341,10 +336,7 @@ impl Document {
             (true, true) => return Err(inconsistent("it is a manifest and an index at once")),
             (false, false) => return Err(inconsistent("it has neither layers nor manifests")),
         };
-        for named in [declared, Some(probe.media_type.as_str())]
-            .into_iter()
-            .flatten()
-        {
+        for named in [declared, Some(probe.media_type.as_str())].into_iter().flatten() {
             let contradicts = match MediaKind::of(named) {
                 MediaKind::Manifest => is_index,
                 MediaKind::Index => !is_index,
@@ -411,12 +403,7 @@ impl Index {
         check_size("index", bytes, limits::MANIFEST_BYTES)?;
         let index: Self = json("index", bytes)?;
         check_schema("index", index.schema_version)?;
-        check_count(
-            "index",
-            "manifests",
-            index.manifests.len(),
-            limits::MANIFESTS,
-        )?;
+        check_count("index", "manifests", index.manifests.len(), limits::MANIFESTS)?;
         Ok(index)
     }
 }
@@ -491,11 +478,7 @@ pub struct ImageConfig {
     #[serde(default)]
     pub rootfs: RootFs,
     /// How each layer came to be.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 
@@ -509,12 +492,7 @@ impl ImageConfig {
         check_size(WHAT, bytes, limits::CONFIG_BYTES)?;
         let config: Self = json(WHAT, bytes)?;
         check_count(WHAT, "layers", config.rootfs.diff_ids.len(), limits::LAYERS)?;
-        check_count(
-            WHAT,
-            "history entries",
-            config.history.len(),
-            limits::HISTORY,
-        )?;
+        check_count(WHAT, "history entries", config.history.len(), limits::HISTORY)?;
         Ok(config)
     }
 
@@ -610,11 +588,7 @@ pub struct ContainerConfig {
     )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// Environment, `NAME=value`.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// Program; `None` and empty differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -661,18 +635,10 @@ pub struct ContainerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
     /// Docker: instructions for images built from this one.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
     /// Docker: shell of the shell forms.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub shell: Vec<String>,
     /// Docker: seconds to wait after the stop signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -684,11 +650,7 @@ pub struct ContainerConfig {
 #[serde(rename_all = "PascalCase")]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; empty inherits.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
     /// Time between checks, nanoseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -713,9 +675,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// Go writes nil slices, maps and strings of pointers as null.
-fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -734,12 +694,7 @@ fn check_size(what: &'static str, bytes: &[u8], limit: usize) -> Result<(), Docu
     Ok(())
 }
 
-fn check_count(
-    what: &'static str,
-    entries: &'static str,
-    count: usize,
-    limit: usize,
-) -> Result<(), DocumentError> {
+fn check_count(what: &'static str, entries: &'static str, count: usize, limit: usize) -> Result<(), DocumentError> {
     if count > limit {
         return Err(DocumentError::TooMany {
             what,
@@ -791,34 +746,20 @@ mod tests {
     #[test]
     fn ambiguous_and_contradicting_documents_are_refused() {
         fn check(text: &str, declared: Option<&str>, expected: &str) {
-            let error = Document::parse(text.as_bytes(), declared)
-                .expect_err(text)
-                .to_string();
+            let error = Document::parse(text.as_bytes(), declared).expect_err(text).to_string();
             assert!(error.contains(expected), "{error}");
         }
         check(&manifest_text(r#","manifests":[]"#), None, "at once");
-        check(
-            &manifest_text(""),
-            Some(media_type::OCI_INDEX),
-            "does not fit",
-        );
+        check(&manifest_text(""), Some(media_type::OCI_INDEX), "does not fit");
         check(
             &manifest_text(r#","mediaType":"application/vnd.oci.image.index.v1+json""#),
             None,
             "does not fit",
         );
-        check(
-            r#"{"schemaVersion":1,"fsLayers":[]}"#,
-            None,
-            "schema version 1",
-        );
+        check(r#"{"schemaVersion":1,"fsLayers":[]}"#, None, "schema version 1");
         check("{}", None, "neither");
         check("[1]", None, "invalid manifest");
-        check(
-            &" ".repeat(limits::MANIFEST_BYTES + 1),
-            None,
-            "the most allowed",
-        );
+        check(&" ".repeat(limits::MANIFEST_BYTES + 1), None, "the most allowed");
     }
 
     #[test]

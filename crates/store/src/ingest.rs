@@ -49,6 +49,7 @@ pub enum Resume {
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a layer and taken apart at once")]
 pub enum Ingestion {
     /// The layer is there already.
     Present(Layer),

@@ -202,10 +202,16 @@ impl Snapshots<'_> {
     pub fn remove(&self, id: &str) -> Result<()> {
         check_id(id)?;
         let store = &self.0.inner;
-        if store.state().snapshots.0.remove(id).is_none() {
+        let mut state = store.state();
+        let Some(record) = state.snapshots.0.remove(id) else {
             return Ok(());
+        };
+        store.throw_away(&store.overlay.join(id))?;
+        // Its image may have been removed by force meanwhile, and only the root kept the layers.
+        if !state.images.all().any(|image| image.layers() == record.layers) {
+            crate::gc::collect_layers(store, &mut state, record.layers.iter())?;
         }
-        store.throw_away(&store.overlay.join(id))
+        Ok(())
     }
 
     /// Room the writable folder takes.

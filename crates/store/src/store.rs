@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     temporary: AtomicU64,
     /// Held for as long as the store is open, so that no second engine works on the same files.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Everything that refers to layers, under one lock: what is collected is decided and taken out of
@@ -283,14 +283,25 @@ impl Store {
     }
 }
 
-fn lock(image: &Path) -> Result<File> {
+/// An exclusive lock on the data root.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks now: a child being spawned may hold a copy of the descriptor for a moment longer.
+    fn drop(&mut self) {
+        // Closing the file does it too, a little later.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lock(image: &Path) -> Result<Lock> {
     let path = image.join("lock");
     let file = fs::open_with(
         std::fs::OpenOptions::new().create(true).write(true).truncate(false),
         &path,
     )?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::conflict(format!(
             "the data root {} is in use by another engine",
             image.parent().unwrap_or(image).display()

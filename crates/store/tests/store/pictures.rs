@@ -172,8 +172,8 @@ fn removing_tells_names_then_the_image_then_its_layers() {
     assert!(store.layers().list().is_empty() && store.images().list().is_empty());
     for left in ["image/documents", "image/images", "overlay2"] {
         let left = fs::read_dir(folder.path().join("data").join(left)).expect("there");
-        let names = left.map(|e| e.expect("entry").file_name().into_string().expect("text"));
-        assert!(names.filter(|name| !name.starts_with(".trash")).next().is_none());
+        let mut names = left.map(|e| e.expect("entry").file_name().into_string().expect("text"));
+        assert!(names.all(|name| name.starts_with(".trash")));
     }
 }
 
@@ -272,7 +272,7 @@ fn leases_images_and_roots_keep_layers() {
         .expect("removed");
     assert_eq!(collect(), 0);
     store.snapshots().remove("container").expect("removed");
-    assert_eq!(collect(), 1);
+    assert!(store.layers().list().is_empty(), "the root was the last to need it");
 }
 
 #[test]
