@@ -17,7 +17,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -50,6 +50,12 @@ pub(crate) enum Report {
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// Makes both ends.
 pub(crate) fn pair() -> Result<(Channel, Channel)> {

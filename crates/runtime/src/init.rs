@@ -62,8 +62,13 @@ pub(crate) fn run(channel: &Channel, steps: impl FnOnce() -> Result<Infallible>)
         Ok(Err(error)) => error,
         Err(_) => Error::new(Kind::Internal, "the runtime has a bug and panicked"),
     };
+    give_up(Some(channel), error)
+}
+
+/// Tells an error and ends the process.
+pub(crate) fn give_up(channel: Option<&Channel>, error: Error) -> ! {
     let text = format!("{}\n", error.chain());
-    if channel.report(&Report::Failed(error)).is_err() {
+    if !channel.is_some_and(|channel| channel.report(&Report::Failed(error)).is_ok()) {
         // The runtime has left: it was `create`, and this is after `start`. Standard error may be closed too.
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
     }

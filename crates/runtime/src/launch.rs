@@ -4,12 +4,11 @@
 //! the child, the same for a container's first process and for one executed in it later.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use corten_oci::runtime::{Linux, Process, Rlimit, User};
 use corten_sys::process::{
-    Scheduling, StringArray, close_on_exec_from, execve, set_io_priority, set_memory_policy, set_personality,
-    set_scheduling,
+    Scheduling, StringArray, close_from, execve, set_io_priority, set_memory_policy, set_personality, set_scheduling,
 };
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -25,7 +24,7 @@ use crate::context::{Context as _, invalid};
 use crate::error::{Error, Kind, Result};
 use crate::lsm::ExecLabel;
 use crate::seccomp::{self, Program};
-use crate::{program, scheduling, terminal};
+use crate::{init, program, scheduling, terminal};
 
 /// A process to be executed.
 #[derive(Debug)]
@@ -178,19 +177,31 @@ impl<'a> Launch<'a> {
         program::find(&self.process.args[0], &self.process.env)
     }
 
-    /// Executes the program. Returns only with an error. A runtime that waits gets to know.
+    /// Executes the program. Returns only with an error, and not even with one once descriptors are
+    /// closed, as their owners would close them again. A runtime that waits gets to know.
     pub(crate) fn execute(self, program: &CString, channel: Option<&Channel>) -> Result<std::convert::Infallible> {
         let env = strings(&environment(self.process))?;
-        close_on_exec_from(3 + self.preserved).context(|| "cannot close descriptors".into())?;
+        // Now, not by execve, which looks the program up first: `/proc/self/fd/7/…` must lead nowhere.
+        close_from(3 + self.preserved, channel.map(|channel| channel.as_fd()))
+            .context(|| "cannot close descriptors".into())?;
+        let error = match self.confine(channel) {
+            Ok(()) => program::not_executed(program, &execve(program, &self.args, &env)),
+            Err(error) => error,
+        };
+        init::give_up(channel, error)
+    }
+
+    /// Gives up what the program may not have.
+    fn confine(&self, channel: Option<&Channel>) -> Result<()> {
         // From the filter on, what is sent may be forbidden.
         channel.map_or(Ok(()), |channel| channel.report(&Report::Executing))?;
         if let Some(filter) = &self.filter {
             self.install(filter)?;
         }
-        if let Some(capabilities) = &self.capabilities {
-            capabilities.apply().context(|| "cannot set capabilities".into())?;
+        match &self.capabilities {
+            Some(capabilities) => capabilities.apply().context(|| "cannot set capabilities".into()),
+            None => Ok(()),
         }
-        Err(program::not_executed(program, &execve(program, &self.args, &env)))
     }
 
     fn install(&self, filter: &Program) -> Result<()> {

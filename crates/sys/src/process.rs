@@ -326,14 +326,32 @@ struct KernelSigaction {
     mask: u64,
 }
 
-/// Marks every descriptor from `first` on to be closed by execve(2) (close_range(2), Linux 5.11).
+/// Closes every descriptor from `first` on, but for one that is kept, at once (close_range(2), Linux 5.9).
+///
+/// It is the last step before [`execve`], which would close most of them as well, but not before it
+/// has looked the program up, perhaps as `/proc/self/fd/7/…`. Whatever of the process still owns one
+/// of them finds it closed, so that only [`execve`] and [`exit`] may follow.
 ///
 /// # Errors
-/// `ENOSYS` or `EINVAL` from older kernels.
-pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes integers and closes nothing now, so no owner loses its descriptor.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    check(result).map(drop)
+/// `ENOSYS` from older kernels.
+pub fn close_from(first: u32, kept: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let close = |from: u32, to: u32| {
+        if from > to {
+            return Ok(());
+        }
+        // SAFETY: the call takes integers. Owners lose their descriptors, but none are used any more,
+        // as the caller is told, and no new ones are made that could be taken for them.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        check(result).map(drop)
+    };
+    let kept = kept.map(|fd| fd.as_raw_fd().unsigned_abs());
+    match kept.filter(|&kept| kept >= first) {
+        None => close(first, u32::MAX),
+        Some(kept) => {
+            close(kept + 1, u32::MAX)?;
+            kept.checked_sub(1).map_or(Ok(()), |last| close(first, last))
+        }
+    }
 }
 
 /// Returns when a process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc_pid_stat(5)).
