@@ -3,7 +3,10 @@
 //! OCI distribution-spec 1.1. Credentials go to the registry itself and to its token server, never to
 //! where a registry redirects to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod authorization;
+mod locations;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,32 +16,23 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::auth::{AuthConfig, Bearer, Challenge, Secret, Token, TokenCache, TokenKey, basic_header, parse_challenges};
+use crate::auth::{AuthConfig, Challenge, TokenCache, parse_challenges};
 use crate::endpoint::{Address, Config, Endpoint};
 use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
-use crate::transport::{Answer, Outgoing, Transport, sensitive};
+use crate::transport::{Answer, Outgoing, Transport};
+use authorization::Scheme;
+use locations::{is_redirect, next_page, resolve};
 
 const REDIRECTS_MAX: usize = 10;
 /// Longest pause a registry may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
-/// Bytes of an answer that refuses, of a token, and of one page of tags.
+/// Bytes of an answer that refuses, and of one page of tags.
 const REFUSAL_BYTES: usize = 64 << 10;
-const TOKEN_BYTES: usize = 1 << 20;
 const TAGS_BYTES: usize = 4 << 20;
 const TAGS_MAX: usize = 100_000;
 const TAGS_PER_PAGE: usize = 1000;
-
-/// What may stand unescaped in a query's value.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/')
-    .remove(b':');
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -46,14 +40,6 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) transport: Transport,
     pub(crate) tokens: TokenCache,
-}
-
-/// How requests to the registry are authorised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Scheme {
-    Open,
-    Basic,
-    Bearer(Bearer),
 }
 
 /// A manifest or index as received.
@@ -120,7 +106,7 @@ impl Session {
     }
 
     /// The registry's host, as messages name it.
-    pub(crate) fn host(&self) -> &str {
+    pub(crate) fn registry(&self) -> &str {
         &self.endpoint.address.authority
     }
 
@@ -299,176 +285,6 @@ impl Session {
         ask().await
     }
 
-    /// Sends with authorisation; once more when the registry then wants another.
-    async fn authorized(&self, request: &Outgoing) -> Result<Answer> {
-        let answer = self.follow(self.with_authorization(request).await?).await?;
-        if answer.status != StatusCode::UNAUTHORIZED || answer.request.url != request.url {
-            return Ok(answer);
-        }
-        let challenges = challenges_of(&answer.headers);
-        let before = self.scheme();
-        self.learn(&challenges);
-        let after = self.scheme();
-        let has_token = matches!(after, Scheme::Bearer(_));
-        if after == before && !has_token {
-            return Ok(answer);
-        }
-        if let Scheme::Bearer(bearer) = &after {
-            self.shared.tokens.forget(&self.token_key(bearer));
-        }
-        // Read to the end, so that the connection can be used again.
-        let (status, headers) = (answer.status, answer.headers.clone());
-        let body = answer.excerpt(REFUSAL_BYTES).await;
-        let again = self.with_authorization(request).await?;
-        if !again.headers.contains_key(AUTHORIZATION) {
-            return Err(refusal(status, &challenges_of(&headers), &body));
-        }
-        self.follow(again).await
-    }
-
-    fn scheme(&self) -> Scheme {
-        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
-        scheme.clone()
-    }
-
-    /// Takes up the best of the challenges: a token if one can be had, else user name and password.
-    fn learn(&self, challenges: &[Challenge]) {
-        let bearer = challenges.iter().find_map(|c| match c {
-            Challenge::Bearer(bearer) if !bearer.realm.is_empty() => Some(bearer.clone()),
-            _ => None,
-        });
-        let learnt = match bearer {
-            Some(bearer) => Scheme::Bearer(Bearer {
-                error: None,
-                error_description: None,
-                ..bearer
-            }),
-            None if challenges.contains(&Challenge::Basic) => Scheme::Basic,
-            None => return,
-        };
-        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
-    }
-
-    async fn with_authorization(&self, request: &Outgoing) -> Result<Outgoing> {
-        let mut request = request.clone();
-        let secret = match self.scheme() {
-            Scheme::Open => None,
-            Scheme::Basic => {
-                let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
-                basic.map(|(user, password)| basic_header(&user, &password))
-            }
-            Scheme::Bearer(bearer) => {
-                let token = self.token(&bearer, &request).await?;
-                Some(format!("Bearer {}", token.expose()).into())
-            }
-        };
-        if let Some(secret) = secret {
-            request.headers.insert(AUTHORIZATION, sensitive(&secret)?);
-        }
-        Ok(request)
-    }
-
-    fn token_key(&self, bearer: &Bearer) -> TokenKey {
-        let scope = match bearer.scope.as_str() {
-            "" => format!("repository:{}:pull", self.path),
-            scope => scope.to_owned(),
-        };
-        TokenKey {
-            realm: bearer.realm.clone(),
-            service: bearer.service.clone(),
-            scope,
-            credentials: self.credentials.clone(),
-        }
-    }
-
-    /// A token from the cache, or from the server that the challenge names.
-    async fn token(&self, bearer: &Bearer, request: &Outgoing) -> Result<Secret> {
-        let given = self.credentials.as_ref().map(|c| &c.registrytoken);
-        if let Some(token) = given.filter(|token| !token.is_empty()) {
-            return Ok(token.clone());
-        }
-        let key = self.token_key(bearer);
-        if let Some(token) = self.shared.tokens.find(&key) {
-            return Ok(token);
-        }
-        let realm = self.checked_realm(&bearer.realm)?;
-        let asking = self.token_request(realm, &key)?;
-        let answer = self.follow(asking).await?;
-        if answer.status != StatusCode::OK {
-            let why = refuse(answer).await;
-            let told = request_failed(&request.method, &request.url.to_string(), &why.to_string());
-            return Err(Error::new(why.kind(), told.to_string())
-                .retry_after(why.asked_pause())
-                .with_hint("check the credentials with 'docker login'"));
-        }
-        let body = answer.bytes(TOKEN_BYTES).await?;
-        let token = Token::parse(&body)
-            .ok_or_else(|| Error::invalid("authorization server did not include a token in the response"))?;
-        let secret = token.secret.clone();
-        self.shared.tokens.keep(key, token);
-        Ok(secret)
-    }
-
-    /// Credentials go to a token server over TLS or within this machine; without TLS only when the
-    /// registry itself is a configured insecure one on the same host.
-    fn checked_realm(&self, realm: &str) -> Result<Uri> {
-        let uri: Uri = realm
-            .parse()
-            .map_err(|_| Error::invalid(format!("invalid token auth challenge realm {realm:?}")))?;
-        let address = Address::of(&uri)
-            .ok_or_else(|| Error::invalid(format!("unsupported token auth challenge realm {realm:?}")))?;
-        let own = &self.endpoint;
-        let is_own = own.is_insecure() && address.host == own.address.host;
-        if address.encrypted || address.is_loopback() || is_own {
-            return Ok(uri);
-        }
-        Err(Error::invalid(format!(
-            "registry {} sends for tokens to {realm:?}, where credentials could be read on the way",
-            self.host()
-        )))
-    }
-
-    fn token_request(&self, realm: Uri, key: &TokenKey) -> Result<Outgoing> {
-        let escape = |text: &str| utf8_percent_encode(text, QUERY).to_string();
-        let address = Address::of(&realm);
-        let is_own = address.is_some_and(|a| a.host == self.endpoint.address.host);
-        let verification = match is_own {
-            true => self.endpoint.verification,
-            false => crate::endpoint::Verification::Full,
-        };
-        let mut fields = vec![("service", key.service.clone()), ("scope", key.scope.clone())];
-        fields.retain(|(_, value)| !value.is_empty());
-        let identity = self.credentials.as_ref().map(|c| &c.identitytoken);
-        if let Some(identity) = identity.filter(|token| !token.is_empty()) {
-            fields.push(("grant_type", "refresh_token".into()));
-            fields.push(("client_id", "corten".into()));
-            fields.push(("refresh_token", identity.expose().into()));
-            let form = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
-            let mut request = Outgoing::get(realm, verification);
-            request.method = Method::POST;
-            request.body = form.collect::<Vec<_>>().join("&").into();
-            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            request.headers.insert(CONTENT_TYPE, form_type);
-            return Ok(request);
-        }
-        let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
-        if let Some((user, _)) = &basic {
-            fields.push(("account", user.clone()));
-        }
-        let query = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
-        let query = query.collect::<Vec<_>>().join("&");
-        let joint = if realm.query().is_some() { '&' } else { '?' };
-        let path = realm.path_and_query().map_or("/", |p| p.as_str());
-        let url = resolve(&realm, &format!("{path}{joint}{query}"))
-            .ok_or_else(|| Error::invalid(format!("invalid token auth challenge realm {realm}")))?;
-        let mut request = Outgoing::get(url, verification);
-        if let Some((user, password)) = basic {
-            let secret = sensitive(&basic_header(&user, &password))?;
-            request.headers.insert(AUTHORIZATION, secret);
-        }
-        Ok(request)
-    }
-
     /// Sends a request and follows where the answer leads. Credentials stay with the first host, and
     /// what began with TLS goes on with it.
     async fn follow(&self, mut request: Outgoing) -> Result<Answer> {
@@ -538,10 +354,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
 /// Whether asking again soon may go better.
 fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
@@ -551,72 +363,4 @@ fn is_passing(status: StatusCode) -> bool {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = header(headers, RETRY_AFTER.as_str()).parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-/// The target of `<…>; rel="next"` (RFC 8288).
-fn next_page(link: &str) -> Option<&str> {
-    let (target, parameters) = link.trim_start().strip_prefix('<')?.split_once('>')?;
-    let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
-    parameters.split([';', ',']).any(is_next).then_some(target)
-}
-
-/// Where a `Location` or link leads from `base`: absolute, host-relative, path or query.
-fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
-    let reference = reference.split('#').next().unwrap_or_default();
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let has_scheme = reference
-        .split_once("://")
-        .is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric()));
-    let text = if has_scheme {
-        reference.to_owned()
-    } else if let Some(rest) = reference.strip_prefix("//") {
-        format!("{scheme}://{rest}")
-    } else if reference.starts_with('/') {
-        format!("{scheme}://{authority}{reference}")
-    } else if reference.starts_with('?') {
-        format!("{scheme}://{authority}{}{reference}", base.path())
-    } else {
-        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{reference}")
-    };
-    text.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_resolve_against_where_they_came_from() {
-        let base: Uri = "https://reg.example:5000/v2/a/tags/list?n=5".parse().expect("uri");
-        for (reference, expected) in [
-            ("https://cdn.example/x?sig=1#frag", "https://cdn.example/x?sig=1"),
-            ("//cdn.example/x", "https://cdn.example/x"),
-            (
-                "/v2/a/tags/list?n=5&last=b",
-                "https://reg.example:5000/v2/a/tags/list?n=5&last=b",
-            ),
-            ("?last=b", "https://reg.example:5000/v2/a/tags/list?last=b"),
-            (
-                "other?u=http://x",
-                "https://reg.example:5000/v2/a/tags/other?u=http://x",
-            ),
-        ] {
-            let expected: Option<Uri> = expected.parse().ok();
-            assert_eq!(resolve(&base, reference), expected, "{reference}");
-        }
-    }
-
-    #[test]
-    fn the_next_page_is_found() {
-        for (link, expected) in [
-            ("</v2/a/tags/list?last=b>; rel=\"next\"", Some("/v2/a/tags/list?last=b")),
-            ("<x>;rel=next", Some("x")),
-            ("<x>; rel=\"prev\"", None),
-            ("x; rel=next", None),
-            ("", None),
-        ] {
-            assert_eq!(next_page(link), expected, "{link}");
-        }
-    }
 }

@@ -137,7 +137,7 @@ impl<R: Fn(Step)> Fetch<'_, R> {
         let Descriptor { digest, size, .. } = self.blob;
         Error::invalid(format!(
             "blob {digest} at registry {} {how} the {size} bytes that the manifest says",
-            self.session.host()
+            self.session.registry()
         ))
     }
 }

@@ -83,7 +83,7 @@ async fn choose(session: &Session, index: &Index, platform: &Platform) -> Result
     let Some(chosen) = platform.candidates(&index.manifests).into_iter().next() else {
         return Err(Error::new(Kind::NotFound, no_match(platform)));
     };
-    let fetched = session.manifest(&chosen.digest.to_string()).await?;
+    let fetched = session.manifest(chosen.digest.as_str()).await?;
     if u64::try_from(fetched.bytes.len()).ok() != Some(chosen.size) {
         return Err(Error::invalid(format!(
             "manifest {} is not {} bytes long, as its index says",

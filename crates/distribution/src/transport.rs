@@ -3,11 +3,12 @@
 //! One request at a time on a connection; as many connections as requests at once. Which server, how
 //! trusted and with what credentials is decided above; here only bytes travel.
 
-use std::collections::HashMap;
+mod dial;
+mod pool;
+
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HOST, PROXY_AUTHORIZATION, USER_AGENT};
@@ -16,26 +17,21 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::auth::{Secret, basic_header};
+use crate::auth::Secret;
 use crate::endpoint::{Address, Config, Verification};
 use crate::error::{Error, Kind, Result, reason, request_failed, tls_reason};
 use crate::tls::TlsConfigs;
+use dial::{Proxy, dial, tunnel};
+use pool::{Connection, Key, Lease, Pool};
 
 /// hyper's read buffer for each connection, in bytes.
 const BUFFER: usize = 256 << 10;
-/// Idle connections are closed after this time, as servers do after theirs.
-const IDLE_TIME: Duration = Duration::from_secs(30);
-/// Idle connections kept to one server.
-const IDLE_MAX: usize = 8;
-/// Longest answer of a proxy to CONNECT, in bytes.
-const PROXY_ANSWER_MAX: usize = 8 << 10;
 
 /// A request that can be sent again, to a place that is fully known.
 #[derive(Debug, Clone)]
@@ -163,14 +159,14 @@ impl Transport {
 
     async fn connect(&self, key: &Key) -> Result<Connection, String> {
         let (address, verification) = key;
+        let limit = self.config.connect_timeout;
         let Some(proxy) = self.config.proxies.find(address) else {
-            let tcp = self.dial(&address.host, address.port).await?;
+            let tcp = dial(&address.host, address.port, limit).await?;
             return self.shake_hands(tcp, address, *verification, None).await;
         };
         let proxy = Proxy::parse(proxy)?;
         let (host, port) = (&proxy.address.host, proxy.address.port);
-        let mut tcp = self
-            .dial(host, port)
+        let mut tcp = dial(host, port, limit)
             .await
             .map_err(|cause| format!("proxyconnect tcp: {cause}"))?;
         if !address.encrypted {
@@ -179,31 +175,6 @@ impl Transport {
         }
         tunnel(&mut tcp, address, proxy.credentials.as_ref()).await?;
         self.shake_hands(tcp, address, *verification, None).await
-    }
-
-    /// Connects to the first of a host's addresses that answers.
-    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, String> {
-        let found = tokio::net::lookup_host((host, port)).await;
-        let addresses: Vec<SocketAddr> = match found {
-            Ok(addresses) => addresses.collect(),
-            Err(error) => return Err(format!("dial tcp: lookup {host}: {}", lookup_reason(&error))),
-        };
-        let share = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let patience = (self.config.connect_timeout / share).max(Duration::from_secs(3));
-        let mut first = None;
-        for address in &addresses {
-            let failed = match timeout(patience, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // Without it small requests only wait a little longer.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => format!("dial tcp {address}: connect: {}", reason(&error)),
-                Err(_) => format!("dial tcp {address}: i/o timeout"),
-            };
-            first.get_or_insert(failed);
-        }
-        Err(first.unwrap_or_else(|| format!("dial tcp: lookup {host}: no such host")))
     }
 
     async fn shake_hands(
@@ -243,79 +214,12 @@ async fn speak(
     Ok(sender)
 }
 
-/// Asks a proxy for a connection to `address` (RFC 9110 §9.3.6).
-async fn tunnel(tcp: &mut TcpStream, address: &Address, credentials: Option<&Secret>) -> Result<(), String> {
-    let host = if address.host.contains(':') {
-        format!("[{}]:{}", address.host, address.port)
-    } else {
-        format!("{}:{}", address.host, address.port)
-    };
-    let authorization = credentials.map_or(String::new(), |secret| {
-        format!("Proxy-Authorization: {}\r\n", secret.expose())
-    });
-    let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{authorization}\r\n");
-    let failed = |e: io::Error| format!("proxyconnect tcp: {}", reason(&e));
-    tcp.write_all(request.as_bytes()).await.map_err(failed)?;
-    // Nothing follows the head before we speak, so reading to its end reads no more.
-    let mut head = BytesMut::with_capacity(1024);
-    while !head.ends_with(b"\r\n\r\n") {
-        if tcp.read_buf(&mut head).await.map_err(failed)? == 0 || head.len() > PROXY_ANSWER_MAX {
-            return Err("proxyconnect tcp: unexpected EOF".into());
-        }
-    }
-    let head = String::from_utf8_lossy(&head);
-    let line = head.lines().next().unwrap_or_default();
-    match line.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        _ => Err(format!("proxyconnect tcp: proxy refused: {line}")),
-    }
-}
-
-/// A proxy's address and what to tell it.
-struct Proxy {
-    address: Address,
-    credentials: Option<Secret>,
-}
-
-impl Proxy {
-    fn parse(text: &str) -> Result<Self, String> {
-        let bad = || "invalid proxy address in the configuration".to_owned();
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some((scheme, _)) => return Err(format!("unsupported proxy scheme {scheme:?}")),
-            None => text,
-        };
-        let rest = rest.split('/').next().unwrap_or_default();
-        let (user, authority) = match rest.rsplit_once('@') {
-            Some((user, authority)) => (Some(user), authority),
-            None => (None, rest),
-        };
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let credentials = user.map(|user| {
-            let (name, password) = user.split_once(':').unwrap_or((user, ""));
-            basic_header(&decode(name), &decode(password).into())
-        });
-        Ok(Self {
-            address: Address::parse(authority, false).ok_or_else(bad)?,
-            credentials,
-        })
-    }
-}
-
 /// A header value that is not printed.
 pub(crate) fn sensitive(secret: &Secret) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(secret.expose())
         .map_err(|_| Error::invalid("credentials hold letters that HTTP does not allow"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn lookup_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(": ").map_or(text.as_str(), |(_, last)| last) {
-        "Name or service not known" | "No address associated with hostname" => "no such host".into(),
-        other => other.to_owned(),
-    }
 }
 
 fn stream_reason(error: &hyper::Error) -> String {
@@ -348,75 +252,6 @@ impl From<Error> for Exchange {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
-}
-
-type Key = (Address, Verification);
-
-#[derive(Debug)]
-struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// Set when requests go to a proxy that forwards each; inside, what it wants to see.
-    through_proxy: Option<Option<Secret>>,
-}
-
-/// Idle connections by server.
-#[derive(Debug, Default)]
-struct Pool(Mutex<Idle>);
-
-#[derive(Debug, Default)]
-struct Idle {
-    connections: HashMap<Key, Vec<(Connection, Instant)>>,
-    is_swept: bool,
-}
-
-impl Pool {
-    fn take(&self, key: &Key) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle.connections.get_mut(key)?;
-        while let Some((connection, since)) = kept.pop() {
-            if since.elapsed() < IDLE_TIME && !connection.sender.is_closed() {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    fn put(self: Arc<Self>, key: Key, connection: Connection) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle.connections.entry(key).or_default();
-        if kept.len() < IDLE_MAX {
-            kept.push((connection, Instant::now()));
-        }
-        if !std::mem::replace(&mut idle.is_swept, true) {
-            drop(idle);
-            tokio::spawn(sweep(Arc::downgrade(&self)));
-        }
-    }
-}
-
-/// Closes connections that were idle too long, until there are none.
-async fn sweep(pool: std::sync::Weak<Pool>) {
-    loop {
-        tokio::time::sleep(IDLE_TIME).await;
-        let Some(pool) = pool.upgrade() else { return };
-        let mut idle = pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.connections.retain(|_, kept| {
-            kept.retain(|(c, since)| since.elapsed() < IDLE_TIME && !c.sender.is_closed());
-            !kept.is_empty()
-        });
-        if idle.connections.is_empty() {
-            idle.is_swept = false;
-            return;
-        }
-    }
-}
-
-/// A connection that goes back to the pool when its answer is read to the end.
-#[derive(Debug)]
-struct Lease {
-    pool: Arc<Pool>,
-    key: Key,
-    connection: Connection,
 }
 
 /// An answer whose body is still to come.

@@ -1,0 +1,206 @@
+//! A session's authorisation: which scheme the registry wants, and the tokens it is shown.
+
+use std::sync::PoisonError;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::locations::resolve;
+use super::{REFUSAL_BYTES, Session, challenges_of, refuse};
+use crate::auth::{AuthConfig, Bearer, Challenge, Secret, Token, TokenKey, basic_header};
+use crate::endpoint::{Address, Verification};
+use crate::error::{Error, Result, refusal, request_failed};
+use crate::transport::{Answer, Outgoing, sensitive};
+
+/// Longest answer of a token server, in bytes.
+const TOKEN_BYTES: usize = 1 << 20;
+
+/// What may stand unescaped in a query's value.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':');
+
+/// How requests to the registry are authorised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Open,
+    Basic,
+    Bearer(Bearer),
+}
+
+impl Session {
+    /// Sends with authorisation; once more when the registry then wants another.
+    pub(super) async fn authorized(&self, request: &Outgoing) -> Result<Answer> {
+        let answer = self.follow(self.with_authorization(request).await?).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || answer.request.url != request.url {
+            return Ok(answer);
+        }
+        let challenges = challenges_of(&answer.headers);
+        let before = self.scheme();
+        self.learn(&challenges);
+        let after = self.scheme();
+        let has_token = matches!(after, Scheme::Bearer(_));
+        if after == before && !has_token {
+            return Ok(answer);
+        }
+        if let Scheme::Bearer(bearer) = &after {
+            self.shared.tokens.forget(&self.token_key(bearer));
+        }
+        // Read to the end, so that the connection can be used again.
+        let (status, headers) = (answer.status, answer.headers.clone());
+        let body = answer.excerpt(REFUSAL_BYTES).await;
+        let again = self.with_authorization(request).await?;
+        if !again.headers.contains_key(AUTHORIZATION) {
+            return Err(refusal(status, &challenges_of(&headers), &body));
+        }
+        self.follow(again).await
+    }
+
+    fn scheme(&self) -> Scheme {
+        let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
+        scheme.clone()
+    }
+
+    /// Takes up the best of the challenges: a token if one can be had, else user name and password.
+    pub(super) fn learn(&self, challenges: &[Challenge]) {
+        let bearer = challenges.iter().find_map(|c| match c {
+            Challenge::Bearer(bearer) if !bearer.realm.is_empty() => Some(bearer.clone()),
+            _ => None,
+        });
+        let learnt = match bearer {
+            Some(bearer) => Scheme::Bearer(Bearer {
+                error: None,
+                error_description: None,
+                ..bearer
+            }),
+            None if challenges.contains(&Challenge::Basic) => Scheme::Basic,
+            None => return,
+        };
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
+    }
+
+    async fn with_authorization(&self, request: &Outgoing) -> Result<Outgoing> {
+        let mut request = request.clone();
+        let secret = match self.scheme() {
+            Scheme::Open => None,
+            Scheme::Basic => {
+                let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
+                basic.map(|(user, password)| basic_header(&user, &password))
+            }
+            Scheme::Bearer(bearer) => {
+                let token = self.token(&bearer, &request).await?;
+                Some(format!("Bearer {}", token.expose()).into())
+            }
+        };
+        if let Some(secret) = secret {
+            request.headers.insert(AUTHORIZATION, sensitive(&secret)?);
+        }
+        Ok(request)
+    }
+
+    fn token_key(&self, bearer: &Bearer) -> TokenKey {
+        let scope = match bearer.scope.as_str() {
+            "" => format!("repository:{}:pull", self.path),
+            scope => scope.to_owned(),
+        };
+        TokenKey {
+            realm: bearer.realm.clone(),
+            service: bearer.service.clone(),
+            scope,
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    /// A token from the cache, or from the server that the challenge names.
+    async fn token(&self, bearer: &Bearer, request: &Outgoing) -> Result<Secret> {
+        let given = self.credentials.as_ref().map(|c| &c.registrytoken);
+        if let Some(token) = given.filter(|token| !token.is_empty()) {
+            return Ok(token.clone());
+        }
+        let key = self.token_key(bearer);
+        if let Some(token) = self.shared.tokens.find(&key) {
+            return Ok(token);
+        }
+        let realm = self.checked_realm(&bearer.realm)?;
+        let asking = self.token_request(realm, &key)?;
+        let answer = self.follow(asking).await?;
+        if answer.status != StatusCode::OK {
+            let why = refuse(answer).await;
+            let told = request_failed(&request.method, &request.url.to_string(), &why.to_string());
+            return Err(Error::new(why.kind(), told.to_string())
+                .retry_after(why.asked_pause())
+                .with_hint("check the credentials with 'docker login'"));
+        }
+        let body = answer.bytes(TOKEN_BYTES).await?;
+        let token = Token::parse(&body)
+            .ok_or_else(|| Error::invalid("authorization server did not include a token in the response"))?;
+        let secret = token.secret.clone();
+        self.shared.tokens.keep(key, token);
+        Ok(secret)
+    }
+
+    /// Credentials go to a token server over TLS or within this machine; without TLS only when the
+    /// registry itself is a configured insecure one on the same host.
+    fn checked_realm(&self, realm: &str) -> Result<Uri> {
+        let uri: Uri = realm
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid token auth challenge realm {realm:?}")))?;
+        let address = Address::of(&uri)
+            .ok_or_else(|| Error::invalid(format!("unsupported token auth challenge realm {realm:?}")))?;
+        let own = &self.endpoint;
+        let is_own = own.is_insecure() && address.host == own.address.host;
+        if address.encrypted || address.is_loopback() || is_own {
+            return Ok(uri);
+        }
+        Err(Error::invalid(format!(
+            "registry {} sends for tokens to {realm:?}, where credentials could be read on the way",
+            self.registry()
+        )))
+    }
+
+    fn token_request(&self, realm: Uri, key: &TokenKey) -> Result<Outgoing> {
+        let escape = |text: &str| utf8_percent_encode(text, QUERY).to_string();
+        let address = Address::of(&realm);
+        let is_own = address.is_some_and(|a| a.host == self.endpoint.address.host);
+        let verification = match is_own {
+            true => self.endpoint.verification,
+            false => Verification::Full,
+        };
+        let mut fields = vec![("service", key.service.clone()), ("scope", key.scope.clone())];
+        fields.retain(|(_, value)| !value.is_empty());
+        let identity = self.credentials.as_ref().map(|c| &c.identitytoken);
+        if let Some(identity) = identity.filter(|token| !token.is_empty()) {
+            fields.push(("grant_type", "refresh_token".into()));
+            fields.push(("client_id", "corten".into()));
+            fields.push(("refresh_token", identity.expose().into()));
+            let form = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
+            let mut request = Outgoing::get(realm, verification);
+            request.method = Method::POST;
+            request.body = form.collect::<Vec<_>>().join("&").into();
+            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers.insert(CONTENT_TYPE, form_type);
+            return Ok(request);
+        }
+        let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
+        if let Some((user, _)) = &basic {
+            fields.push(("account", user.clone()));
+        }
+        let query = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
+        let query = query.collect::<Vec<_>>().join("&");
+        let joint = if realm.query().is_some() { '&' } else { '?' };
+        let path = realm.path_and_query().map_or("/", |p| p.as_str());
+        let url = resolve(&realm, &format!("{path}{joint}{query}"))
+            .ok_or_else(|| Error::invalid(format!("invalid token auth challenge realm {realm}")))?;
+        let mut request = Outgoing::get(url, verification);
+        if let Some((user, password)) = basic {
+            let secret = sensitive(&basic_header(&user, &password))?;
+            request.headers.insert(AUTHORIZATION, secret);
+        }
+        Ok(request)
+    }
+}
