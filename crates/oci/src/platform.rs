@@ -21,11 +21,7 @@ pub struct Platform {
     #[serde(default)]
     pub os: String,
     /// Version of the operating system; only Windows images have one.
-    #[serde(
-        rename = "os.version",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "os.version", default, skip_serializing_if = "String::is_empty")]
     pub os_version: String,
     /// Features of the operating system the image needs; only Windows images have them.
     #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
@@ -93,9 +89,7 @@ impl Platform {
     pub fn rank(&self, candidate: &Self) -> Option<usize> {
         let candidate = candidate.clone().normalized();
         let host = self.clone().normalized();
-        if candidate.os != host.os
-            || (!host.os_version.is_empty() && host.os_version != candidate.os_version)
-        {
+        if candidate.os != host.os || (!host.os_version.is_empty() && host.os_version != candidate.os_version) {
             return None;
         }
         runnable(&host.architecture, &host.variant)
@@ -166,10 +160,7 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts: Vec<&str> = text.split('/').collect();
         let mut os_version = "";
-        if let Some((os, version)) = parts[0]
-            .strip_suffix(')')
-            .and_then(|first| first.split_once('('))
-        {
+        if let Some((os, version)) = parts[0].strip_suffix(')').and_then(|first| first.split_once('(')) {
             parts[0] = os;
             os_version = version;
         }
@@ -293,13 +284,9 @@ fn normal_architecture(architecture: &str, variant: &str) -> (String, String) {
 
 /// What a processor runs, best first, in normal form.
 fn runnable(architecture: &str, variant: &str) -> Vec<(&'static str, String)> {
-    let level = variant
-        .strip_prefix('v')
-        .and_then(|number| number.parse::<u8>().ok());
+    let level = variant.strip_prefix('v').and_then(|number| number.parse::<u8>().ok());
     let older = |architecture: &'static str, from: u8, to: u8| {
-        (to..=from)
-            .rev()
-            .map(move |level| (architecture, format!("v{level}")))
+        (to..=from).rev().map(move |level| (architecture, format!("v{level}")))
     };
     match architecture {
         "amd64" => {
@@ -312,10 +299,7 @@ fn runnable(architecture: &str, variant: &str) -> Vec<(&'static str, String)> {
         "arm64" => {
             let own = (!variant.is_empty()).then(|| ("arm64", variant.to_owned()));
             let usual = [("arm64", String::new())];
-            own.into_iter()
-                .chain(usual)
-                .chain(older("arm", 8, 5))
-                .collect()
+            own.into_iter().chain(usual).chain(older("arm", 8, 5)).collect()
         }
         other => match KNOWN_ARCHITECTURES.iter().find(|known| **known == other) {
             Some(known) => vec![(known, variant.to_owned())],
@@ -331,11 +315,7 @@ mod tests {
     #[test]
     fn text_is_parsed_and_normalised() {
         fn check(text: &str, expected: &str) {
-            assert_eq!(
-                text.parse::<Platform>().expect(text).to_string(),
-                expected,
-                "{text}"
-            );
+            assert_eq!(text.parse::<Platform>().expect(text).to_string(), expected, "{text}");
         }
         check("linux/amd64", "linux/amd64");
         check("linux/x86_64", "linux/amd64");
@@ -353,23 +333,14 @@ mod tests {
     fn bad_text_is_refused() {
         fn check(text: &str, expected: &str) {
             assert!(
-                text.parse::<Platform>()
-                    .expect_err(text)
-                    .to_string()
-                    .contains(expected),
+                text.parse::<Platform>().expect_err(text).to_string().contains(expected),
                 "{text}"
             );
         }
-        check(
-            "bogus",
-            "\"bogus\": unknown operating system or architecture",
-        );
+        check("bogus", "\"bogus\": unknown operating system or architecture");
         check("", "invalid component");
         check("linux/", "invalid component");
-        check(
-            "linux/a b",
-            "\"a b\" is an invalid component of \"linux/a b\"",
-        );
+        check("linux/a b", "\"a b\" is an invalid component of \"linux/a b\"");
         check("a/b/c/d", "cannot parse platform specifier");
     }
 
@@ -389,22 +360,14 @@ mod tests {
         let names = |host: &Platform| -> Vec<String> {
             host.candidates(&manifests)
                 .iter()
-                .map(|found| {
-                    found
-                        .platform
-                        .as_ref()
-                        .map_or("none".into(), ToString::to_string)
-                })
+                .map(|found| found.platform.as_ref().map_or("none".into(), ToString::to_string))
                 .collect()
         };
         assert_eq!(
             names(&Platform::new("linux", "arm64", "v8")),
             ["linux/arm/v7", "linux/arm/v5", "none"]
         );
-        assert_eq!(
-            names(&Platform::new("linux", "amd64", "v3")),
-            ["linux/amd64", "none"]
-        );
+        assert_eq!(names(&Platform::new("linux", "amd64", "v3")), ["linux/amd64", "none"]);
         assert_eq!(names(&Platform::new("linux", "s390x", "")), ["none"]);
     }
 

@@ -5,10 +5,7 @@
 //! functions here say `open /run/x: no such file or directory`. The rest of the workspace uses
 //! these and not `std::fs` (clippy's `disallowed-methods` keeps it so).
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this module is what the others use instead"
-)]
+#![expect(clippy::disallowed_methods, reason = "this module is what the others use instead")]
 
 mod queue;
 
@@ -36,13 +33,7 @@ pub struct PathError {
 
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: {}",
-            self.op,
-            self.path.display(),
-            reason(&self.source)
-        )
+        write!(f, "{} {}: {}", self.op, self.path.display(), reason(&self.source))
     }
 }
 
@@ -58,9 +49,9 @@ pub fn reason(error: &io::Error) -> String {
     }
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(letters).collect()
-    })
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// The errno of an error, looking inside a [`PathError`].
@@ -79,11 +70,7 @@ pub fn with_path(op: &'static str, path: impl AsRef<Path>, source: io::Error) ->
 }
 
 /// Calls `action` with the path and names both in its error.
-fn named<P: AsRef<Path>, T>(
-    op: &'static str,
-    path: P,
-    action: impl FnOnce(&Path) -> io::Result<T>,
-) -> io::Result<T> {
+fn named<P: AsRef<Path>, T>(op: &'static str, path: P, action: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let path = path.as_ref();
     action(path).map_err(|error| with_path(op, path, error))
 }
@@ -282,14 +269,7 @@ pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 pub fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
     match symlink_metadata(path) {
         Ok(_) => Ok(true),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(false)
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -328,11 +308,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Resu
 ///
 /// # Errors
 /// As [`write_atomic`].
-pub fn write_atomic_mode(
-    path: impl AsRef<Path>,
-    bytes: impl AsRef<[u8]>,
-    mode: u32,
-) -> io::Result<()> {
+pub fn write_atomic_mode(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, mode: u32) -> io::Result<()> {
     replace(path.as_ref(), bytes.as_ref(), mode, Durability::PageCache)
 }
 
@@ -353,8 +329,7 @@ enum Durability {
 
 fn replace(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     let temporary = temporary_beside(path);
-    let written =
-        write_new(&temporary, bytes, mode, durability).and_then(|()| rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode, durability).and_then(|()| rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one to tell; the temporary file may not even be there.
         let _ = fs::remove_file(&temporary);
@@ -372,11 +347,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     named("write", path, |p| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(p)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(p)?;
         file.write_all(bytes)?;
         if durability == Durability::Disk {
             file.sync_all()
@@ -419,10 +390,7 @@ mod tests {
     #[test]
     fn errors_name_operation_and_path() {
         let error = read("/nonexistent/file").expect_err("not there");
-        assert_eq!(
-            error.to_string(),
-            "open /nonexistent/file: no such file or directory"
-        );
+        assert_eq!(error.to_string(), "open /nonexistent/file: no such file or directory");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert_eq!(raw_os_error(&error), Some(libc::ENOENT));
     }

@@ -293,3 +293,48 @@ fn bombs_are_refused() {
     );
     assert!(refused(&store, &sparse).contains("more than 1048576 bytes"));
 }
+
+/// Archives whose headers are well formed and whose fields are nonsense: refused or taken in
+/// exactly, and the files outside stay as they are.
+#[test]
+fn nonsense_in_headers_does_no_harm() {
+    let (folder, store) = store();
+    let victim = folder.path().join("victim");
+    fs::write(&victim, b"untouched").expect("made");
+    let tar = python(&format!(
+        "t = tar(format=tarfile.PAX_FORMAT)\n\
+         entry(t, 'd/f', b'x' * 700, pax_headers={{'mtime': '1.5', 'SCHILY.xattr.user.a': 'b'}})\n\
+         entry(t, 'l', type=tarfile.SYMTYPE, linkname='{0}')\n\
+         entry(t, 'h', type=tarfile.LNKTYPE, linkname='d/f')\n\
+         entry(t, 'd/.wh.x', b'')\n\
+         entry(t, 'l', b'y')\n\
+         t.close()",
+        victim.display()
+    ));
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 33).expect("31 bits") % below
+    };
+    for _ in 0..150 {
+        let mut tar = tar.clone();
+        for _ in 0..1 + next(3) {
+            let at = next(7 * 512);
+            let with = [next(256), usize::from(b'0') + next(8), usize::from(b'/'), 0][next(4)];
+            tar[at] = u8::try_from(with).expect("a byte");
+            let block = at / 512 * 512;
+            tar[block + 148..block + 156].copy_from_slice(b"        ");
+            let sum: u32 = tar[block..block + 512].iter().map(|byte| u32::from(*byte)).sum();
+            tar[block + 148..block + 155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        }
+        let lease = store.lease();
+        match store.layers().from_tar(&lease, &mut &*tar) {
+            Ok(layer) => layer.verify().expect("exact"),
+            Err(error) => assert!(!error.to_string().contains("panicked"), "{error}"),
+        }
+        assert_eq!(text(&victim), "untouched");
+        assert_eq!(fs::metadata(&victim).expect("there").nlink(), 1);
+    }
+}

@@ -89,11 +89,7 @@ impl SyncQueue {
         state.waiters += 1;
         self.shared.changed.notify_all();
         while state.synced < goal {
-            state = self
-                .shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.waiters -= 1;
     }
@@ -122,20 +118,14 @@ impl Shared {
                 if state.closing {
                     return;
                 }
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let hurried = |state: &mut State| !state.closing && state.waiters == 0;
             state = match self.changed.wait_timeout_while(state, WINDOW, hurried) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-            let (files, folders) = (
-                std::mem::take(&mut state.files),
-                std::mem::take(&mut state.folders),
-            );
+            let (files, folders) = (std::mem::take(&mut state.files), std::mem::take(&mut state.folders));
             let goal = state.registered;
             drop(state);
             sync_group(&files, &folders);
@@ -174,8 +164,5 @@ fn sync_file_systems(folders: &BTreeSet<PathBuf>) -> io::Result<()> {
 
 /// The folder, or the nearest one above it that is still there.
 fn existing(folder: &Path) -> &Path {
-    folder
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("/"))
+    folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
 }
