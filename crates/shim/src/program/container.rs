@@ -2,24 +2,33 @@
 //! needed for passes here.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
 
-use corten_oci::runtime::{Process, Resources, Spec};
+use corten_oci::runtime::{ConsoleSize, NamespaceKind, Process, Resources, Spec};
 use corten_runtime::cgroup::{Cgroup, OomEvents};
-use corten_runtime::error::{Error, Kind};
+use corten_runtime::{
+    Create, Error, Exec, Keyring, Kind, PidFd, Stdio, console_size, create, exec, run_poststop_hooks,
+};
 use corten_shim::protocol::{Failure, FailureKind, Start, Stats, Stdin, WindowSize};
-use corten_sys::process::PidFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::bundle::Bundle;
+use crate::clock;
 use crate::requests::failure;
 use crate::streams::Ends;
 
 /// A running container.
+///
+/// Its configuration is read again when it is needed: it is large, and needed seldom.
 #[derive(Debug)]
 pub(crate) struct Container {
-    cgroup: Cgroup,
+    id: String,
+    cgroup: Option<Cgroup>,
     init: PidFd,
     oom: Option<OomEvents>,
     own_pids: bool,
+    poststop: bool,
 }
 
 /// A process that has been started.
@@ -40,35 +49,88 @@ pub(crate) struct Wanted {
     pub(crate) stdin: bool,
     pub(crate) outputs: bool,
     pub(crate) size: Option<WindowSize>,
+    /// The terminal's size if `size` says nothing.
+    pub(crate) console: Option<ConsoleSize>,
 }
+
+const SIGKILL: i32 = 9;
 
 impl Wanted {
     /// What a container's init gets.
-    pub(crate) fn of_container(spec: &Spec, start: &Start) -> Self {
+    fn of_container(spec: &Spec, start: &Start) -> Self {
+        let process = spec.process.as_ref();
         Self {
-            terminal: spec.process.as_ref().is_some_and(|process| process.terminal),
+            terminal: process.is_some_and(|process| process.terminal),
             stdin: start.stdin != Stdin::Null,
             outputs: true,
             size: start.size,
+            console: process.and_then(console_size),
         }
     }
 }
 
 impl Container {
-    /// Starts the container of the bundle at `path`.
+    /// Starts the container of a bundle.
     pub(crate) fn start(
-        _path: &Path,
-        _spec: Spec,
-        _start: &Start,
-        _netns: Option<OwnedFd>,
-        _wanted: &Wanted,
+        bundle: &Bundle,
+        spec: &Spec,
+        start: &Start,
+        netns: Option<OwnedFd>,
     ) -> Result<(Self, Started, Ends), Failure> {
-        Err(failure(FailureKind::Unsupported, "x"))
+        let wanted = Wanted::of_container(spec, start);
+        let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
+        let container = create(Create {
+            rootfs: &start.rootfs,
+            network: netns,
+            stdio,
+            ..Create::new(&start.id, bundle.path(), spec)
+        })
+        .map_err(failed)?;
+        let started = Started {
+            pid: container.pid,
+            start_time: container.start_time,
+            at: clock::now(),
+        };
+        let this = Self {
+            id: start.id.clone(),
+            // A host without the controller cannot tell of it.
+            oom: container.cgroup.as_ref().and_then(|cgroup| cgroup.oom_events().ok()),
+            cgroup: container.cgroup,
+            init: container.process,
+            own_pids: has_own_pids(spec),
+            poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
+        };
+        ends.take_console(container.console).map_err(without_streams)?;
+        Ok((this, started, ends))
     }
 
     /// Runs another process in the container.
-    pub(crate) fn exec(&mut self, _process: &Process, _wanted: &Wanted) -> Result<(Started, Ends), Failure> {
-        Err(failure(FailureKind::Unsupported, "x"))
+    pub(crate) fn exec(
+        &self,
+        bundle: &Bundle,
+        process: &Process,
+        wanted: &Wanted,
+    ) -> Result<(Started, Ends), Failure> {
+        let spec = bundle.spec().map_err(|text| failure(FailureKind::Internal, text))?;
+        let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
+        let executed = exec(Exec {
+            init: &self.init,
+            spec: &spec,
+            process,
+            cgroup: self.cgroup.as_ref(),
+            stdio,
+            preserved_fds: 0,
+            keyring: Keyring::New,
+            id: &self.id,
+        })
+        .map_err(failed)?;
+        let started = Started {
+            pid: executed.pid,
+            start_time: executed.start_time,
+            at: clock::now(),
+        };
+        ends.take_console(executed.console).map_err(without_streams)?;
+        Ok((started, ends))
     }
 
     /// Sends init a signal.
@@ -85,40 +147,46 @@ impl Container {
 
     /// Kills all processes.
     pub(crate) fn kill_all(&self) -> Result<(), Failure> {
-        self.cgroup.kill_all().map_err(failed)
+        match &self.cgroup {
+            Some(cgroup) => cgroup.kill_all().map_err(failed),
+            None => self.signal(SIGKILL),
+        }
     }
 
     /// Kills what init has left behind, which it can only without a PID namespace of its own.
     pub(crate) fn kill_rest(&self) {
-        if !self.own_pids {
-            // What cannot be killed keeps the cgroup, which is told then.
-            let _ = self.cgroup.kill_all();
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !self.own_pids) {
+            // What cannot be killed keeps the cgroup.
+            let _ = cgroup.kill_all();
         }
     }
 
     /// Freezes all processes.
     pub(crate) fn pause(&self) -> Result<(), Failure> {
-        self.cgroup.freeze().map_err(failed)
+        self.cgroup()?.freeze().map_err(failed)
     }
 
     /// Thaws all processes.
     pub(crate) fn resume(&self) -> Result<(), Failure> {
-        self.cgroup.thaw().map_err(failed)
+        self.cgroup()?.thaw().map_err(failed)
     }
 
     /// Changes limits.
     pub(crate) fn update(&mut self, resources: &Resources) -> Result<(), Failure> {
-        self.cgroup.update(resources).map_err(failed)
+        match &mut self.cgroup {
+            Some(cgroup) => cgroup.update(resources).map_err(failed),
+            None => Err(no_cgroup()),
+        }
     }
 
     /// Lists the processes.
     pub(crate) fn pids(&self) -> Result<Vec<i32>, Failure> {
-        self.cgroup.pids().map_err(failed)
+        self.cgroup()?.pids().map_err(failed)
     }
 
     /// Reads the counters.
     pub(crate) fn stats(&self) -> Result<Stats, Failure> {
-        let stats = self.cgroup.stats().map_err(failed)?;
+        let stats = self.cgroup()?.stats().map_err(failed)?;
         Ok(Stats {
             cpu_total: stats.cpu_total,
             cpu_user: stats.cpu_user,
@@ -150,11 +218,86 @@ impl Container {
         self.oom.as_mut().is_some_and(|events| events.drain().unwrap_or(false))
     }
 
-    /// Removes what is left of a container whose processes have ended, and says what could not be.
-    pub(crate) fn remove(&mut self) -> Result<(), Failure> {
+    /// Removes what is left of a container whose processes have ended, and runs its last hooks.
+    ///
+    /// What cannot be removed is left: the container has ended all the same.
+    pub(crate) fn remove(&mut self, bundle: &Bundle) {
         self.oom = None;
-        self.cgroup.delete().map_err(failed)
+        if let Some(cgroup) = self.cgroup.take() {
+            let _ = cgroup.delete();
+        }
+        if std::mem::take(&mut self.poststop)
+            && let Ok(spec) = bundle.spec()
+        {
+            // The specification has their failures logged at most.
+            let _ = run_poststop_hooks(&self.id, bundle.path(), &spec);
+        }
     }
+
+    fn cgroup(&self) -> Result<&Cgroup, Failure> {
+        self.cgroup.as_ref().ok_or_else(no_cgroup)
+    }
+}
+
+impl Drop for Container {
+    /// Ends a container that could not be looked after; one that has ended has no cgroup any more.
+    fn drop(&mut self) {
+        if let Some(cgroup) = self.cgroup.take() {
+            let _ = cgroup.kill_all();
+            let _ = self.init.wait();
+            let _ = cgroup.delete();
+        }
+    }
+}
+
+impl Wanted {
+    /// Makes the streams: what the process gets, and our ends.
+    fn streams(&self) -> Result<(Stdio, Ends), Errno> {
+        if self.terminal {
+            let size = self.size.map(|size| ConsoleSize {
+                height: size.rows.into(),
+                width: size.columns.into(),
+            });
+            let ends = Ends { tty: true, ..Ends::default() };
+            return Ok((Stdio::Terminal(size.or(self.console)), ends));
+        }
+        let mut ends = Ends::default();
+        let input = match self.stdin {
+            true => {
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+                ends.stdin = Some(write);
+                read
+            }
+            false => nothing()?,
+        };
+        let mut output = |index: usize| match self.outputs {
+            true => {
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+                ends.outputs[index] = Some(read);
+                Ok(write)
+            }
+            false => nothing(),
+        };
+        let streams = [input, output(0)?, output(1)?];
+        Ok((Stdio::Streams(streams), ends))
+    }
+}
+
+fn nothing() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn has_own_pids(spec: &Spec) -> bool {
+    let mut namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    namespaces.any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none())
+}
+
+fn no_cgroup() -> Failure {
+    failure(FailureKind::Unsupported, "the container has no cgroup")
+}
+
+fn without_streams(error: std::io::Error) -> Failure {
+    failure(FailureKind::Internal, format!("cannot make the standard streams: {error}"))
 }
 
 fn failed(error: Error) -> Failure {

@@ -106,8 +106,9 @@ impl Supervisor {
             stdin: new.stdin && new.client.is_some(),
             outputs: new.client.is_some(),
             size: new.size,
+            console: corten_runtime::console_size(&new.process),
         };
-        let (started, ends) = self.container.exec(&new.process, &wanted)?;
+        let (started, ends) = self.container.exec(&self.bundle, &new.process, &wanted)?;
         let number = self.next_exec;
         self.next_exec += 1;
         let stdin = if new.stdin { Stdin::Once } else { Stdin::Null };

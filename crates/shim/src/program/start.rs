@@ -15,7 +15,7 @@ use corten_sys::signal::{self, SignalFd, SignalSet};
 use rustix::fs::{Mode, OFlags};
 
 use crate::bundle::Bundle;
-use crate::container::{Container, Wanted};
+use crate::container::Container;
 use crate::log::JsonLog;
 use crate::poll::Poll;
 use crate::requests::failure;
@@ -56,6 +56,8 @@ fn supervise(mut supervisor: Supervisor, engine: Connection, reply: Reply) -> Re
         supervisor.send(number, &response(Ok(reply)));
         supervisor.serve_early(number);
     }
+    // Nobody reads complaints from here on, and whoever waits for their end shall have it.
+    let _ = nothing().and_then(|nothing| Ok(rustix::stdio::dup2_stderr(nothing)?));
     supervisor.run().map_err(|error| format!("cannot wait: {error}"))
 }
 
@@ -123,7 +125,7 @@ fn begin(path: &Path, engine: &mut Connection, start: &Start, children: SignalFd
     let spec = bundle.spec().map_err(invalid)?;
     bundle.forget_exit().map_err(internal)?;
     let listener = bundle.listen().map_err(internal)?;
-    let result = Setting { path, start, spec, children, listener }.start(bundle, passed);
+    let result = Setting { start, spec, children, listener }.start(bundle, passed);
     if result.is_err() {
         // Nobody can be served there.
         let _ = rustix::fs::unlink(path.join(corten_shim::protocol::SOCKET));
@@ -133,7 +135,6 @@ fn begin(path: &Path, engine: &mut Connection, start: &Start, children: SignalFd
 
 /// What a start needs beside the bundle and what was passed.
 struct Setting<'a> {
-    path: &'a Path,
     start: &'a Start,
     spec: Spec,
     children: SignalFd,
@@ -145,8 +146,7 @@ impl Setting<'_> {
         let start = self.start;
         let poll = Poll::new().map_err(internal)?;
         let log = JsonLog::open(&start.log);
-        let wanted = Wanted::of_container(&self.spec, start);
-        let (container, started, ends) = Container::start(self.path, self.spec, start, passed.netns, &wanted)?;
+        let (container, started, ends) = Container::start(&bundle, &self.spec, start, passed.netns)?;
         let reply = Reply::Started { pid: started.pid, start_time: started.start_time };
         let streams = Streams::new(&poll, INIT, None, start.stdin, ends, log).map_err(internal)?;
         let mut supervisor = Supervisor::new(Beginning {

@@ -36,6 +36,17 @@ pub(crate) struct Ends {
     pub(crate) outputs: [Option<OwnedFd>; 2],
 }
 
+impl Ends {
+    /// Adds the terminal's master, if the process has one.
+    pub(crate) fn take_console(&mut self, master: Option<OwnedFd>) -> io::Result<()> {
+        if let Some(master) = master {
+            self.stdin = Some(rustix::io::fcntl_dupfd_cloexec(&master, 3)?);
+            self.outputs[0] = Some(master);
+        }
+        Ok(())
+    }
+}
+
 /// What the streams work with.
 pub(crate) struct Context<'a> {
     pub(crate) poll: &'a Poll,

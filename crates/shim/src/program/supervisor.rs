@@ -316,8 +316,7 @@ impl Supervisor {
     fn finish(&mut self, mut exit: Exit) {
         self.out_of_memory();
         exit.oom_killed = self.state.oom_killed;
-        // What cannot be removed is left; the end counts.
-        let _ = self.container.remove();
+        self.container.remove(&self.bundle);
         self.held.clear();
         if let Err(message) = self.bundle.write_exit(&exit) {
             self.events.push(Event::LogFailed { message });
