@@ -68,7 +68,7 @@ pub(crate) fn run(channel: &Channel, steps: impl FnOnce() -> Result<Infallible>)
 /// Tells an error and ends the process.
 pub(crate) fn give_up(channel: Option<&Channel>, error: Error) -> ! {
     let text = format!("{}\n", error.chain());
-    if !channel.is_some_and(|channel| channel.report(&Report::Failed(error)).is_ok()) {
+    if channel.is_none_or(|channel| channel.report(&Report::Failed(error)).is_err()) {
         // The runtime has left: it was `create`, and this is after `start`. Standard error may be closed too.
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
     }

@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn links_never_lead_outside() {
         let (folder, root) = folder();
-        std::os::unix::fs::symlink("/etc", folder.path().join("absolute")).unwrap();
-        std::os::unix::fs::symlink("../../../../etc", folder.path().join("relative")).unwrap();
-        std::os::unix::fs::symlink("/proc/self/root", folder.path().join("magic")).unwrap();
+        corten_sys::fs::symlink("/etc", folder.path().join("absolute")).unwrap();
+        corten_sys::fs::symlink("../../../../etc", folder.path().join("relative")).unwrap();
+        corten_sys::fs::symlink("/proc/self/root", folder.path().join("magic")).unwrap();
         for path in ["absolute/x", "/relative/y/z", "magic/w"] {
             make(root.as_fd(), Path::new(path), Shape::Directory).unwrap();
         }
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn link_loops_end() {
         let (folder, root) = folder();
-        std::os::unix::fs::symlink("b", folder.path().join("a")).unwrap();
-        std::os::unix::fs::symlink("a", folder.path().join("b")).unwrap();
+        corten_sys::fs::symlink("b", folder.path().join("a")).unwrap();
+        corten_sys::fs::symlink("a", folder.path().join("b")).unwrap();
         assert!(make(root.as_fd(), Path::new("a"), Shape::File).is_err());
     }
 
