@@ -169,7 +169,7 @@ fn map(mapping: &DeviceMapping, devices: &mut Devices) -> Result<()> {
     let missing = |error: std::io::Error| {
         Error::invalid(format!(
             "error gathering device information while adding custom device \"{path}\": {}",
-            corten_sys::fs::reason(&error)
+            bare_reason(&error)
         ))
     };
     let metadata = corten_sys::fs::metadata(path).map_err(missing)?;
@@ -194,6 +194,14 @@ fn map(mapping: &DeviceMapping, devices: &mut Devices) -> Result<()> {
         devices.nodes.push(node);
     }
     Ok(())
+}
+
+/// The system's own words, without the path that the sentence already has.
+fn bare_reason(error: &std::io::Error) -> String {
+    match corten_sys::fs::raw_os_error(error) {
+        Some(number) => corten_sys::fs::reason(&std::io::Error::from_raw_os_error(number)),
+        None => corten_sys::fs::reason(error),
+    }
 }
 
 fn node(path: &str, metadata: &std::fs::Metadata) -> Option<Device> {

@@ -120,7 +120,9 @@ impl Containers {
         container.status.send_modify(|status| status.exits += 1);
         self.0.emit(container, "die", &[("exitCode", code.to_string()), ("execDuration", "0".into())]);
         if container.lock().record.host_config.auto_remove {
-            self.remove_ended(container).await;
+            // It waits for the operation that the caller still holds.
+            let (containers, container) = (self.clone(), Arc::clone(container));
+            tokio::spawn(async move { containers.remove_ended(&container).await });
         }
     }
 }
