@@ -27,6 +27,9 @@ pub(crate) const INIT: u32 = 0;
 const SCRATCH: usize = 64 << 10;
 /// How long nothing happens before memory is given back.
 const IDLE: Duration = Duration::from_millis(500);
+/// How soon the kills for lack of memory are counted again, and the longest pause between counts.
+const FIRST_CHECK: Duration = Duration::from_millis(1);
+const LAST_CHECK: Duration = Duration::from_secs(2);
 /// How long an end is kept from the engine for clients that read slowly (Docker waits as long).
 const SLOW: Duration = Duration::from_secs(2);
 /// How long clients may take to read what is left once the container is gone.
@@ -49,6 +52,8 @@ pub(crate) struct Supervisor {
     /// Events that are not yet sent.
     pub(crate) events: Vec<Event>,
     phase: Phase,
+    /// How long until the count of kills for lack of memory is read again.
+    oom_check: Option<Duration>,
     /// Descriptors that are kept open while the container runs.
     held: Vec<OwnedFd>,
 }
@@ -127,6 +132,7 @@ impl Supervisor {
             scratch: Vec::new(),
             events: Vec::new(),
             phase: Phase::Running,
+            oom_check: None,
             held,
         })
     }
@@ -155,6 +161,7 @@ impl Supervisor {
             if events.is_empty() {
                 self.rest();
             }
+            self.check_memory_again();
             for (source, flags) in events {
                 self.dispatch(source, flags);
             }
@@ -173,7 +180,7 @@ impl Supervisor {
         match source {
             Source::Children => self.reap(),
             Source::Listener => self.accept(),
-            Source::OutOfMemory => self.out_of_memory(),
+            Source::OutOfMemory => self.memory_ran_out(),
             Source::Control(number) => self.control_ready(number, flags),
             Source::Output(number, second) => {
                 self.with_streams(number, |streams, context| streams.output_ready(context, second));
@@ -215,6 +222,8 @@ impl Supervisor {
         };
         let of_execs = self.execs.values().filter_map(|exec| exec.end.as_ref());
         let of_execs = of_execs.filter(|end| !end.told).map(|end| end.deadline).min();
+        let of_memory = self.oom_check.map(|pause| Instant::now() + pause);
+        let of_phase = of_phase.into_iter().chain(of_memory).min();
         let wait = match of_phase.into_iter().chain(of_execs).min() {
             // One more, so that it has passed then.
             Some(deadline) => deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
@@ -247,7 +256,7 @@ impl Supervisor {
     }
 
     fn child_ended(&mut self, pid: i32, status: WaitStatus) {
-        self.out_of_memory();
+        self.find_oom_kill();
         let killed = || status.terminating_signal().map(|signal| 128 + signal);
         let Some(code) = status.exit_status().or_else(killed) else {
             return;
@@ -277,11 +286,32 @@ impl Supervisor {
         self.phase = Phase::Ending { exit, deadline };
     }
 
-    fn out_of_memory(&mut self) {
-        if self.container.take_oom_notice() {
+    /// Goes on after the kernel has said that memory ran out. It says so (cgroup v1) before it kills,
+    /// and does not say when it has: so the count is read again for a while.
+    fn memory_ran_out(&mut self) {
+        if !self.find_oom_kill() {
+            self.oom_check = Some(FIRST_CHECK);
+        }
+    }
+
+    fn check_memory_again(&mut self) {
+        if let Some(pause) = self.oom_check.take()
+            && !self.find_oom_kill()
+            && pause < LAST_CHECK
+        {
+            self.oom_check = Some(pause * 2);
+        }
+    }
+
+    /// Finds out whether the kernel has killed a process since the last time.
+    fn find_oom_kill(&mut self) -> bool {
+        let killed = self.container.take_oom_notice();
+        if killed {
+            self.oom_check = None;
             self.state.oom_killed = true;
             self.events.push(Event::OutOfMemory);
         }
+        killed
     }
 
     /// Moves on what has ended.
@@ -314,7 +344,7 @@ impl Supervisor {
 
     /// Leaves nothing of the container but its end.
     fn finish(&mut self, mut exit: Exit) {
-        self.out_of_memory();
+        self.find_oom_kill();
         exit.oom_killed = self.state.oom_killed;
         self.container.remove(&self.bundle);
         self.held.clear();

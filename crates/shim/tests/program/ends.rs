@@ -60,11 +60,13 @@ fn bad_frames_end_their_connection_alone() {
         b"\xff\xff\xff\xff".as_slice(),
         b"\x02\0\0\0{]",
         b"\x04\0\0\0null",
-        b"\x30\0\0\0{\"number\":1,\"request\":{\"attach\":{\"exec\":null}}}",
+        b"\x2f\0\0\0{\"number\":1,\"request\":{\"attach\":{\"exec\":null}}}",
+        b"\x81\0\0\0{\"number\":1,\"request\":{\"attach\":{\"exec\":null,\"attach\":{\"stdin\":true,\"stdout\":true,\"stderr\":true,\"preface\":[],\"detach_keys\":[]}}}}",
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x10\0\0\0half",
     ] {
         let mut socket = UnixStream::connect(shim.path().join(SOCKET)).unwrap();
+        socket.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
         socket.write_all(bytes).unwrap();
         if !bytes.ends_with(b"half") {
             let mut rest = Vec::new();
