@@ -45,17 +45,14 @@ impl Events {
     /// An empty history without listeners.
     pub fn new() -> Self {
         let (sender, _) = broadcast::channel(BEHIND);
-        Self(Arc::new(Inner { kept: Mutex::new(VecDeque::with_capacity(KEPT)), sender }))
+        Self(Arc::new(Inner {
+            kept: Mutex::new(VecDeque::with_capacity(KEPT)),
+            sender,
+        }))
     }
 
     /// Tells what happened to an object of kind `container`, `image`, `volume`, `network` or `daemon`.
-    pub fn emit(
-        &self,
-        kind: &'static str,
-        action: impl Into<String>,
-        id: &str,
-        attributes: BTreeMap<String, String>,
-    ) {
+    pub fn emit(&self, kind: &'static str, action: impl Into<String>, id: &str, attributes: BTreeMap<String, String>) {
         let mut kept = self.kept();
         let event = Arc::new(new_event(kind, action.into(), id, attributes, Time::now()));
         if kept.len() == KEPT {
@@ -88,7 +85,12 @@ impl Events {
             let left = until.nanoseconds().saturating_sub(Time::now().nanoseconds());
             tokio::time::Instant::now() + Duration::from_nanos(u64::try_from(left).unwrap_or(0))
         });
-        Ok(Subscription { past, live, deadline, filters })
+        Ok(Subscription {
+            past,
+            live,
+            deadline,
+            filters,
+        })
     }
 
     /// How many listen.
@@ -145,7 +147,10 @@ fn new_event(kind: &str, action: String, id: &str, attributes: BTreeMap<String, 
         },
         kind: kind.to_owned(),
         action,
-        actor: Actor { id: id.to_owned(), attributes },
+        actor: Actor {
+            id: id.to_owned(),
+            attributes,
+        },
         scope: "local".to_owned(),
         time: now.seconds(),
         time_nano: now.nanoseconds(),
@@ -153,8 +158,17 @@ fn new_event(kind: &str, action: String, id: &str, attributes: BTreeMap<String, 
 }
 
 /// Kinds of object that can be filtered by name or id, as the filter's name and the event's kind.
-const BY_NAME: [&str; 9] =
-    ["container", "volume", "network", "daemon", "plugin", "service", "node", "secret", "config"];
+const BY_NAME: [&str; 9] = [
+    "container",
+    "volume",
+    "network",
+    "daemon",
+    "plugin",
+    "service",
+    "node",
+    "secret",
+    "config",
+];
 
 /// Whether an event passes filters (Docker API, `GET /events`, `filters`).
 fn matches(event: &Event, filters: &Filters) -> bool {
@@ -163,7 +177,9 @@ fn matches(event: &Event, filters: &Filters) -> bool {
         && filters.any("event", |wanted| is_action(&event.action, wanted))
         && filters.labels(&event.actor.attributes)
         && (!filters.has("image") || is_image(event, filters))
-        && BY_NAME.iter().all(|kind| !filters.has(kind) || is_object(event, kind, filters))
+        && BY_NAME
+            .iter()
+            .all(|kind| !filters.has(kind) || is_object(event, kind, filters))
 }
 
 /// `exec_start` stands for `exec_start: sh -c …`, too.
@@ -173,14 +189,19 @@ fn is_action(action: &str, wanted: &str) -> bool {
 
 fn is_object(event: &Event, kind: &str, filters: &Filters) -> bool {
     let name = event.actor.attributes.get("name").map_or("", String::as_str);
-    event.kind == kind && filters.any(kind, |wanted| event.actor.id.starts_with(wanted) || name.starts_with(wanted))
+    event.kind == kind
+        && filters.any(kind, |wanted| {
+            event.actor.id.starts_with(wanted) || name.starts_with(wanted)
+        })
 }
 
 fn is_image(event: &Event, filters: &Filters) -> bool {
     let attribute = if event.kind == "image" { "name" } else { "image" };
     let name = event.actor.attributes.get(attribute).map_or("", String::as_str);
     filters.any("image", |wanted| {
-        [event.actor.id.as_str(), name].iter().any(|have| *have == wanted || without_tag(have) == wanted)
+        [event.actor.id.as_str(), name]
+            .iter()
+            .any(|have| *have == wanted || without_tag(have) == wanted)
     })
 }
 
@@ -196,7 +217,9 @@ mod tests {
     use super::*;
 
     fn attributes(list: &[(&str, &str)]) -> BTreeMap<String, String> {
-        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        list.iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -230,8 +253,19 @@ mod tests {
 
     #[test]
     fn legacy_keys_are_for_containers_and_images() {
-        let event = |kind| new_event(kind, "create".to_owned(), "x", attributes(&[("image", "i")]), Time::now());
-        assert_eq!((event("container").status.as_str(), event("container").from.as_str()), ("create", "i"));
+        let event = |kind| {
+            new_event(
+                kind,
+                "create".to_owned(),
+                "x",
+                attributes(&[("image", "i")]),
+                Time::now(),
+            )
+        };
+        assert_eq!(
+            (event("container").status.as_str(), event("container").from.as_str()),
+            ("create", "i")
+        );
         assert_eq!((event("image").id.as_str(), event("image").from.as_str()), ("x", ""));
         assert_eq!((event("volume").id.as_str(), event("volume").status.as_str()), ("", ""));
     }
@@ -249,7 +283,9 @@ mod tests {
         }
         assert_eq!((ids.len(), ids[0].as_str()), (KEPT, "3"));
 
-        let mut live = events.subscribe(None, None, Filters::parse(r#"{"volume":["x"]}"#).unwrap()).unwrap();
+        let mut live = events
+            .subscribe(None, None, Filters::parse(r#"{"volume":["x"]}"#).unwrap())
+            .unwrap();
         events.emit("volume", "create", "y", BTreeMap::new());
         events.emit("volume", "create", "x", BTreeMap::new());
         assert_eq!(live.next().await.unwrap().actor.id, "x");

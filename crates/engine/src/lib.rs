@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod containers;
+mod crash;
 pub mod error;
 pub mod events;
 mod identifiers;
@@ -56,7 +57,10 @@ impl Engine {
         let (volumes, networks, images, store) = {
             let (settings, events) = (Arc::clone(&settings), events.clone());
             error::blocking(move || {
-                let store = Arc::new(corten_store::Store::open(&settings.data_root, corten_store::Options::default())?);
+                let store = Arc::new(corten_store::Store::open(
+                    &settings.data_root,
+                    corten_store::Options::default(),
+                )?);
                 let volumes = Volumes::open(&settings, events.clone())?;
                 let networks = Networks::open(&settings, events.clone())?;
                 let images = Images::open(&settings, Arc::clone(&store), events)?;
@@ -81,7 +85,15 @@ impl Engine {
             networks.clone(),
             volumes.clone(),
         );
-        Ok(Self(Arc::new(Services { settings, events, volumes, networks, images, containers, system })))
+        Ok(Self(Arc::new(Services {
+            settings,
+            events,
+            volumes,
+            networks,
+            images,
+            containers,
+            system,
+        })))
     }
 
     /// The settings it was opened with.

@@ -38,9 +38,16 @@ impl NamePattern {
     /// Reads an expression; one that is malformed matches only the name it equals.
     pub(crate) fn new(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
-        let mut reader = Reader { chars: &chars, at: 0, depth: 0 };
+        let mut reader = Reader {
+            chars: &chars,
+            at: 0,
+            depth: 0,
+        };
         let expression = reader.alternatives().filter(|_| reader.at == chars.len());
-        Self { text: text.to_owned(), expression }
+        Self {
+            text: text.to_owned(),
+            expression,
+        }
     }
 
     /// Whether a name matches.
@@ -52,7 +59,10 @@ impl NamePattern {
             return false;
         };
         let chars: Vec<char> = name.chars().collect();
-        let mut matcher = Matcher { chars: &chars, effort: EFFORT };
+        let mut matcher = Matcher {
+            chars: &chars,
+            effort: EFFORT,
+        };
         (0..=chars.len()).any(|start| matcher.alternatives(expression, start, &mut |_, _| true))
     }
 }
@@ -160,8 +170,14 @@ impl Reader<'_> {
 
 fn escaped(letter: char) -> Atom {
     match letter {
-        'd' => Atom::Class { negated: false, ranges: vec![('0', '9')] },
-        'w' => Atom::Class { negated: false, ranges: vec![('0', '9'), ('A', 'Z'), ('a', 'z'), ('_', '_')] },
+        'd' => Atom::Class {
+            negated: false,
+            ranges: vec![('0', '9')],
+        },
+        'w' => Atom::Class {
+            negated: false,
+            ranges: vec![('0', '9'), ('A', 'Z'), ('a', 'z'), ('_', '_')],
+        },
         literal => Atom::Char(literal),
     }
 }

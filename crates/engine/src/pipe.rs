@@ -24,7 +24,13 @@ impl Reader {
     /// A reader, and where its pieces go. The stream ends when the sender is dropped.
     pub fn new() -> (mpsc::Sender<io::Result<Bytes>>, Self) {
         let (sender, pieces) = mpsc::channel(WAITING);
-        (sender, Self { pieces, current: Bytes::new() })
+        (
+            sender,
+            Self {
+                pieces,
+                current: Bytes::new(),
+            },
+        )
     }
 }
 
@@ -53,7 +59,13 @@ impl Writer {
     /// A writer, and where its pieces come out. Call [`Writer::finish`] at the end.
     pub(crate) fn new() -> (Self, Pieces) {
         let (pieces, receiver) = mpsc::channel(WAITING);
-        (Self { pieces, gathered: Vec::with_capacity(PIECE) }, receiver)
+        (
+            Self {
+                pieces,
+                gathered: Vec::with_capacity(PIECE),
+            },
+            receiver,
+        )
     }
 
     /// Hands over what is left, or the error that ended the stream.
@@ -63,7 +75,9 @@ impl Writer {
             Ok(()) => self.flush(),
             Err(error) => {
                 let _ = self.flush();
-                self.pieces.blocking_send(Err(io::Error::other(error.report()))).map_err(io::Error::other)
+                self.pieces
+                    .blocking_send(Err(io::Error::other(error.report())))
+                    .map_err(io::Error::other)
             }
         };
     }
@@ -83,6 +97,8 @@ impl Write for Writer {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE));
-        self.pieces.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.pieces
+            .blocking_send(Ok(piece.into()))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

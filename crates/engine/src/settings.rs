@@ -83,7 +83,10 @@ pub struct Reloadable {
 impl Settings {
     /// The present reloadable settings.
     pub fn now(&self) -> Reloadable {
-        self.reloadable.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.reloadable
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 

@@ -66,7 +66,15 @@ impl System {
         volumes: Volumes,
     ) -> Self {
         let id = engine_id(&settings.data_root);
-        Self(Arc::new(Inner { settings, events, containers, images, networks, volumes, id }))
+        Self(Arc::new(Inner {
+            settings,
+            events,
+            containers,
+            images,
+            networks,
+            volumes,
+            id,
+        }))
     }
 
     /// The engine's id.
@@ -88,7 +96,10 @@ impl System {
         let engine = Component {
             name: "Engine".into(),
             version: VERSION.into(),
-            details: details.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            details: details
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
         Version {
             platform: Platform { name: "Corten".into() },
@@ -118,7 +129,10 @@ impl System {
         let host = blocking(|| Ok(Host::probe())).await?;
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
-        let runtime = |path: &str| Runtime { path: path.into(), ..Runtime::default() };
+        let runtime = |path: &str| Runtime {
+            path: path.into(),
+            ..Runtime::default()
+        };
         Ok(Info {
             id: inner.id.clone(),
             containers: running + paused + stopped,
@@ -147,7 +161,11 @@ impl System {
             n_fd: host.descriptors,
             n_goroutines: host.threads,
             system_time: Time::now().to_string(),
-            logging_driver: if now.log.driver.is_empty() { "json-file".into() } else { now.log.driver.clone() },
+            logging_driver: if now.log.driver.is_empty() {
+                "json-file".into()
+            } else {
+                now.log.driver.clone()
+            },
             cgroup_driver: "cgroupfs".into(),
             cgroup_version: host.cgroup_version.into(),
             n_events_listener: i64::try_from(inner.events.listeners()).unwrap_or(i64::MAX),
@@ -167,16 +185,25 @@ impl System {
             name: text(uname.nodename()),
             labels: now.labels.clone(),
             server_version: VERSION.into(),
-            runtimes: BTreeMap::from([("corten".to_owned(), runtime("corten-runtime")), ("runc".to_owned(), runtime("corten-runtime"))]),
+            runtimes: BTreeMap::from([
+                ("corten".to_owned(), runtime("corten-runtime")),
+                ("runc".to_owned(), runtime("corten-runtime")),
+            ]),
             default_runtime: "corten".into(),
-            swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
+            swarm: Swarm {
+                local_node_state: "inactive".into(),
+                ..Swarm::default()
+            },
             live_restore_enabled: true,
             init_binary: "docker-init".into(),
             containerd_commit: Commit::default(),
             runc_commit: Commit { id: VERSION.into() },
             init_commit: Commit { id: VERSION.into() },
             security_options: host.security_options(),
-            firewall_backend: Some(FirewallBackend { driver: "nftables".into(), info: None }),
+            firewall_backend: Some(FirewallBackend {
+                driver: "nftables".into(),
+                info: None,
+            }),
             warnings: Some(inner.networks.warnings()).filter(|warnings| !warnings.is_empty()),
             ..Info::default()
         })
@@ -190,7 +217,11 @@ impl System {
         let inner = &self.0;
         let mut usage = DiskUsage::default();
         if of.images {
-            let request = images::ListRequest { all: true, shared_size: true, filters: Filters::default() };
+            let request = images::ListRequest {
+                all: true,
+                shared_size: true,
+                filters: Filters::default(),
+            };
             let mut images = inner.images.list(request).await?;
             for image in &mut images {
                 image.containers = inner.images.user_count(&image.id);
@@ -199,7 +230,11 @@ impl System {
             usage.layers_size = i64::try_from(inner.images.total_size().await?).unwrap_or(i64::MAX);
         }
         if of.containers {
-            let request = containers::ListRequest { all: true, size: true, ..Default::default() };
+            let request = containers::ListRequest {
+                all: true,
+                size: true,
+                ..Default::default()
+            };
             usage.containers = Some(inner.containers.list(request).await?);
         }
         if of.volumes {
@@ -223,7 +258,14 @@ fn engine_id(data_root: &Path) -> String {
     }
     let digits = identifiers::random();
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    let id = format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32));
+    let id = format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    );
     if let Err(error) = corten_sys::fs::write_durable(&path, &id) {
         tracing::warn!(%error, "the engine's id cannot be kept; it will have another one the next time");
     }
@@ -240,9 +282,15 @@ fn kernel() -> String {
 }
 
 fn driver_status(file_system: &str) -> Vec<[String; 2]> {
-    [("Backing Filesystem", file_system), ("Supports d_type", "true"), ("Using metacopy", "false"), ("Native Overlay Diff", "true"), ("userxattr", "false")]
-        .map(|(name, value)| [name.to_owned(), value.to_owned()])
-        .to_vec()
+    [
+        ("Backing Filesystem", file_system),
+        ("Supports d_type", "true"),
+        ("Using metacopy", "false"),
+        ("Native Overlay Diff", "true"),
+        ("userxattr", "false"),
+    ]
+    .map(|(name, value)| [name.to_owned(), value.to_owned()])
+    .to_vec()
 }
 
 fn registries(mirrors: &[String], insecure: &[String]) -> RegistryConfig {
@@ -251,9 +299,24 @@ fn registries(mirrors: &[String], insecure: &[String]) -> RegistryConfig {
     cidrs.extend(["::1/128", "127.0.0.0/8"].map(str::to_owned));
     let mut indexes: BTreeMap<String, IndexConfig> = names
         .into_iter()
-        .map(|name| (name.clone(), IndexConfig { name: name.clone(), mirrors: Vec::new(), secure: false, official: false }))
+        .map(|name| {
+            (
+                name.clone(),
+                IndexConfig {
+                    name: name.clone(),
+                    mirrors: Vec::new(),
+                    secure: false,
+                    official: false,
+                },
+            )
+        })
         .collect();
-    let official = IndexConfig { name: "docker.io".into(), mirrors: mirrors.to_vec(), secure: true, official: true };
+    let official = IndexConfig {
+        name: "docker.io".into(),
+        mirrors: mirrors.to_vec(),
+        secure: true,
+        official: true,
+    };
     indexes.insert("docker.io".into(), official);
     RegistryConfig {
         insecure_registry_cidrs: cidrs,
@@ -287,12 +350,24 @@ impl Host {
         };
         let release = read("/etc/os-release");
         let field = |name: &str| {
-            let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            value.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
+            let value = release
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value
+                .map(|value| value.trim_matches('"').to_owned())
+                .unwrap_or_default()
         };
         let meminfo = read("/proc/meminfo");
-        let kilobytes = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
-        let count = |path: &str| corten_sys::fs::read_dir(path).map_or(0, |entries| i64::try_from(entries.count()).unwrap_or(i64::MAX));
+        let kilobytes = meminfo.lines().find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .split_whitespace()
+                .next()?
+                .parse::<i64>()
+                .ok()
+        });
+        let count = |path: &str| {
+            corten_sys::fs::read_dir(path).map_or(0, |entries| i64::try_from(entries.count()).unwrap_or(i64::MAX))
+        };
         let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
         Self {
             swap_limit: cgroup_version == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
@@ -314,7 +389,9 @@ impl Host {
 
     fn security_options(&self) -> Vec<String> {
         let mut options = Vec::new();
-        if corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y") {
+        if corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|text| text.trim() == "Y")
+        {
             options.push("name=apparmor".to_owned());
         }
         options.push("name=seccomp,profile=builtin".to_owned());
@@ -338,9 +415,15 @@ fn file_system() -> String {
 }
 
 fn enabled_controllers(table: &str) -> String {
-    let rows = table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     let enabled = rows.filter(|row| row.get(3) == Some(&"1"));
-    enabled.filter_map(|row| row.first().copied()).collect::<Vec<_>>().join(" ")
+    enabled
+        .filter_map(|row| row.first().copied())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ pub fn parse(text: &str, now: Time) -> Result<Time> {
     }
     let local = match text.parse::<civil::DateTime>() {
         Ok(local) => local,
-        Err(_) => text.parse::<civil::Date>().map_err(|_| bad())?.to_datetime(civil::Time::midnight()),
+        Err(_) => text
+            .parse::<civil::Date>()
+            .map_err(|_| bad())?
+            .to_datetime(civil::Time::midnight()),
     };
     let zoned = local.to_zoned(TimeZone::system()).map_err(|_| bad())?;
     Ok(zoned.timestamp().into())
@@ -57,7 +60,9 @@ fn duration(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, more) = rest.split_at(digits);
-        let unit_length = more.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(more.len());
+        let unit_length = more
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(more.len());
         let (unit, more) = more.split_at(unit_length);
         let unit: i64 = match unit {
             "ns" => 1,

@@ -60,14 +60,25 @@ impl Containers {
         let tty = {
             let inner = container.lock();
             if matches!(inner.record.state, State::Paused(_)) {
-                return Err(Error::conflict(format!("container {name} is paused, unpause the container before attach")));
+                return Err(Error::conflict(format!(
+                    "container {name} is paused, unpause the container before attach"
+                )));
             }
             if matches!(inner.record.state, State::Removing(_) | State::Dead(_)) {
-                return Err(Error::conflict(format!("container {name} is marked for removal and cannot be attached to")));
+                return Err(Error::conflict(format!(
+                    "container {name} is marked for removal and cannot be attached to"
+                )));
             }
             inner.record.config.tty
         };
-        Ok(Target { containers: self.clone(), container, exec: None, request, keys, tty })
+        Ok(Target {
+            containers: self.clone(),
+            container,
+            exec: None,
+            request,
+            keys,
+            tty,
+        })
     }
 
     /// The target of an exec's own client.
@@ -79,7 +90,14 @@ impl Containers {
         tty: bool,
     ) -> Result<Target> {
         let keys = detach_keys(request.detach_keys.as_deref())?;
-        Ok(Target { containers: self.clone(), container, exec: Some(exec), request, keys, tty })
+        Ok(Target {
+            containers: self.clone(),
+            container,
+            exec: Some(exec),
+            request,
+            keys,
+            tty,
+        })
     }
 }
 
@@ -102,11 +120,18 @@ impl Target {
             detach_keys: self.keys,
         };
         if let Some(exec) = self.exec {
-            return self.containers.exec_run(&self.container, exec, Some((attach, connection.socket))).await;
+            return self
+                .containers
+                .exec_run(&self.container, exec, Some((attach, connection.socket)))
+                .await;
         }
         self.containers.0.emit(&self.container, "attach", &[]);
         let socket = match self.request.logs {
-            true => self.containers.replay(&self.container, &self.request, connection.socket).await?,
+            true => {
+                self.containers
+                    .replay(&self.container, &self.request, connection.socket)
+                    .await?
+            }
             false => connection.socket,
         };
         if !self.request.stream {
@@ -132,7 +157,14 @@ impl Containers {
     async fn replay(&self, container: &Container, request: &AttachRequest, socket: OwnedFd) -> Result<OwnedFd> {
         use tokio::io::AsyncWriteExt;
         let mut logs = self
-            .logs(&container.id, LogsRequest { stdout: request.stdout, stderr: request.stderr, ..LogsRequest::default() })
+            .logs(
+                &container.id,
+                LogsRequest {
+                    stdout: request.stdout,
+                    stderr: request.stderr,
+                    ..LogsRequest::default()
+                },
+            )
             .await?;
         let mut stream = tokio::net::UnixStream::from_std(std::os::unix::net::UnixStream::from(socket))?;
         while let Some(bytes) = logs.stream.recv().await {
@@ -147,14 +179,22 @@ const USUAL_KEYS: [u8; 2] = [16, 17];
 
 /// Reads keys such as `ctrl-p,ctrl-q` or `a,b`.
 pub(super) fn detach_keys(text: Option<&str>) -> Result<Vec<u8>> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(USUAL_KEYS.to_vec()) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(USUAL_KEYS.to_vec());
+    };
     text.split(',')
-        .map(|key| match key.as_bytes() {
-            [byte] => Ok(*byte),
-            [b'c' | b'C', b't' | b'T', b'r' | b'R', b'l' | b'L', b'-', rest @ ..] => control(rest),
-            _ => None.ok_or(()),
-        }
-        .map_err(|()| Error::invalid(format!("invalid detach keys ({text}) provided: Unknown character: '{key}'"))))
+        .map(|key| {
+            match key.as_bytes() {
+                [byte] => Ok(*byte),
+                [b'c' | b'C', b't' | b'T', b'r' | b'R', b'l' | b'L', b'-', rest @ ..] => control(rest),
+                _ => None.ok_or(()),
+            }
+            .map_err(|()| {
+                Error::invalid(format!(
+                    "invalid detach keys ({text}) provided: Unknown character: '{key}'"
+                ))
+            })
+        })
         .collect()
 }
 

@@ -10,7 +10,10 @@ use corten_api::{
     time::Time,
     volume,
 };
-use corten_oci::{image::ContainerConfig, platform::{self, Platform}};
+use corten_oci::{
+    image::ContainerConfig,
+    platform::{self, Platform},
+};
 
 use super::{
     Containers, Inner, fill,
@@ -24,6 +27,7 @@ use super::{
     validate,
 };
 use crate::{
+    crash,
     error::{Error, Result, blocking},
     identifiers,
     images::FoundImage,
@@ -36,14 +40,24 @@ impl Containers {
     /// `NotFound` for the image, `Invalid` for what makes no sense, `Conflict` for a taken name,
     /// `Unsupported` for what this engine lacks.
     pub async fn create(&self, name: Option<&str>, platform: Option<&str>, request: CreateRequest) -> Result<Created> {
-        let name = name.filter(|name| !name.is_empty()).map(names::check).transpose()?.map(str::to_owned);
+        let name = name
+            .filter(|name| !name.is_empty())
+            .map(names::check)
+            .transpose()?
+            .map(str::to_owned);
         let platform = platform.filter(|p| !p.is_empty()).map(str::to_owned);
         let inner = Arc::clone(&self.0);
         let (created, id) = blocking(move || {
             let (record, warnings) = inner.make(name, platform.as_deref(), request)?;
             let id = record.id.clone();
             inner.insert(record);
-            Ok((Created { id: id.clone(), warnings }, id))
+            Ok((
+                Created {
+                    id: id.clone(),
+                    warnings,
+                },
+                id,
+            ))
         })
         .await?;
         let container = self.find(&id)?;
@@ -54,16 +68,33 @@ impl Containers {
 
 impl Inner {
     /// Checks a request and makes everything but the entry in the index.
-    fn make(&self, name: Option<String>, platform: Option<&str>, request: CreateRequest) -> Result<(Record, Vec<String>)> {
-        let CreateRequest { mut config, mut host_config, networking_config } = request;
+    fn make(
+        &self,
+        name: Option<String>,
+        platform: Option<&str>,
+        request: CreateRequest,
+    ) -> Result<(Record, Vec<String>)> {
+        let CreateRequest {
+            mut config,
+            mut host_config,
+            networking_config,
+        } = request;
         if config.image.is_empty() {
-            return Err(Error::invalid("no image was named: config cannot be empty in order to create a container"));
+            return Err(Error::invalid(
+                "no image was named: config cannot be empty in order to create a container",
+            ));
         }
         let image = self.images.find(&config.image)?;
         check_platform(&config.image, &image, platform)?;
         merge_image(&mut config, &image.config.config);
         fill_defaults(&mut host_config, &self.settings);
-        validate::check(&config, &host_config, validate::Host { cpus: self.machine.cpus })?;
+        validate::check(
+            &config,
+            &host_config,
+            validate::Host {
+                cpus: self.machine.cpus,
+            },
+        )?;
         let command = command(&config)?;
         let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();
         let wanted = mounts::wanted(&host_config, &volumes)?;
@@ -73,8 +104,9 @@ impl Inner {
         let mut networks = networking_config.endpoints_config;
         prepare_networks(&host_config, &mut networks);
         if networks.len() > 1 {
-            return Err(Error::unsupported("not supported yet: several networks at creation")
-                .hint("name one with --network"));
+            return Err(
+                Error::unsupported("not supported yet: several networks at creation").hint("name one with --network")
+            );
         }
         let name = self.reserve_name(name, &id)?;
         let mut record = Record {
@@ -108,19 +140,25 @@ impl Inner {
         let folder = self.folder_of(&record.id);
         corten_sys::fs::create_dir_all_mode(&folder, 0o710)?;
         self.images.acquire(&record.image, &record.id)?;
+        crash::point("create:folder");
         self.store.snapshots().prepare(&record.id, &record.image)?;
+        crash::point("create:snapshot");
         for wanted in wanted {
             let mount = self.provide(record, wanted)?;
             record.mounts.push(mount);
         }
         fill::volumes(&self.store, record)?;
         self.durable.register(record.write(&folder)?);
+        crash::point("create:recorded");
         Ok(warnings(record))
     }
 
     /// Makes what a mount needs.
     fn provide(&self, record: &Record, wanted: Wanted) -> Result<MountRecord> {
-        let Wanted { record: mut mount, needs } = wanted;
+        let Wanted {
+            record: mut mount,
+            needs,
+        } = wanted;
         match needs {
             Needs::Nothing => {}
             Needs::HostPath { create } => {
@@ -128,8 +166,17 @@ impl Inner {
                     corten_sys::fs::create_dir_all_mode(&mount.point.source, 0o755)?;
                 }
             }
-            Needs::Volume { driver, options, labels } => {
-                let request = volume::CreateRequest { name: mount.point.name.clone(), driver, driver_opts: options, labels };
+            Needs::Volume {
+                driver,
+                options,
+                labels,
+            } => {
+                let request = volume::CreateRequest {
+                    name: mount.point.name.clone(),
+                    driver,
+                    driver_opts: options,
+                    labels,
+                };
                 let volume = self.volumes.create(request)?;
                 let source = self.volumes.acquire(&volume.name, &record.id)?;
                 mount.point.name = volume.name;
@@ -180,7 +227,9 @@ impl Inner {
 
 fn check_platform(name: &str, image: &FoundImage, wanted: Option<&str>) -> Result<()> {
     let Some(text) = wanted else { return Ok(()) };
-    let wanted: Platform = text.parse().map_err(|e| Error::invalid(format!("invalid platform \"{text}\"")).source(e))?;
+    let wanted: Platform = text
+        .parse()
+        .map_err(|e| Error::invalid(format!("invalid platform \"{text}\"")).source(e))?;
     let own = image.config.platform();
     if wanted.accepts(&own) {
         return Ok(());
@@ -217,7 +266,10 @@ fn merge_image(config: &mut Config, image: &ContainerConfig) {
     config.on_build = None;
 }
 
-fn merge_map<'a>(own: &mut Option<BTreeMap<String, corten_api::image::Empty>>, image: impl Iterator<Item = &'a String>) {
+fn merge_map<'a>(
+    own: &mut Option<BTreeMap<String, corten_api::image::Empty>>,
+    image: impl Iterator<Item = &'a String>,
+) {
     let mut merged = own.take().unwrap_or_default();
     for name in image {
         merged.entry(name.clone()).or_default();
@@ -227,7 +279,11 @@ fn merge_map<'a>(own: &mut Option<BTreeMap<String, corten_api::image::Empty>>, i
 
 /// Entrypoint and arguments in one; an entrypoint of one empty word stands for none.
 fn command(config: &Config) -> Result<Vec<String>> {
-    let entrypoint = config.entrypoint.iter().flatten().filter(|word| !(word.is_empty() && config.entrypoint.iter().flatten().count() == 1));
+    let entrypoint = config
+        .entrypoint
+        .iter()
+        .flatten()
+        .filter(|word| !(word.is_empty() && config.entrypoint.iter().flatten().count() == 1));
     let command: Vec<String> = entrypoint.chain(config.cmd.iter().flatten()).cloned().collect();
     if command.first().is_none_or(String::is_empty) {
         return Err(Error::invalid("no command specified"));
@@ -248,7 +304,11 @@ fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings) {
         "private".clone_into(&mut host.ipc_mode);
     }
     if host.cgroupns_mode.is_empty() {
-        let default = if host.privileged { "host" } else { settings.default_cgroupns.as_str() };
+        let default = if host.privileged {
+            "host"
+        } else {
+            settings.default_cgroupns.as_str()
+        };
         default.clone_into(&mut host.cgroupns_mode);
     }
     if host.restart_policy.name.is_empty() {
@@ -337,8 +397,16 @@ mod tests {
     }
 
     fn merged(entrypoint: Option<Vec<String>>, cmd: Option<Vec<String>>) -> String {
-        let image = ContainerConfig { entrypoint: words("entry -a"), cmd: words("default args"), ..Default::default() };
-        let mut config = Config { entrypoint, cmd, ..Default::default() };
+        let image = ContainerConfig {
+            entrypoint: words("entry -a"),
+            cmd: words("default args"),
+            ..Default::default()
+        };
+        let mut config = Config {
+            entrypoint,
+            cmd,
+            ..Default::default()
+        };
         merge_image(&mut config, &image);
         command(&config).map_or_else(|e| e.report(), |words| words.join(" "))
     }
@@ -359,10 +427,18 @@ mod tests {
             env: vec!["A=1".into(), "B=2".into()],
             working_dir: "/w".into(),
             user: "u".into(),
-            labels: [("l".to_owned(), "image".to_owned()), ("m".to_owned(), "image".to_owned())].into(),
+            labels: [
+                ("l".to_owned(), "image".to_owned()),
+                ("m".to_owned(), "image".to_owned()),
+            ]
+            .into(),
             ..Default::default()
         };
-        let mut config = Config { env: Some(vec!["B=3".into()]), labels: [("l".to_owned(), "own".to_owned())].into(), ..Default::default() };
+        let mut config = Config {
+            env: Some(vec!["B=3".into()]),
+            labels: [("l".to_owned(), "own".to_owned())].into(),
+            ..Default::default()
+        };
         merge_image(&mut config, &image);
         assert_eq!(config.env, Some(vec!["A=1".to_owned(), "B=3".to_owned()]));
         assert_eq!((config.working_dir.as_str(), config.user.as_str()), ("/w", "u"));

@@ -7,7 +7,10 @@ use corten_shim::protocol::{EXIT_FILE, Event, Exit};
 use tokio::sync::mpsc;
 
 use super::{Change, Container, Containers, Mutable, RemoveOptions, State, start};
-use crate::error::{Error, Result, blocking};
+use crate::{
+    crash,
+    error::{Error, Result, blocking},
+};
 
 /// The longest pause before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
@@ -20,7 +23,8 @@ impl Containers {
     /// Follows a container in the background.
     pub(super) fn spawn_watch(&self, container: &Arc<Container>, events: mpsc::UnboundedReceiver<Event>) {
         // A start leads to a watch and a watch to a start: somewhere the future's type must have an end.
-        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(self.clone().watch(Arc::clone(container), events));
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(self.clone().watch(Arc::clone(container), events));
         tokio::spawn(task);
     }
 
@@ -32,7 +36,11 @@ impl Containers {
                 Event::ExecExited { id, exit } => self.exec_ended(&container, &id, &exit),
                 Event::OutOfMemory => {
                     if let Err(error) = container.change(Change::OutOfMemory) {
-                        tracing::warn!(container = container.id, error = error.report(), "cannot record lack of memory");
+                        tracing::warn!(
+                            container = container.id,
+                            error = error.report(),
+                            "cannot record lack of memory"
+                        );
                     }
                     self.0.emit(&container, "oom", &[]);
                 }
@@ -41,7 +49,11 @@ impl Containers {
                     None => self.0.emit(&container, "detach", &[]),
                 },
                 Event::LogFailed { message } => {
-                    tracing::error!(container = container.id, message, "the log of a container cannot be written");
+                    tracing::error!(
+                        container = container.id,
+                        message,
+                        "the log of a container cannot be written"
+                    );
                 }
             }
         }
@@ -49,9 +61,16 @@ impl Containers {
         let exit = match read_exit(&container) {
             Some(exit) => exit,
             None => {
-                tracing::error!(container = container.id, "the container's shim was killed; its processes are killed too");
+                tracing::error!(
+                    container = container.id,
+                    "the container's shim was killed; its processes are killed too"
+                );
                 kill_orphans(&container);
-                Exit { code: LOST, at: Time::now().nanoseconds(), oom_killed: false }
+                Exit {
+                    code: LOST,
+                    at: Time::now().nanoseconds(),
+                    oom_killed: false,
+                }
             }
         };
         self.ended(&container, exit).await;
@@ -62,7 +81,9 @@ impl Containers {
         let duration = container.lock().record.state.running().map_or(0, |running| {
             exit.at.saturating_sub(running.started_at.nanoseconds()) / 1_000_000_000
         });
+        crash::point("end:seen");
         self.release(container).await;
+        crash::point("end:released");
         let code = exit.code;
         let restart = container.transition(|inner| {
             inner.apply(Change::Exited(exit))?;
@@ -76,6 +97,7 @@ impl Containers {
             }
             Ok(pause)
         });
+        crash::point("end:recorded");
         container.status.send_modify(|status| {
             status.exits += 1;
             status.code = code;
@@ -86,7 +108,11 @@ impl Containers {
             Ok(Some(pause)) => drop(tokio::spawn(self.clone().restart_later(Arc::clone(container), pause))),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(container = container.id, error = error.report(), "cannot record a container's end");
+                tracing::error!(
+                    container = container.id,
+                    error = error.report(),
+                    "cannot record a container's end"
+                );
             }
         }
         if container.lock().record.host_config.auto_remove {
@@ -105,7 +131,11 @@ impl Containers {
         self.0.images.set_running(&container.id, false);
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
         if let Err(error) = blocking(move || start::undo(&inner, &held)).await {
-            tracing::warn!(container = container.id, error = error.report(), "cannot clean up after a container");
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot clean up after a container"
+            );
         }
     }
 
@@ -122,7 +152,11 @@ impl Containers {
         }
         // The reason is in the container's state.
         if let Err(error) = self.start_held(&container).await {
-            tracing::warn!(container = container.id, error = error.report(), "cannot restart a container");
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot restart a container"
+            );
         }
     }
 
@@ -134,9 +168,17 @@ impl Containers {
 
     /// Removes a container that was to be removed at its end.
     pub(super) async fn remove_ended(&self, container: &Arc<Container>) {
-        let options = RemoveOptions { force: false, volumes: true, link: false };
+        let options = RemoveOptions {
+            force: false,
+            volumes: true,
+            link: false,
+        };
         if let Err(error) = self.remove_known(container, options).await {
-            tracing::error!(container = container.id, error = error.report(), "cannot remove a container after its end");
+            tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot remove a container after its end"
+            );
         }
     }
 }
@@ -144,7 +186,9 @@ impl Containers {
 /// The pause before the restart that the policy asks for; none when it asks for no restart.
 fn pause_before_restart(inner: &mut Mutable, ran: Duration) -> Option<Duration> {
     let policy = &inner.record.host_config.restart_policy;
-    let State::Exited(ended) = &inner.record.state else { return None };
+    let State::Exited(ended) = &inner.record.state else {
+        return None;
+    };
     let wanted = match policy.name.as_str() {
         "always" | "unless-stopped" => true,
         "on-failure" => {
@@ -186,16 +230,24 @@ pub(super) fn read_exit(container: &Container) -> Option<Exit> {
 
 /// Kills the first process of a container without a shim, if it is still that process.
 pub(super) fn kill_orphans(container: &Container) {
-    let Some(running) = container.lock().record.state.running().cloned() else { return };
+    let Some(running) = container.lock().record.state.running().cloned() else {
+        return;
+    };
     if let Err(error) = kill_exactly(running.pid, running.start_time) {
-        tracing::error!(container = container.id, error = error.report(), "cannot kill a process without a shim");
+        tracing::error!(
+            container = container.id,
+            error = error.report(),
+            "cannot kill a process without a shim"
+        );
     }
 }
 
 fn kill_exactly(pid: i32, start_time: u64) -> Result<()> {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return Ok(());
+    };
     // Held by now, so that the number cannot pass to another between the look and the signal.
     if start_time_of(pid.as_raw_nonzero().get()) != Some(start_time) {
         return Ok(());

@@ -11,10 +11,8 @@ use corten_oci::runtime::Process;
 use corten_shim::protocol::{Attach, Exit, FailureKind, Reply, Request, WindowSize};
 
 use super::{
-    AttachRequest, Container, Containers, State, Target, files,
-    link::LinkError,
-    record::Record,
-    security, spec, start, users,
+    AttachRequest, Container, Containers, State, Target, files, link::LinkError, record::Record, security, spec, start,
+    users,
 };
 use crate::error::{Error, Kind, Result, blocking};
 
@@ -70,7 +68,10 @@ impl Execs {
     fn get(&self, id: &str) -> Result<(String, Exec)> {
         let table = self.lock();
         let found = table.by_id.get_key_value(id).or_else(|| {
-            let mut matching = table.by_id.iter().filter(|(known, _)| known.starts_with(id) && id.len() >= 4);
+            let mut matching = table
+                .by_id
+                .iter()
+                .filter(|(known, _)| known.starts_with(id) && id.len() >= 4);
             matching.next().filter(|_| matching.next().is_none())
         });
         found
@@ -132,10 +133,15 @@ impl Containers {
         match container.lock().record.state {
             State::Running(_) => {}
             State::Paused(_) => {
-                return Err(Error::conflict(format!("Container {name} is paused, unpause the container before exec")));
+                return Err(Error::conflict(format!(
+                    "Container {name} is paused, unpause the container before exec"
+                )));
             }
             State::Restarting(_) => {
-                return Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id)));
+                return Err(Error::conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
             }
             State::Created(_) | State::Exited(_) | State::Removing(_) | State::Dead(_) => {
                 return Err(container.not_running());
@@ -150,7 +156,11 @@ impl Containers {
         blocking(move || process(&held, &asked).map(|_| ())).await?;
         let id = crate::identifiers::random();
         let action = format!("exec_create: {}", config.cmd.join(" "));
-        let exec = Exec { container: container.id.clone(), config, state: ExecState::Created };
+        let exec = Exec {
+            container: container.id.clone(),
+            config,
+            state: ExecState::Created,
+        };
         self.0.execs.lock().by_id.insert(id.clone(), exec);
         self.0.emit(&container, action, &[("execID", id.clone())]);
         Ok(id)
@@ -164,12 +174,17 @@ impl Containers {
         let (id, exec) = self.0.execs.get(id)?;
         match exec.state {
             ExecState::Created => {}
-            ExecState::Running(_) => return Err(Error::conflict(format!("Error: Exec command {id} is already running"))),
+            ExecState::Running(_) => {
+                return Err(Error::conflict(format!("Error: Exec command {id} is already running")));
+            }
             ExecState::Ended(_) => return Err(Error::conflict(format!("Error: Exec command {id} has already run"))),
         }
         let container = self.find(&exec.container)?;
         if matches!(container.lock().record.state, State::Paused(_)) {
-            return Err(Error::conflict(format!("Container {} is paused, unpause the container before exec", container.id)));
+            return Err(Error::conflict(format!(
+                "Container {} is paused, unpause the container before exec",
+                container.id
+            )));
         }
         let size = start.console_size.or(exec.config.console_size);
         let size = size.map(|[rows, columns]| WindowSize { rows, columns });
@@ -187,7 +202,9 @@ impl Containers {
             stderr: config.attach_stderr,
             detach_keys: Some(config.detach_keys.clone()),
         };
-        Ok(ExecSession::Attached(Box::new(self.exec_target(container, waiting, request, config.tty)?)))
+        Ok(ExecSession::Attached(Box::new(
+            self.exec_target(container, waiting, request, config.tty)?,
+        )))
     }
 
     /// Has the shim run the process. A client that is attached is told in its stream when it cannot.
@@ -227,7 +244,9 @@ impl Containers {
                 }
                 Ok(())
             }
-            Ok(_) => Err(Error::internal("the container's shim gave an answer to another question")),
+            Ok(_) => Err(Error::internal(
+                "the container's shim gave an answer to another question",
+            )),
             Err(error) => self.exec_refused(&id, error, copy).await,
         }
     }
@@ -258,7 +277,11 @@ impl Containers {
     /// An exec has ended, as its shim says.
     pub(super) fn exec_ended(&self, container: &Container, id: &str, exit: &Exit) {
         self.0.execs.set(id, ExecState::Ended(exit.code));
-        self.0.emit(container, "exec_die", &[("execID", id.to_owned()), ("exitCode", exit.code.to_string())]);
+        self.0.emit(
+            container,
+            "exec_die",
+            &[("execID", id.to_owned()), ("exitCode", exit.code.to_string())],
+        );
     }
 
     /// Describes an exec.
@@ -302,7 +325,10 @@ impl Containers {
         let (id, exec) = self.0.execs.get(id)?;
         let container = self.find(&exec.container)?;
         let size = WindowSize { rows, columns };
-        container.link()?.call(Request::Resize { exec: Some(id), size }, Vec::new()).await?;
+        container
+            .link()?
+            .call(Request::Resize { exec: Some(id), size }, Vec::new())
+            .await?;
         Ok(())
     }
 }
@@ -329,7 +355,11 @@ fn process(container: &Container, config: &ExecConfig) -> Result<Process> {
     let pid = record.state.running().ok_or_else(|| container.not_running())?.pid;
     let root = files::root_of(pid)?;
     let read = |name: &str| files::read_in_root(&root, &format!("etc/{name}")).unwrap_or_default();
-    let user = if config.user.is_empty() { &record.config.user } else { &config.user };
+    let user = if config.user.is_empty() {
+        &record.config.user
+    } else {
+        &config.user
+    };
     let groups = match config.user.is_empty() {
         true => record.host_config.group_add.as_deref().unwrap_or_default(),
         false => &[],
@@ -361,7 +391,10 @@ fn capabilities(record: &Record, config: &ExecConfig) -> Result<Vec<String>> {
 }
 
 fn environment(record: &Record, config: &ExecConfig, identity: &users::Identity) -> Vec<String> {
-    let mut all = vec![spec::DEFAULT_PATH.to_owned(), format!("HOSTNAME={}", record.config.hostname)];
+    let mut all = vec![
+        spec::DEFAULT_PATH.to_owned(),
+        format!("HOSTNAME={}", record.config.hostname),
+    ];
     if config.tty {
         all.push("TERM=xterm".to_owned());
     }

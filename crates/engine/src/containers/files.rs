@@ -20,7 +20,9 @@ const LIMIT: usize = 8 << 20;
 /// several layers, which the files it is meant for never need.
 pub(crate) fn read_unmounted(rootfs: &[Mount], folder: &str, name: &str) -> Option<String> {
     for layer in layers(rootfs) {
-        let Ok(root) = open(&layer, OFlags::PATH | OFlags::DIRECTORY) else { continue };
+        let Ok(root) = open(&layer, OFlags::PATH | OFlags::DIRECTORY) else {
+            continue;
+        };
         let Ok(parent) = stat(&root, folder) else { continue };
         if FileType::from_raw_mode(parent.st_mode) != FileType::Directory {
             return None;
@@ -40,8 +42,15 @@ pub(crate) fn read_unmounted(rootfs: &[Mount], folder: &str, name: &str) -> Opti
 
 /// The folders of an overlay, the topmost first; other mounts have none.
 fn layers(rootfs: &[Mount]) -> Vec<PathBuf> {
-    let Some(overlay) = rootfs.iter().find(|mount| mount.kind.as_deref() == Some("overlay")) else { return Vec::new() };
-    let with = |prefix: &'static str| overlay.options.iter().filter_map(move |option| option.strip_prefix(prefix));
+    let Some(overlay) = rootfs.iter().find(|mount| mount.kind.as_deref() == Some("overlay")) else {
+        return Vec::new();
+    };
+    let with = |prefix: &'static str| {
+        overlay
+            .options
+            .iter()
+            .filter_map(move |option| option.strip_prefix(prefix))
+    };
     with("upperdir=").chain(with("lowerdir+=")).map(PathBuf::from).collect()
 }
 
@@ -51,13 +60,22 @@ fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 
 fn stat(root: &OwnedFd, path: &str) -> rustix::io::Result<Stat> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)?;
+    let file = rustix::fs::openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
+    )?;
     rustix::fs::statat(&file, "", AtFlags::EMPTY_PATH)
 }
 
 fn opaque(folder: &Path) -> bool {
     let mut value = [0_u8; 1];
-    matches!(rustix::fs::lgetxattr(folder, "trusted.overlay.opaque", &mut value), Ok(1)) && value == *b"y"
+    matches!(
+        rustix::fs::lgetxattr(folder, "trusted.overlay.opaque", &mut value),
+        Ok(1)
+    ) && value == *b"y"
 }
 
 /// Reads a file below a held root, whatever links it is reached by; none when it cannot be read.

@@ -18,15 +18,23 @@ use crate::error::{Error, Result};
 
 /// Fills each volume of a container that is empty and wants to be filled.
 pub(super) fn volumes(store: &Store, record: &Record) -> Result<()> {
-    let wanting: Vec<&MountRecord> = record.mounts.iter().filter(|mount| mount.fill && mount.point.kind == "volume").collect();
-    let empty: Vec<&MountRecord> = wanting.into_iter().filter(|mount| is_empty(Path::new(&mount.point.source))).collect();
+    let wanting: Vec<&MountRecord> = record
+        .mounts
+        .iter()
+        .filter(|mount| mount.fill && mount.point.kind == "volume")
+        .collect();
+    let empty: Vec<&MountRecord> = wanting
+        .into_iter()
+        .filter(|mount| is_empty(Path::new(&mount.point.source)))
+        .collect();
     if empty.is_empty() {
         return Ok(());
     }
     let root = store.snapshots().open_root(&record.id, Access::ReadOnly)?;
     for mount in empty {
-        fill(&root, &mount.point.destination, Path::new(&mount.point.source))
-            .map_err(|e| Error::internal(format!("cannot fill volume {} from the image", mount.point.name)).source(e))?;
+        fill(&root, &mount.point.destination, Path::new(&mount.point.source)).map_err(|e| {
+            Error::internal(format!("cannot fill volume {} from the image", mount.point.name)).source(e)
+        })?;
     }
     Ok(())
 }
@@ -81,8 +89,15 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat
             let source = rustix::fs::openat(from, name, read, Mode::empty())?;
             let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let target = rustix::fs::openat(to, name, create, Mode::RUSR | Mode::WUSR)?;
-            std::io::copy(&mut File::from(source.try_clone()?), &mut File::from(target.try_clone()?))?;
-            rustix::fs::fchown(&target, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+            std::io::copy(
+                &mut File::from(source.try_clone()?),
+                &mut File::from(target.try_clone()?),
+            )?;
+            rustix::fs::fchown(
+                &target,
+                Some(Uid::from_raw(stat.st_uid)),
+                Some(Gid::from_raw(stat.st_gid)),
+            )?;
             rustix::fs::fchmod(&target, mode)?;
             copy_attributes(&source, &target)?;
             return Ok(rustix::fs::futimens(&target, &times(stat))?);
@@ -99,11 +114,19 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat
     }
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(rustix::fs::utimensat(
+        to,
+        name,
+        &times(stat),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 fn times(stat: &Stat) -> Timestamps {
-    let spec = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: i64::try_from(nanoseconds).unwrap_or(0) };
+    let spec = |seconds, nanoseconds| Timespec {
+        tv_sec: seconds,
+        tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
+    };
     Timestamps {
         last_access: spec(stat.st_atime, stat.st_atime_nsec),
         last_modification: spec(stat.st_mtime, stat.st_mtime_nsec),

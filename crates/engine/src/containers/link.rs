@@ -7,8 +7,8 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, OwnedFd},
-    os::unix::net::UnixStream as StdUnixStream,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::unix::{net::UnixStream as StdUnixStream, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -34,13 +34,16 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone)]
 pub(crate) struct Link(Arc<Shared>);
 
+/// Callers by the number of their call.
+type Waiting = HashMap<u64, oneshot::Sender<Result<Reply, Failure>>>;
+
 #[derive(Debug)]
 struct Shared {
     stream: UnixStream,
     /// Keeps frames whole when several callers send at once.
     sending: tokio::sync::Mutex<()>,
     /// Callers that wait, by number; none once the connection has ended.
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Result<Reply, Failure>>>>>,
+    waiting: Mutex<Option<Waiting>>,
     next: AtomicU64,
 }
 
@@ -94,11 +97,34 @@ pub(crate) struct Spawned {
     child: Child,
 }
 
+/// The shim program, in sealed memory: a process in a container that gets hold of it through
+/// `/proc` cannot change what the next container is started with (CVE-2019-5736), and it runs from
+/// data roots that forbid execution.
+#[derive(Debug)]
+pub(crate) struct Program(OwnedFd);
+
+impl Program {
+    /// Copies the program into memory that nobody can change any more.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        use rustix::fs::{MemfdFlags, SealFlags};
+        let failed = |what: &'static str| move |e: rustix::io::Errno| corten_sys::fs::with_path(what, path, e.into());
+        let mut from = corten_sys::fs::open(path)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memory = rustix::fs::memfd_create("corten-shim", flags).map_err(failed("copy"))?;
+        let mut to = std::fs::File::from(memory);
+        io::copy(&mut from, &mut to)?;
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        rustix::fs::fcntl_add_seals(&to, seals).map_err(failed("seal"))?;
+        Ok(Self(to.into()))
+    }
+}
+
 /// Starts the shim program for a bundle. Blocks for the time of a `posix_spawn`.
-pub(crate) fn spawn(program: &Path, bundle: &Path) -> Result<Spawned> {
+pub(crate) fn spawn(program: &Program, bundle: &Path) -> Result<Spawned> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = Command::new(program)
+    let child = Command::new(format!("/proc/self/fd/{}", program.0.as_raw_fd()))
+        .arg0("corten-shim")
         .arg(bundle)
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
@@ -106,7 +132,7 @@ pub(crate) fn spawn(program: &Path, bundle: &Path) -> Result<Spawned> {
         .env_clear()
         .current_dir("/")
         .spawn()
-        .map_err(|e| Error::internal(format!("cannot start the shim {}", program.display())).source(e))?;
+        .map_err(|e| Error::internal("cannot start the container's shim").source(e))?;
     Ok(Spawned { stream: ours, child })
 }
 
@@ -153,8 +179,11 @@ pub(crate) async fn connect(bundle: &Path) -> Result<(Link, State, mpsc::Unbound
 /// Connects through a held folder, so that the length of its path does not matter (`unix(7)`).
 fn connect_socket(bundle: &Path) -> io::Result<StdUnixStream> {
     use rustix::fs::{Mode, OFlags};
-    use std::os::fd::AsRawFd;
-    let folder = rustix::fs::open(bundle, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = rustix::fs::open(
+        bundle,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let path = format!("/proc/self/fd/{}/{}", folder.as_raw_fd(), protocol::SOCKET);
     let stream = StdUnixStream::connect(path)?;
     stream.set_nonblocking(true)?;
@@ -200,7 +229,7 @@ impl Link {
 }
 
 impl Shared {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Result<Reply, Failure>>>>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,9 +48,15 @@ pub(crate) fn parse(config: &LogConfig) -> Result<Rotation> {
         Some(other) => return Err(Error::invalid(format!("compress must be true or false, not '{other}'"))),
     };
     if compress && (max_files < 2 || max_size.is_none()) {
-        return Err(Error::invalid("compress cannot be true when max-file is less than 2 or max-size is not set"));
+        return Err(Error::invalid(
+            "compress cannot be true when max-file is less than 2 or max-size is not set",
+        ));
     }
-    Ok(Rotation { max_size, max_files, compress })
+    Ok(Rotation {
+        max_size,
+        max_files,
+        compress,
+    })
 }
 
 /// A size such as `10m`, in units of 1024, as Docker's `RAMInBytes`.
@@ -58,7 +64,12 @@ fn size(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
     let number: u64 = lower.get(..digits)?.parse().ok()?;
-    let factor: u64 = match lower.get(digits..)?.trim_start().trim_end_matches('b').trim_end_matches('i') {
+    let factor: u64 = match lower
+        .get(digits..)?
+        .trim_start()
+        .trim_end_matches('b')
+        .trim_end_matches('i')
+    {
         "" => 1,
         "k" => 1 << 10,
         "m" => 1 << 20,
@@ -74,13 +85,29 @@ pub(crate) fn for_shim(config: &LogConfig, container: &Config, path: &Path) -> R
     if config.driver == "none" {
         return Ok(Log::None);
     }
-    let Rotation { max_size, max_files, compress } = parse(config)?;
-    Ok(Log::JsonFile { path: path.to_owned(), max_size, max_files, compress, attrs: attributes(config, container) })
+    let Rotation {
+        max_size,
+        max_files,
+        compress,
+    } = parse(config)?;
+    Ok(Log::JsonFile {
+        path: path.to_owned(),
+        max_size,
+        max_files,
+        compress,
+        attrs: attributes(config, container),
+    })
 }
 
 /// Labels and variables that the options name.
 fn attributes(config: &LogConfig, container: &Config) -> BTreeMap<String, String> {
-    let names = |option: &str| config.options.get(option).map(|list| list.split(',').map(str::trim).collect::<Vec<_>>()).unwrap_or_default();
+    let names = |option: &str| {
+        config
+            .options
+            .get(option)
+            .map(|list| list.split(',').map(str::trim).collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
     let mut attributes = BTreeMap::new();
     for name in names("labels") {
         if let Some(value) = container.labels.get(name) {
@@ -88,7 +115,11 @@ fn attributes(config: &LogConfig, container: &Config) -> BTreeMap<String, String
         }
     }
     for name in names("env") {
-        let found = container.env.iter().flatten().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='));
+        let found = container
+            .env
+            .iter()
+            .flatten()
+            .find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='));
         if let Some(value) = found {
             attributes.insert(name.to_owned(), value.to_owned());
         }
@@ -104,16 +135,36 @@ mod tests {
     fn reads_options() {
         let config = |options: &[(&str, &str)]| LogConfig {
             driver: "json-file".into(),
-            options: options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            options: options
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
         };
         let check = |options: &[(&str, &str)], max_size, max_files, compress| {
-            assert_eq!(parse(&config(options)).unwrap(), Rotation { max_size, max_files, compress });
+            assert_eq!(
+                parse(&config(options)).unwrap(),
+                Rotation {
+                    max_size,
+                    max_files,
+                    compress
+                }
+            );
         };
         check(&[], Some(20_000_000), 5, false);
         check(&[("max-size", "10k")], Some(10240), 1, false);
         check(&[("max-size", "-1")], None, 1, false);
-        check(&[("max-size", "1m"), ("max-file", "3"), ("compress", "true")], Some(1 << 20), 3, true);
-        for bad in [("max-size", "x"), ("max-size", "0"), ("max-file", "0"), ("compress", "maybe")] {
+        check(
+            &[("max-size", "1m"), ("max-file", "3"), ("compress", "true")],
+            Some(1 << 20),
+            3,
+            true,
+        );
+        for bad in [
+            ("max-size", "x"),
+            ("max-size", "0"),
+            ("max-file", "0"),
+            ("compress", "maybe"),
+        ] {
             assert!(parse(&config(&[bad])).is_err(), "{bad:?}");
         }
     }

@@ -95,6 +95,7 @@ struct Inner {
     index: RwLock<Index>,
     execs: exec::Execs,
     durable: Arc<SyncQueue>,
+    shim: link::Program,
     machine: Machine,
     /// Whether all that ran is known again, so that new endpoints can be made.
     recovered: watch::Sender<bool>,
@@ -177,6 +178,7 @@ impl Containers {
         events: Events,
     ) -> Result<Self> {
         let machine = Machine::probe();
+        let shim = link::Program::load(&settings.shim)?;
         let inner = Arc::new(Inner {
             settings,
             store,
@@ -187,6 +189,7 @@ impl Containers {
             index: RwLock::default(),
             execs: exec::Execs::default(),
             durable: Arc::new(SyncQueue::start()),
+            shim,
             machine,
             recovered: watch::Sender::new(false),
         });
@@ -215,10 +218,15 @@ impl Inner {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(missing());
         }
-        let mut matching = index.by_id.range(name.to_owned()..).take_while(|(id, _)| id.starts_with(name));
+        let mut matching = index
+            .by_id
+            .range(name.to_owned()..)
+            .take_while(|(id, _)| id.starts_with(name));
         let (_, found) = matching.next().ok_or_else(missing)?;
         if matching.next().is_some() {
-            return Err(Error::invalid(format!("multiple IDs found with provided prefix: {name}")));
+            return Err(Error::invalid(format!(
+                "multiple IDs found with provided prefix: {name}"
+            )));
         }
         Ok(Arc::clone(found))
     }
@@ -271,7 +279,12 @@ impl Inner {
             status: watch::Sender::new(status),
             interrupt: Notify::new(),
             durable: Arc::clone(&self.durable),
-            inner: Mutex::new(Mutable { record, link: None, clients: Vec::new(), backoff: Duration::ZERO }),
+            inner: Mutex::new(Mutable {
+                record,
+                link: None,
+                clients: Vec::new(),
+                backoff: Duration::ZERO,
+            }),
         });
         let mut index = self.index_mut();
         index.by_name.insert(container.lock().record.name.clone(), id.clone());
@@ -360,7 +373,10 @@ impl Mutable {
         let described = format!("{change:?}");
         let from = self.record.state.name();
         self.record.state.apply(change).map_err(|_| {
-            Error::conflict(format!("container {} is {from}: it cannot become {described}", self.record.short_id()))
+            Error::conflict(format!(
+                "container {} is {from}: it cannot become {described}",
+                self.record.short_id()
+            ))
         })
     }
 }
@@ -374,9 +390,16 @@ impl Machine {
             .then(|| "corten-default".to_owned())
             .filter(|profile| loaded(profile));
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+        let mut numbers = release
+            .split(|c: char| !c.is_ascii_digit())
+            .map(|n| n.parse().unwrap_or(0));
         let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        Self { cpus, kernel, cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"), apparmor }
+        Self {
+            cpus,
+            kernel,
+            cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"),
+            apparmor,
+        }
     }
 }
 

@@ -90,10 +90,15 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
         return Err(Error::invalid(format!("invalid UTS mode: {}", host.uts_mode)));
     }
     if !matches!(host.cgroupns_mode.as_str(), "" | "host" | "private") {
-        return Err(Error::invalid(format!("invalid cgroup namespace mode: {}", host.cgroupns_mode)));
+        return Err(Error::invalid(format!(
+            "invalid cgroup namespace mode: {}",
+            host.cgroupns_mode
+        )));
     }
     match network(&host.network_mode) {
-        Network::Container("") => Err(Error::invalid("Invalid network mode: invalid container format container:<name|id>")),
+        Network::Container("") => Err(Error::invalid(
+            "Invalid network mode: invalid container format container:<name|id>",
+        )),
         Network::Container(_) => joined_network(host),
         Network::Host if host.uts_mode == "host" => Ok(()),
         _ => Ok(()),
@@ -104,10 +109,19 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
 fn joined_network(host: &HostConfig) -> Result<()> {
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let conflicts = [
-        (given(&host.links), "conflicting options: container type network can't be used with links. This would result in undefined behavior"),
+        (
+            given(&host.links),
+            "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+        ),
         (given(&host.dns), "conflicting options: dns and the network mode"),
-        (given(&host.extra_hosts), "conflicting options: custom host-to-IP mapping and the network mode"),
-        (!host.port_bindings.is_empty(), "conflicting options: port publishing and the container type network mode"),
+        (
+            given(&host.extra_hosts),
+            "conflicting options: custom host-to-IP mapping and the network mode",
+        ),
+        (
+            !host.port_bindings.is_empty(),
+            "conflicting options: port publishing and the container type network mode",
+        ),
     ];
     match conflicts.iter().find(|(conflict, _)| *conflict) {
         Some((_, words)) => Err(Error::invalid(*words)),

@@ -55,9 +55,17 @@ pub(crate) fn wanted(host: &HostConfig, volumes: &BTreeSet<String>) -> Result<Ve
     for (target, options) in host.tmpfs.iter().flatten() {
         let target = clean(target);
         if target == "/" {
-            return Err(Error::invalid("invalid mount config for type \"tmpfs\": invalid specification: destination can't be '/'"));
+            return Err(Error::invalid(
+                "invalid mount config for type \"tmpfs\": invalid specification: destination can't be '/'",
+            ));
         }
-        add(&mut all, Wanted { record: tmpfs(&target, options.clone(), None), needs: Needs::Nothing })?;
+        add(
+            &mut all,
+            Wanted {
+                record: tmpfs(&target, options.clone(), None),
+                needs: Needs::Nothing,
+            },
+        )?;
     }
     for target in volumes {
         let target = clean(target);
@@ -99,7 +107,10 @@ fn parse_bind(text: &str, driver: &str) -> Result<Wanted> {
     check_target(kind, target).map_err(target_error)?;
     let target = clean(target);
     let mut wanted = if kind == "bind" {
-        Wanted { record: bind(&clean(source), &target, mode), needs: Needs::HostPath { create: true } }
+        Wanted {
+            record: bind(&clean(source), &target, mode),
+            needs: Needs::HostPath { create: true },
+        }
     } else {
         volume(&target, source, driver, mode)
     };
@@ -146,7 +157,9 @@ fn from_mount(mount: &Mount) -> Result<Wanted> {
     let bad = |why: &str| Error::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
     if !matches!(kind, "bind" | "volume" | "tmpfs") {
         return match kind {
-            "image" | "npipe" | "cluster" => Err(Error::unsupported(format!("mounts of type \"{kind}\" are not supported yet"))),
+            "image" | "npipe" | "cluster" => Err(Error::unsupported(format!(
+                "mounts of type \"{kind}\" are not supported yet"
+            ))),
             _ => Err(bad("mount type unknown")),
         };
     }
@@ -173,7 +186,10 @@ fn from_mount(mount: &Mount) -> Result<Wanted> {
             }
             let mut record = tmpfs(&target, String::new(), mount.tmpfs_options.clone());
             record.point.rw = !mount.read_only;
-            Ok(Wanted { record, needs: Needs::Nothing })
+            Ok(Wanted {
+                record,
+                needs: Needs::Nothing,
+            })
         }
     }
 }
@@ -183,7 +199,10 @@ fn bind_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> 
         return Err(bad("field Source must not be empty"));
     }
     if !mount.source.starts_with('/') {
-        return Err(bad(&format!("invalid mount path: '{}' mount path must be absolute", mount.source)));
+        return Err(bad(&format!(
+            "invalid mount path: '{}' mount path must be absolute",
+            mount.source
+        )));
     }
     let options = mount.bind_options.clone().unwrap_or_default();
     let mut record = bind(&clean(&mount.source), target, "");
@@ -194,10 +213,17 @@ fn bind_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> 
     }
     match options.propagation.as_str() {
         "" => {}
-        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => record.point.propagation = options.propagation,
+        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
+            record.point.propagation = options.propagation
+        }
         other => return Err(bad(&format!("invalid propagation mode: {other}"))),
     }
-    Ok(Wanted { record, needs: Needs::HostPath { create: options.create_mountpoint } })
+    Ok(Wanted {
+        record,
+        needs: Needs::HostPath {
+            create: options.create_mountpoint,
+        },
+    })
 }
 
 fn volume_from_mount(mount: &Mount, target: &str) -> Wanted {
@@ -207,7 +233,11 @@ fn volume_from_mount(mount: &Mount, target: &str) -> Wanted {
     wanted.record.point.rw = !mount.read_only;
     wanted.record.fill = !options.no_copy;
     wanted.record.subpath = options.subpath;
-    wanted.needs = Needs::Volume { driver: driver.name, options: driver.options, labels: options.labels };
+    wanted.needs = Needs::Volume {
+        driver: driver.name,
+        options: driver.options,
+        labels: options.labels,
+    };
     wanted
 }
 
@@ -231,26 +261,54 @@ fn volume(target: &str, name: &str, driver: &str, mode: &str) -> Wanted {
         destination: target.into(),
         driver: driver_name.into(),
         // Docker shows this mode for volumes that were given without one.
-        mode: if mode.is_empty() && !name.is_empty() { "z".into() } else { mode.into() },
+        mode: if mode.is_empty() && !name.is_empty() {
+            "z".into()
+        } else {
+            mode.into()
+        },
         rw: true,
         ..Default::default()
     });
     record.fill = true;
-    Wanted { record, needs: Needs::Volume { driver: driver.to_owned(), options: BTreeMap::new(), labels: BTreeMap::new() } }
+    Wanted {
+        record,
+        needs: Needs::Volume {
+            driver: driver.to_owned(),
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        },
+    }
 }
 
 fn tmpfs(target: &str, mode: String, options: Option<TmpfsOptions>) -> MountRecord {
-    let mut record = record(MountPoint { kind: "tmpfs".into(), destination: target.into(), mode, rw: true, ..Default::default() });
+    let mut record = record(MountPoint {
+        kind: "tmpfs".into(),
+        destination: target.into(),
+        mode,
+        rw: true,
+        ..Default::default()
+    });
     record.tmpfs = options;
     record
 }
 
 fn record(point: MountPoint) -> MountRecord {
-    MountRecord { point, fill: false, non_recursive: false, relabel: String::new(), subpath: String::new(), tmpfs: None }
+    MountRecord {
+        point,
+        fill: false,
+        non_recursive: false,
+        relabel: String::new(),
+        subpath: String::new(),
+        tmpfs: None,
+    }
 }
 
 fn check_target(kind: &str, target: &str) -> Result<()> {
-    let bad = |why: String| Err(Error::invalid(format!("invalid mount config for type \"{kind}\": {why}")));
+    let bad = |why: String| {
+        Err(Error::invalid(format!(
+            "invalid mount config for type \"{kind}\": {why}"
+        )))
+    };
     if !target.starts_with('/') {
         return bad(format!("invalid mount path: '{target}' mount path must be absolute"));
     }
@@ -280,7 +338,10 @@ mod tests {
     use super::*;
 
     fn parse(binds: &[&str]) -> Result<Vec<Wanted>> {
-        let host = HostConfig { binds: Some(binds.iter().map(|&b| b.to_owned()).collect()), ..Default::default() };
+        let host = HostConfig {
+            binds: Some(binds.iter().map(|&b| b.to_owned()).collect()),
+            ..Default::default()
+        };
         wanted(&host, &BTreeSet::new())
     }
 
@@ -290,7 +351,13 @@ mod tests {
             let all = parse(&[text]).unwrap_or_else(|e| panic!("{text}: {e}"));
             let point = &all[0].record.point;
             assert_eq!(
-                (point.kind.as_str(), point.source.as_str(), point.name.as_str(), point.destination.as_str(), point.rw),
+                (
+                    point.kind.as_str(),
+                    point.source.as_str(),
+                    point.name.as_str(),
+                    point.destination.as_str(),
+                    point.rw
+                ),
                 (kind, source, name, target, rw),
                 "{text}"
             );
@@ -323,19 +390,42 @@ mod tests {
 
     #[test]
     fn mounts_parents_first_and_users_over_images() {
-        let host = HostConfig { binds: Some(vec!["/h:/a/b/c".into(), "v:/a".into()]), ..Default::default() };
+        let host = HostConfig {
+            binds: Some(vec!["/h:/a/b/c".into(), "v:/a".into()]),
+            ..Default::default()
+        };
         let all = wanted(&host, &BTreeSet::from(["/a".to_owned(), "/z".to_owned()])).unwrap();
-        let order: Vec<_> = all.iter().map(|w| (w.record.point.destination.as_str(), w.record.point.name.as_str())).collect();
+        let order: Vec<_> = all
+            .iter()
+            .map(|w| (w.record.point.destination.as_str(), w.record.point.name.as_str()))
+            .collect();
         assert_eq!(order, [("/a", "v"), ("/z", ""), ("/a/b/c", "")]);
     }
 
     #[test]
     fn reads_long_mounts() {
-        let mount = |kind: &str, source: &str, target: &str| Mount { kind: kind.into(), source: source.into(), target: target.into(), ..Default::default() };
+        let mount = |kind: &str, source: &str, target: &str| Mount {
+            kind: kind.into(),
+            source: source.into(),
+            target: target.into(),
+            ..Default::default()
+        };
         let check = |mount: Mount, expected: &str| assert_eq!(from_mount(&mount).unwrap_err().message(), expected);
-        check(mount("foo", "", "/x"), "invalid mount config for type \"foo\": mount type unknown");
-        check(mount("bind", "", "/x"), "invalid mount config for type \"bind\": field Source must not be empty");
-        check(mount("volume", "", ""), "invalid mount config for type \"volume\": field Target must not be empty");
-        check(mount("tmpfs", "x", "/x"), "invalid mount config for type \"tmpfs\": field Source must not be specified");
+        check(
+            mount("foo", "", "/x"),
+            "invalid mount config for type \"foo\": mount type unknown",
+        );
+        check(
+            mount("bind", "", "/x"),
+            "invalid mount config for type \"bind\": field Source must not be empty",
+        );
+        check(
+            mount("volume", "", ""),
+            "invalid mount config for type \"volume\": field Target must not be empty",
+        );
+        check(
+            mount("tmpfs", "x", "/x"),
+            "invalid mount config for type \"tmpfs\": field Source must not be specified",
+        );
     }
 }

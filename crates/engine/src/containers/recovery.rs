@@ -49,11 +49,19 @@ impl Containers {
     async fn recover_one(&self, container: &Arc<Container>) {
         let record = container.record();
         if let Err(error) = self.0.images.acquire(&record.image, &record.id) {
-            tracing::warn!(container = record.id, error = error.report(), "a container's image is missing");
+            tracing::warn!(
+                container = record.id,
+                error = error.report(),
+                "a container's image is missing"
+            );
         }
         for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
             if let Err(error) = self.0.volumes.acquire(&mount.point.name, &record.id) {
-                tracing::warn!(container = record.id, error = error.report(), "a container's volume is missing");
+                tracing::warn!(
+                    container = record.id,
+                    error = error.report(),
+                    "a container's volume is missing"
+                );
             }
         }
         if matches!(record.state, State::Removing(_)) {
@@ -64,7 +72,11 @@ impl Containers {
             Err(_) if record.state.running().is_some() => {
                 let exit = read_exit(container).unwrap_or_else(|| {
                     kill_orphans(container);
-                    Exit { code: 137, at: Time::now().nanoseconds(), oom_killed: false }
+                    Exit {
+                        code: 137,
+                        at: Time::now().nanoseconds(),
+                        oom_killed: false,
+                    }
                 });
                 self.recover_ended(container, exit).await;
             }
@@ -84,7 +96,11 @@ impl Containers {
         let at = Time::from_nanoseconds(shim.started_at);
         let result = container.transition(|inner| {
             if inner.record.state.running().is_none() {
-                inner.apply(Change::Started { pid: shim.pid, start_time: shim.start_time, at })?;
+                inner.apply(Change::Started {
+                    pid: shim.pid,
+                    start_time: shim.start_time,
+                    at,
+                })?;
                 inner.record.wanted = true;
             }
             match (&inner.record.state, shim.paused) {
@@ -96,15 +112,27 @@ impl Containers {
                 inner.apply(Change::OutOfMemory)?;
             }
             inner.link = Some(link);
-            Ok((inner.record.name.clone(), inner.record.networks.clone(), inner.record.ports.clone()))
+            Ok((
+                inner.record.name.clone(),
+                inner.record.networks.clone(),
+                inner.record.ports.clone(),
+            ))
         });
         match result {
             Ok((name, networks, ports)) => {
                 if let Err(error) = self.0.networks.restore(&container.id, &name, &networks, &ports) {
-                    tracing::error!(container = container.id, error = error.report(), "cannot take up a container's network");
+                    tracing::error!(
+                        container = container.id,
+                        error = error.report(),
+                        "cannot take up a container's network"
+                    );
                 }
             }
-            Err(error) => tracing::error!(container = container.id, error = error.report(), "cannot take up a container"),
+            Err(error) => tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot take up a container"
+            ),
         }
         self.0.images.set_running(&container.id, true);
         self.spawn_watch(container, events);
@@ -136,7 +164,11 @@ impl Containers {
                         return;
                     }
                     if let Err(error) = containers.start_held(&container).await {
-                        tracing::warn!(container = container.id, error = error.report(), "cannot start a container");
+                        tracing::warn!(
+                            container = container.id,
+                            error = error.report(),
+                            "cannot start a container"
+                        );
                     }
                 });
             }
@@ -146,20 +178,38 @@ impl Containers {
 
     async fn finish_removal(&self, container: &Arc<Container>) {
         // As if it had failed, so that it can be tried again.
-        let failed = container.change(Change::RemovalFailed { error: "the engine ended during the removal".into() });
+        let failed = container.change(Change::RemovalFailed {
+            error: "the engine ended during the removal".into(),
+        });
         let removed = match failed {
-            Ok(()) => self.remove_known(container, RemoveOptions { force: false, volumes: true, link: false }).await,
+            Ok(()) => {
+                self.remove_known(
+                    container,
+                    RemoveOptions {
+                        force: false,
+                        volumes: true,
+                        link: false,
+                    },
+                )
+                .await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
-            tracing::error!(container = container.id, error = error.report(), "cannot finish a container's removal");
+            tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot finish a container's removal"
+            );
         }
     }
 
     /// Bundles of containers that no longer exist; they hold no data.
     fn remove_stray_bundles(&self) {
         let folder = self.0.settings.exec_root.join("containers");
-        let Ok(entries) = corten_sys::fs::read_dir(&folder) else { return };
+        let Ok(entries) = corten_sys::fs::read_dir(&folder) else {
+            return;
+        };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if self.0.index().by_id.contains_key(&name) {
@@ -177,7 +227,10 @@ fn read_all(folder: &std::path::Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for entry in corten_sys::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if name.ends_with(".damaged") || !path.is_dir() {
             continue;
         }

@@ -6,6 +6,7 @@ use corten_api::{container::Pruned, filters::Filters};
 
 use super::{Change, Container, Containers, Inner, State, record::Record};
 use crate::{
+    crash,
     error::{Error, Kind, Result, blocking},
     time_filter,
 };
@@ -31,10 +32,12 @@ impl Containers {
             return Err(Error::unsupported("not supported yet: removing links"));
         }
         let container = self.find(name)?;
-        self.remove_known(&container, options).await.map_err(|e| match e.kind() {
-            Kind::Conflict => e.context(format!("cannot remove container \"{}\"", name.trim_start_matches('/'))),
-            _ => e,
-        })
+        self.remove_known(&container, options)
+            .await
+            .map_err(|e| match e.kind() {
+                Kind::Conflict => e.context(format!("cannot remove container \"{}\"", name.trim_start_matches('/'))),
+                _ => e,
+            })
     }
 
     /// Removes a container that the caller holds.
@@ -43,13 +46,17 @@ impl Containers {
             let inner = container.lock();
             match &inner.record.state {
                 State::Running(_) if !options.force => {
-                    return Err(Error::conflict("container is running: stop the container before removing or force remove"));
+                    return Err(Error::conflict(
+                        "container is running: stop the container before removing or force remove",
+                    ));
                 }
                 State::Paused(_) if !options.force => {
                     return Err(Error::conflict("container is paused and must be unpaused first"));
                 }
                 State::Restarting(_) if !options.force => {
-                    return Err(Error::conflict("container is restarting: stop the container before removing or force remove"));
+                    return Err(Error::conflict(
+                        "container is restarting: stop the container before removing or force remove",
+                    ));
                 }
                 State::Removing(_) => return Err(Error::conflict("removal of container is already in progress")),
                 _ => {}
@@ -63,6 +70,7 @@ impl Containers {
             return Ok(());
         }
         container.change(Change::Removing)?;
+        crash::point("remove:noted");
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
         let removed = blocking(move || inner.remove_files(&held.record(), options.volumes)).await;
         if let Err(error) = removed {
@@ -123,13 +131,19 @@ impl Containers {
             }
             let store = Arc::clone(&self.0.store);
             let id = record.id.clone();
-            let size = blocking(move || Ok(store.snapshots().usage(&id)?.bytes)).await.unwrap_or(0);
+            let size = blocking(move || Ok(store.snapshots().usage(&id)?.bytes))
+                .await
+                .unwrap_or(0);
             match self.remove_known(&container, RemoveOptions::default()).await {
                 Ok(()) => {
                     pruned.space_reclaimed += size;
                     pruned.containers_deleted.get_or_insert_default().push(record.id);
                 }
-                Err(error) => tracing::warn!(container = record.id, error = error.report(), "cannot prune a container"),
+                Err(error) => tracing::warn!(
+                    container = record.id,
+                    error = error.report(),
+                    "cannot prune a container"
+                ),
             }
         }
         self.0.events.emit(
@@ -146,6 +160,7 @@ impl Inner {
     /// Removes snapshot, volumes, logs and record; a second attempt finds what a first one left.
     fn remove_files(&self, record: &Record, volumes: bool) -> Result<()> {
         self.store.snapshots().remove(&record.id)?;
+        crash::point("remove:snapshot");
         for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
             let name = &mount.point.name;
             self.volumes.release(name, &record.id);
@@ -157,6 +172,7 @@ impl Inner {
                 }
             }
         }
+        crash::point("remove:volumes");
         self.images.release(&record.image, &record.id);
         corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.bundle_of(&record.id)))?;
         corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.folder_of(&record.id)))?;

@@ -43,7 +43,10 @@ pub(crate) fn limits(limits: &Limits) -> Result<Resources> {
     Ok(Resources {
         memory: (memory != Memory::default()).then_some(memory),
         cpu: (cpu != Cpu::default()).then_some(cpu),
-        pids: limits.pids_limit.filter(|limit| *limit != 0).map(|limit| Pids { limit: Some(limit) }),
+        pids: limits
+            .pids_limit
+            .filter(|limit| *limit != 0)
+            .map(|limit| Pids { limit: Some(limit) }),
         block_io: block_io(limits)?,
         ..Resources::default()
     })
@@ -64,13 +67,22 @@ fn block_io(limits: &Limits) -> Result<Option<BlockIo>> {
             .flatten()
             .map(|device| {
                 let (major, minor) = block_device(&device.path)?;
-                Ok(ThrottleDevice { major, minor, rate: device.rate })
+                Ok(ThrottleDevice {
+                    major,
+                    minor,
+                    rate: device.rate,
+                })
             })
             .collect()
     };
     let weights = limits.blkio_weight_device.iter().flatten().map(|device| {
         let (major, minor) = block_device(&device.path)?;
-        Ok(WeightDevice { major, minor, weight: Some(device.weight), leaf_weight: None })
+        Ok(WeightDevice {
+            major,
+            minor,
+            weight: Some(device.weight),
+            leaf_weight: None,
+        })
     });
     let block_io = BlockIo {
         weight: (limits.blkio_weight != 0).then_some(limits.blkio_weight),
@@ -85,13 +97,16 @@ fn block_io(limits: &Limits) -> Result<Option<BlockIo>> {
 }
 
 fn block_device(path: &str) -> Result<(i64, i64)> {
-    let metadata = corten_sys::fs::metadata(path)
-        .map_err(|e| Error::invalid(format!("no such device \"{path}\"")).source(e))?;
+    let metadata =
+        corten_sys::fs::metadata(path).map_err(|e| Error::invalid(format!("no such device \"{path}\"")).source(e))?;
     Ok(numbers(metadata.rdev()))
 }
 
 fn numbers(device: u64) -> (i64, i64) {
-    (i64::from(rustix::fs::major(device)), i64::from(rustix::fs::minor(device)))
+    (
+        i64::from(rustix::fs::major(device)),
+        i64::from(rustix::fs::minor(device)),
+    )
 }
 
 /// Devices of a container and the rules that let it use them.
@@ -105,7 +120,13 @@ pub(crate) struct Devices {
 
 /// A device rule.
 fn rule(allow: bool, kind: &str, major: Option<i64>, minor: Option<i64>, access: &str) -> DeviceCgroup {
-    DeviceCgroup { allow, kind: Some(kind.to_owned()), major, minor, access: Some(access.to_owned()) }
+    DeviceCgroup {
+        allow,
+        kind: Some(kind.to_owned()),
+        major,
+        minor,
+        access: Some(access.to_owned()),
+    }
 }
 
 /// Finds the devices that a container gets.
@@ -113,9 +134,15 @@ pub(crate) fn devices(host: &HostConfig) -> Result<Devices> {
     if host.privileged {
         let mut nodes = Vec::new();
         collect("/dev", &mut nodes)?;
-        return Ok(Devices { nodes, rules: vec![rule(true, "a", None, None, "rwm")] });
+        return Ok(Devices {
+            nodes,
+            rules: vec![rule(true, "a", None, None, "rwm")],
+        });
     }
-    let mut devices = Devices { nodes: Vec::new(), rules: default_rules() };
+    let mut devices = Devices {
+        nodes: Vec::new(),
+        rules: default_rules(),
+    };
     for mapping in host.resources.devices.iter().flatten() {
         map(mapping, &mut devices)?;
     }
@@ -149,7 +176,9 @@ fn default_rules() -> Vec<DeviceCgroup> {
 /// Reads a rule such as `c 13:* rwm`.
 fn parse_rule(text: &str) -> Result<DeviceCgroup> {
     let bad = || Error::invalid(format!("invalid device cgroup rule format: '{text}'"));
-    let [kind, numbers, access] = text.split_whitespace().collect::<Vec<_>>()[..] else { return Err(bad()) };
+    let [kind, numbers, access] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+        return Err(bad());
+    };
     let (major, minor) = numbers.split_once(':').ok_or_else(bad)?;
     let number = |text: &str| match text {
         "*" => Ok(None),
@@ -164,8 +193,16 @@ fn parse_rule(text: &str) -> Result<DeviceCgroup> {
 /// Adds the device, or all devices of a folder, that `--device` names.
 fn map(mapping: &DeviceMapping, devices: &mut Devices) -> Result<()> {
     let path = mapping.path_on_host.as_str();
-    let target = if mapping.path_in_container.is_empty() { path } else { &mapping.path_in_container };
-    let access = if mapping.cgroup_permissions.is_empty() { "rwm" } else { &mapping.cgroup_permissions };
+    let target = if mapping.path_in_container.is_empty() {
+        path
+    } else {
+        &mapping.path_in_container
+    };
+    let access = if mapping.cgroup_permissions.is_empty() {
+        "rwm"
+    } else {
+        &mapping.cgroup_permissions
+    };
     let missing = |error: std::io::Error| {
         Error::invalid(format!(
             "error gathering device information while adding custom device \"{path}\": {}",
@@ -190,7 +227,9 @@ fn map(mapping: &DeviceMapping, devices: &mut Devices) -> Result<()> {
         found.push(node);
     }
     for node in found {
-        devices.rules.push(rule(true, &node.kind, node.major, node.minor, access));
+        devices
+            .rules
+            .push(rule(true, &node.kind, node.major, node.minor, access));
         devices.nodes.push(node);
     }
     Ok(())
@@ -227,13 +266,20 @@ fn node(path: &str, metadata: &std::fs::Metadata) -> Option<Device> {
 fn collect(folder: &str, nodes: &mut Vec<Device>) -> Result<()> {
     for entry in corten_sys::fs::read_dir(folder)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if matches!(name.as_str(), "pts" | "shm" | "fd" | "mqueue" | ".lxc" | ".lxd-mounts" | ".udev" | "console" | "ptmx") {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if matches!(
+            name.as_str(),
+            "pts" | "shm" | "fd" | "mqueue" | ".lxc" | ".lxd-mounts" | ".udev" | "console" | "ptmx"
+        ) {
             continue;
         }
         let path = format!("{}/{name}", folder.trim_end_matches('/'));
         // Nodes come and go; one that has just gone is not there to be given.
-        let Ok(metadata) = corten_sys::fs::symlink_metadata(&path) else { continue };
+        let Ok(metadata) = corten_sys::fs::symlink_metadata(&path) else {
+            continue;
+        };
         if metadata.is_dir() {
             collect(&path, nodes)?;
         } else if let Some(node) = node(&path, &metadata) {
@@ -263,7 +309,12 @@ mod tests {
 
     #[test]
     fn computes_limits() {
-        let given = Limits { memory: 64 << 20, nano_cpus: 500_000_000, pids_limit: Some(50), ..Default::default() };
+        let given = Limits {
+            memory: 64 << 20,
+            nano_cpus: 500_000_000,
+            pids_limit: Some(50),
+            ..Default::default()
+        };
         let resources = limits(&given).unwrap();
         let memory = resources.memory.unwrap();
         assert_eq!((memory.limit, memory.swap), (Some(64 << 20), Some(128 << 20)));
@@ -277,13 +328,19 @@ mod tests {
     fn reads_device_rules() {
         assert_eq!(parse_rule("c 13:* rw").unwrap(), rule(true, "c", Some(13), None, "rw"));
         for bad in ["", "c 1 rwm", "x 1:1 r", "c 1:1 q", "c a:1 r"] {
-            assert_eq!(parse_rule(bad).unwrap_err().message(), format!("invalid device cgroup rule format: '{bad}'"));
+            assert_eq!(
+                parse_rule(bad).unwrap_err().message(),
+                format!("invalid device cgroup rule format: '{bad}'")
+            );
         }
     }
 
     #[test]
     fn names_a_missing_device() {
-        let mapping = DeviceMapping { path_on_host: "/dev/gpnosuch".into(), ..Default::default() };
+        let mapping = DeviceMapping {
+            path_on_host: "/dev/gpnosuch".into(),
+            ..Default::default()
+        };
         assert_eq!(
             map(&mapping, &mut Devices::default()).unwrap_err().report(),
             "error gathering device information while adding custom device \"/dev/gpnosuch\": no such file or directory"
@@ -292,9 +349,16 @@ mod tests {
 
     #[test]
     fn own_limits_win() {
-        let limit = |name: &str, value| Ulimit { name: name.into(), hard: value, soft: value };
+        let limit = |name: &str, value| Ulimit {
+            name: name.into(),
+            hard: value,
+            soft: value,
+        };
         let defaults = [limit("nofile", 1), limit("core", -1)];
         let result = rlimits(&[limit("nofile", 2)], defaults.iter());
-        assert_eq!(result.iter().map(|r| (r.kind.as_str(), r.hard)).collect::<Vec<_>>(), [("RLIMIT_NOFILE", 2), ("RLIMIT_CORE", u64::MAX)]);
+        assert_eq!(
+            result.iter().map(|r| (r.kind.as_str(), r.hard)).collect::<Vec<_>>(),
+            [("RLIMIT_NOFILE", 2), ("RLIMIT_CORE", u64::MAX)]
+        );
     }
 }

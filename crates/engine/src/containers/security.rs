@@ -41,7 +41,9 @@ pub(crate) fn parse(host: &HostConfig) -> Result<Security<'_>> {
         read(&mut security, option)?;
     }
     if !security.labels.is_empty() && security.labels != ["disable"] && !selinux_enabled() {
-        return Err(Error::unsupported("SELinux labels are not supported: the kernel has SELinux disabled"));
+        return Err(Error::unsupported(
+            "SELinux labels are not supported: the kernel has SELinux disabled",
+        ));
     }
     Ok(security)
 }
@@ -69,7 +71,11 @@ fn read<'a>(security: &mut Security<'a>, option: &'a str) -> Result<()> {
         ("seccomp", Some("unconfined")) => security.seccomp = Seccomp::Unconfined,
         ("seccomp", Some("builtin")) => security.seccomp = Seccomp::Default,
         ("seccomp", Some(profile)) => {
-            let target = Target { capabilities: &[], architecture: super::spec::ARCHITECTURE, kernel: (0, 0) };
+            let target = Target {
+                capabilities: &[],
+                architecture: super::spec::ARCHITECTURE,
+                kernel: (0, 0),
+            };
             parse_profile(profile.as_bytes(), &target).map_err(|e| Error::invalid(e.to_string()))?;
             security.seccomp = Seccomp::Profile(profile);
         }
@@ -92,12 +98,20 @@ mod tests {
     #[test]
     fn reads_options() {
         let parse_all = |options: &[&str]| {
-            let host = HostConfig { security_opt: Some(options.iter().map(|&o| o.to_owned()).collect()), ..Default::default() };
-            parse(&host).map(|s| (s.no_new_privileges, s.open_system_paths, s.apparmor.map(str::to_owned))).map_err(|e| e.report())
+            let host = HostConfig {
+                security_opt: Some(options.iter().map(|&o| o.to_owned()).collect()),
+                ..Default::default()
+            };
+            parse(&host)
+                .map(|s| (s.no_new_privileges, s.open_system_paths, s.apparmor.map(str::to_owned)))
+                .map_err(|e| e.report())
         };
         assert_eq!(parse_all(&["no-new-privileges"]), Ok((true, false, None)));
         assert_eq!(parse_all(&["no-new-privileges=false"]), Ok((false, false, None)));
-        assert_eq!(parse_all(&["systempaths=unconfined", "apparmor=p"]), Ok((false, true, Some("p".into()))));
+        assert_eq!(
+            parse_all(&["systempaths=unconfined", "apparmor=p"]),
+            Ok((false, true, Some("p".into())))
+        );
         assert_eq!(parse_all(&["nope"]), Err("invalid --security-opt 2: \"nope\"".into()));
     }
 }

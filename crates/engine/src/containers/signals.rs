@@ -31,11 +31,22 @@ pub(crate) fn parse(text: &str) -> Option<i32> {
         _ => None,
     };
     let real_time = || {
-        let plus = name.strip_prefix("RTMIN+").and_then(|n| n.parse::<i32>().ok()).map(|n| RTMIN + n);
-        let minus = name.strip_prefix("RTMAX-").and_then(|n| n.parse::<i32>().ok()).map(|n| RTMAX - n);
+        let plus = name
+            .strip_prefix("RTMIN+")
+            .and_then(|n| n.parse::<i32>().ok())
+            .map(|n| RTMIN + n);
+        let minus = name
+            .strip_prefix("RTMAX-")
+            .and_then(|n| n.parse::<i32>().ok())
+            .map(|n| RTMAX - n);
         plus.or(minus).filter(|n| (RTMIN..=RTMAX).contains(n))
     };
-    let by_name = || NAMES.iter().position(|known| *known == name).and_then(|index| i32::try_from(index + 1).ok());
+    let by_name = || {
+        NAMES
+            .iter()
+            .position(|known| *known == name)
+            .and_then(|index| i32::try_from(index + 1).ok())
+    };
     number.or_else(by_name).or_else(real_time)
 }
 

@@ -108,7 +108,10 @@ pub(crate) fn spec(record: &Record, around: &Surroundings<'_>) -> Result<Spec> {
     Ok(Spec {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process(record, around, &security, &capabilities)),
-        root: Some(Root { path: "rootfs".into(), readonly: host.readonly_rootfs }),
+        root: Some(Root {
+            path: "rootfs".into(),
+            readonly: host.readonly_rootfs,
+        }),
         hostname: (host.uts_mode != "host").then(|| record.config.hostname.clone()),
         domainname: (host.uts_mode != "host" && !record.config.domainname.is_empty())
             .then(|| record.config.domainname.clone()),
@@ -120,7 +123,11 @@ pub(crate) fn spec(record: &Record, around: &Surroundings<'_>) -> Result<Spec> {
 }
 
 pub(crate) fn capability_list(host: &HostConfig) -> Result<Vec<String>> {
-    let privilege = if host.privileged { Privilege::Privileged } else { Privilege::Ordinary };
+    let privilege = if host.privileged {
+        Privilege::Privileged
+    } else {
+        Privilege::Ordinary
+    };
     let list = capability::resolve(
         host.cap_add.as_deref().unwrap_or_default(),
         host.cap_drop.as_deref().unwrap_or_default(),
@@ -153,7 +160,11 @@ fn process(record: &Record, around: &Surroundings<'_>, security: &Security<'_>, 
         user: around.identity.user.clone(),
         args,
         env: environment(record, around.identity),
-        cwd: if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() },
+        cwd: if config.working_dir.is_empty() {
+            "/".to_owned()
+        } else {
+            config.working_dir.clone()
+        },
         capabilities: Some(capability_sets(capabilities, around.identity.user.uid)),
         rlimits: resources::rlimits(
             record.host_config.resources.ulimits.as_deref().unwrap_or_default(),
@@ -193,7 +204,9 @@ fn environment(record: &Record, identity: &Identity) -> Vec<String> {
 pub(crate) fn override_variables<'a>(all: &mut Vec<String>, over: impl Iterator<Item = &'a String>) {
     for variable in over {
         let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
-        let position = all.iter().position(|other| other.split_once('=').is_some_and(|(n, _)| n == name));
+        let position = all
+            .iter()
+            .position(|other| other.split_once('=').is_some_and(|(n, _)| n == name));
         match (variable.contains('='), position) {
             (true, Some(position)) => all[position].clone_from(variable),
             (true, None) => all.push(variable.clone()),
@@ -218,13 +231,32 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
 fn mounts(record: &Record, around: &Surroundings<'_>, security: &Security<'_>) -> Result<Vec<Mount>> {
     let host = &record.host_config;
     let access = if host.privileged { "rw" } else { "ro" };
-    let cgroup_access = if host.privileged || security.writable_cgroups { "rw" } else { "ro" };
+    let cgroup_access = if host.privileged || security.writable_cgroups {
+        "rw"
+    } else {
+        "ro"
+    };
     let mut all = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[cgroup_access, "nosuid", "noexec", "nodev"]),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &[cgroup_access, "nosuid", "noexec", "nodev"],
+        ),
     ];
     ipc_mounts(host, around, &mut all)?;
     let own = |path: &str| record.mounts.iter().any(|m| m.point.destination == path);
@@ -233,12 +265,22 @@ fn mounts(record: &Record, around: &Surroundings<'_>, security: &Security<'_>) -
             let destination = format!("/etc/{name}");
             if !own(&destination) {
                 let source = around.folder.join(name);
-                all.push(mount(&destination, "bind", &source.to_string_lossy(), &["rbind", "rprivate"]));
+                all.push(mount(
+                    &destination,
+                    "bind",
+                    &source.to_string_lossy(),
+                    &["rbind", "rprivate"],
+                ));
             }
         }
     }
     if let Some(init) = around.init {
-        all.push(mount(INIT_PATH, "bind", &init.to_string_lossy(), &["bind", "ro", "nosuid", "nodev"]));
+        all.push(mount(
+            INIT_PATH,
+            "bind",
+            &init.to_string_lossy(),
+            &["bind", "ro", "nosuid", "nodev"],
+        ));
     }
     // The user's mounts take the place of the engine's.
     all.retain(|m| !own(&m.destination));
@@ -252,16 +294,31 @@ fn ipc_mounts(host: &HostConfig, around: &Surroundings<'_>, all: &mut Vec<Mount>
     match (modes::ipc(&host.ipc_mode)?, &around.shared_memory) {
         (Ipc::None, _) => all.push(queue),
         (Ipc::Host, _) => {
-            all.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]));
+            all.push(mount(
+                "/dev/mqueue",
+                "bind",
+                "/dev/mqueue",
+                &["bind", "nosuid", "noexec", "nodev"],
+            ));
             all.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]));
         }
         (Ipc::Shareable | Ipc::Container(_), Some(folder)) => {
             all.push(queue);
-            all.push(mount("/dev/shm", "bind", &folder.to_string_lossy(), &["rbind", "rprivate"]));
+            all.push(mount(
+                "/dev/shm",
+                "bind",
+                &folder.to_string_lossy(),
+                &["rbind", "rprivate"],
+            ));
         }
         (Ipc::Private | Ipc::Shareable | Ipc::Container(_), _) => {
             all.push(queue);
-            all.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
+            all.push(mount(
+                "/dev/shm",
+                "tmpfs",
+                "shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &size],
+            ));
         }
     }
     Ok(())
@@ -273,20 +330,35 @@ fn user_mount(record: &MountRecord) -> Mount {
         return tmpfs(record);
     }
     let recursion = if record.non_recursive { "bind" } else { "rbind" };
-    let propagation = if point.propagation.is_empty() { "rprivate" } else { &point.propagation };
+    let propagation = if point.propagation.is_empty() {
+        "rprivate"
+    } else {
+        &point.propagation
+    };
     let mut options = vec![recursion, propagation];
     if !point.rw {
         options.push("ro");
     }
-    let source = if record.subpath.is_empty() { point.source.clone() } else { format!("{}/{}", point.source, record.subpath) };
+    let source = if record.subpath.is_empty() {
+        point.source.clone()
+    } else {
+        format!("{}/{}", point.source, record.subpath)
+    };
     mount(&point.destination, "bind", &source, &options)
 }
 
 fn tmpfs(record: &MountRecord) -> Mount {
-    let mut result = mount(&record.point.destination, "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec"]);
+    let mut result = mount(
+        &record.point.destination,
+        "tmpfs",
+        "tmpfs",
+        &["nosuid", "nodev", "noexec"],
+    );
     let mut add = |option: String| {
         // `exec` takes `noexec` away and so on.
-        let opposite = option.strip_prefix("no").map_or_else(|| format!("no{option}"), str::to_owned);
+        let opposite = option
+            .strip_prefix("no")
+            .map_or_else(|| format!("no{option}"), str::to_owned);
         result.options.retain(|other| *other != opposite && *other != option);
         result.options.push(option);
     };
@@ -326,7 +398,10 @@ fn linux(
     };
     Ok(Linux {
         sysctl: sysctls(host),
-        resources: Some(Resources { devices: devices.rules, ..resources::limits(&host.resources)? }),
+        resources: Some(Resources {
+            devices: devices.rules,
+            ..resources::limits(&host.resources)?
+        }),
         cgroups_path: Some(cgroup_path(record, around)),
         namespaces: namespaces(host, around)?,
         devices: devices.nodes,
@@ -340,7 +415,12 @@ fn linux(
 
 /// The host's mounts reach into the container only as far as one of its mounts asks.
 fn propagation(record: &Record) -> Option<String> {
-    let any = |kinds: [&str; 2]| record.mounts.iter().any(|m| kinds.contains(&m.point.propagation.as_str()));
+    let any = |kinds: [&str; 2]| {
+        record
+            .mounts
+            .iter()
+            .any(|m| kinds.contains(&m.point.propagation.as_str()))
+    };
     if any(["shared", "rshared"]) {
         Some("shared".to_owned())
     } else if any(["slave", "rslave"]) {
@@ -374,8 +454,9 @@ fn sysctls(host: &HostConfig) -> std::collections::BTreeMap<String, String> {
 
 fn namespaces(host: &HostConfig, around: &Surroundings<'_>) -> Result<Vec<Namespace>> {
     let own = |kind| Namespace { kind, path: None };
-    let of = |kind, pid: Option<i32>, name: &str| {
-        Namespace { kind, path: pid.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/{name}"))) }
+    let of = |kind, pid: Option<i32>, name: &str| Namespace {
+        kind,
+        path: pid.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/{name}"))),
     };
     let mut all = vec![own(NamespaceKind::Mount)];
     match modes::network(&host.network_mode) {
@@ -409,14 +490,16 @@ fn filter(
     kernel: (u32, u32),
 ) -> Result<Option<Filter>> {
     let names: Vec<&str> = capabilities.iter().map(String::as_str).collect();
-    let target = Target { capabilities: &names, architecture: ARCHITECTURE, kernel };
+    let target = Target {
+        capabilities: &names,
+        architecture: ARCHITECTURE,
+        kernel,
+    };
     match security.seccomp {
         Seccomp::Unconfined => Ok(None),
         Seccomp::Default if host.privileged => Ok(None),
         Seccomp::Default => Ok(Some(default_profile(&target))),
-        Seccomp::Profile(json) => {
-            parse_profile(json.as_bytes(), &target).map_err(|e| Error::invalid(e.to_string()))
-        }
+        Seccomp::Profile(json) => parse_profile(json.as_bytes(), &target).map_err(|e| Error::invalid(e.to_string())),
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     users,
 };
 use crate::{
+    crash,
     error::{Error, Kind, Result, blocking},
     networks::{AttachRequest, Attached, PortMap},
     settings::Reloadable,
@@ -86,11 +87,22 @@ impl Containers {
             let (inner, container) = (Arc::clone(&self.0), Arc::clone(container));
             blocking(move || prepare(&inner, &container, &record)).await?
         };
-        let Prepared { spawned, mut start, mut descriptors, networks } = prepared;
+        let Prepared {
+            spawned,
+            mut start,
+            mut descriptors,
+            networks,
+        } = prepared;
         take_clients(container, &mut start, &mut descriptors);
+        crash::point("start:prepared");
         let (link, started, events) = spawned.start(&start, descriptors).await.map_err(create_error)?;
+        crash::point("start:running");
         let at = Time::now();
-        let change = Change::Started { pid: started.pid, start_time: started.start_time, at };
+        let change = Change::Started {
+            pid: started.pid,
+            start_time: started.start_time,
+            at,
+        };
         container.change_with(change, |record| {
             record.wanted = true;
             if let Some((name, settings, ports)) = networks {
@@ -98,6 +110,7 @@ impl Containers {
                 record.ports = ports;
             }
         })?;
+        crash::point("start:recorded");
         container.lock().link = Some(link);
         self.0.images.set_running(&container.id, true);
         self.0.emit(container, "start", &[]);
@@ -109,16 +122,28 @@ impl Containers {
     async fn start_failed(&self, container: &Arc<Container>, error: &Error) {
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
         if let Err(error) = blocking(move || undo(&inner, &held)).await {
-            tracing::warn!(container = container.id, error = error.report(), "cannot undo a failed start");
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot undo a failed start"
+            );
         }
         container.lock().clients.clear();
         let text = error.report();
         let code = exit_code(&text);
         if let Err(error) = container.change_with(Change::StartFailed { code, error: text }, |r| r.wanted = false) {
-            tracing::error!(container = container.id, error = error.report(), "cannot record a failed start");
+            tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot record a failed start"
+            );
         }
         container.status.send_modify(|status| status.exits += 1);
-        self.0.emit(container, "die", &[("exitCode", code.to_string()), ("execDuration", "0".into())]);
+        self.0.emit(
+            container,
+            "die",
+            &[("exitCode", code.to_string()), ("execDuration", "0".into())],
+        );
         if container.lock().record.host_config.auto_remove {
             // It waits for the operation that the caller still holds.
             let (containers, container) = (self.clone(), Arc::clone(container));
@@ -151,7 +176,9 @@ fn create_error(error: LinkError) -> Error {
             };
             Error::new(link::kind_of(kind), format!("{prefix}: {during}: {message}"))
         }
-        LinkError::Gone(error) => Error::internal(format!("{prefix}: the container's shim ended unexpectedly")).source(error),
+        LinkError::Gone(error) => {
+            Error::internal(format!("{prefix}: the container's shim ended unexpectedly")).source(error)
+        }
     }
 }
 
@@ -170,7 +197,7 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
     corten_sys::fs::create_dir_all_mode(&container.bundle, 0o700)?;
     remove_stale(container)?;
     // The shim's own start overlaps with all that follows.
-    let spawned = link::spawn(&settings.shim, &container.bundle)?;
+    let spawned = link::spawn(&inner.shim, &container.bundle)?;
     let rootfs = inner.store.snapshots().mounts(&record.id, durability(record))?;
     let defaults = settings.now();
     let identity = identity(record, &rootfs)?;
@@ -182,7 +209,11 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
         defaults: &defaults,
         folder: &container.folder,
         cgroup_parent: &settings.cgroup_parent,
-        init: record.host_config.init.unwrap_or(settings.default_init).then_some(settings.init.as_path()),
+        init: record
+            .host_config
+            .init
+            .unwrap_or(settings.default_init)
+            .then_some(settings.init.as_path()),
         apparmor: inner.machine.apparmor.as_deref(),
         cgroup2: inner.machine.cgroup2,
         kernel: inner.machine.kernel,
@@ -191,8 +222,8 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
         files: true,
     };
     let spec = spec::spec(record, &around)?;
-    let config = serde_json::to_vec(&spec)
-        .map_err(|e| Error::internal("cannot write the runtime configuration").source(e))?;
+    let config =
+        serde_json::to_vec(&spec).map_err(|e| Error::internal("cannot write the runtime configuration").source(e))?;
     corten_sys::fs::write(container.bundle.join(CONFIG_FILE), config)?;
     let start = start_message(container, record, rootfs, attached.as_ref())?;
     let mut descriptors = Vec::new();
@@ -201,7 +232,12 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
         descriptors.extend(attached.hold);
         (attached.network_name, attached.settings, attached.ports)
     });
-    Ok(Prepared { spawned, start, descriptors, networks })
+    Ok(Prepared {
+        spawned,
+        start,
+        descriptors,
+        networks,
+    })
 }
 
 /// Whether the upper layer must survive a power cut.
@@ -231,7 +267,9 @@ fn identity(record: &Record, rootfs: &[Mount]) -> Result<users::Identity> {
 fn joined(inner: &Inner, record: &Record) -> Result<Joined> {
     let host = &record.host_config;
     let pid_of = |name: &str, what: &str| -> Result<i32> {
-        let other = inner.find(name).map_err(|e| e.context(format!("cannot join {what} of container {name}")))?;
+        let other = inner
+            .find(name)
+            .map_err(|e| e.context(format!("cannot join {what} of container {name}")))?;
         let pid = other.lock().record.state.running().map(|running| running.pid);
         pid.ok_or_else(|| Error::conflict(format!("cannot join {what} of a non running container: {}", other.id)))
     };
@@ -245,8 +283,10 @@ fn joined(inner: &Inner, record: &Record) -> Result<Joined> {
     if let Ipc::Container(name) = modes::ipc(&host.ipc_mode)? {
         let other = inner.find(name)?;
         if other.lock().record.host_config.ipc_mode != "shareable" {
-            return Err(Error::invalid(format!("cannot join IPC namespace: IPC mode of container {name} is not shareable"))
-                .hint("start it with --ipc=shareable"));
+            return Err(Error::invalid(format!(
+                "cannot join IPC namespace: IPC mode of container {name} is not shareable"
+            ))
+            .hint("start it with --ipc=shareable"));
         }
         joined.ipc = Some(pid_of(name, "IPC namespace")?);
     }
@@ -261,7 +301,9 @@ fn shared_memory(inner: &Inner, container: &Container, record: &Record) -> Resul
             corten_sys::fs::create_dir_all(&folder)?;
             let options = std::ffi::CString::new(format!("mode=1777,size={}", record.host_config.shm_size))
                 .map_err(|_| Error::internal("a number has a NUL in it"))?;
-            let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV | rustix::mount::MountFlags::NOEXEC;
+            let flags = rustix::mount::MountFlags::NOSUID
+                | rustix::mount::MountFlags::NODEV
+                | rustix::mount::MountFlags::NOEXEC;
             rustix::mount::mount("shm", &folder, "tmpfs", flags, options.as_c_str())
                 .map_err(|e| corten_sys::fs::with_path("mount", &folder, e.into()))?;
             Ok(Some(folder))
@@ -272,18 +314,32 @@ fn shared_memory(inner: &Inner, container: &Container, record: &Record) -> Resul
 }
 
 fn attach_network(inner: &Inner, record: &Record) -> Result<Option<Attached>> {
-    let Network::Named(mode) = modes::network(&record.host_config.network_mode) else { return Ok(None) };
+    let Network::Named(mode) = modes::network(&record.host_config.network_mode) else {
+        return Ok(None);
+    };
     let default = EndpointSettings::default();
-    let requested = record.networks.get(mode).or_else(|| record.networks.values().next()).unwrap_or(&default);
+    let requested = record
+        .networks
+        .get(mode)
+        .or_else(|| record.networks.values().next())
+        .unwrap_or(&default);
     let request = AttachRequest {
         container_id: &record.id,
         container_name: &record.name,
         network: mode,
         settings: requested,
-        mac: if requested.mac_address.is_empty() { &record.config.mac_address } else { &requested.mac_address },
+        mac: if requested.mac_address.is_empty() {
+            &record.config.mac_address
+        } else {
+            &requested.mac_address
+        },
         ports: &wanted_ports(record),
     };
-    inner.networks.attach(request).map(Some).map_err(|e| e.context("failed to set up container networking"))
+    inner
+        .networks
+        .attach(request)
+        .map(Some)
+        .map_err(|e| e.context("failed to set up container networking"))
 }
 
 /// The ports to publish: those asked for, and with `-P` every exposed one that was not.
@@ -316,10 +372,18 @@ fn write_files(
         }
         return Ok(());
     }
-    write_public(container, "hostname", format!("{}\n", record.config.hostname).as_bytes())?;
+    write_public(
+        container,
+        "hostname",
+        format!("{}\n", record.config.hostname).as_bytes(),
+    )?;
     write_public(container, "hosts", hosts(record, attached)?.as_bytes())?;
     let (servers, search, options) = resolver_wishes(record, defaults)?;
-    let asked = ResolverOptions { servers, search, options };
+    let asked = ResolverOptions {
+        servers,
+        search,
+        options,
+    };
     let host_resolver = host_resolver();
     let resolver = match modes::network(&host.network_mode) {
         Network::Host if asked.servers.is_empty() => host_resolver,
@@ -356,7 +420,10 @@ fn hosts(record: &Record, attached: Option<&Attached>) -> Result<String> {
         .into_iter()
         .flat_map(|s| [&s.ip_address, &s.global_ipv6_address])
         .filter_map(|text| address(text))
-        .map(|address| HostEntry { address, names: names.clone() })
+        .map(|address| HostEntry {
+            address,
+            names: names.clone(),
+        })
         .collect();
     Ok(hosts_file(&extra, &own))
 }
@@ -370,11 +437,18 @@ fn resolver_wishes(record: &Record, defaults: &Reloadable) -> Result<(Vec<IpAddr
     let servers = match host.dns.as_deref() {
         Some(own) if !own.is_empty() => own
             .iter()
-            .map(|text| text.parse().map_err(|_| Error::invalid(format!("bad nameserver address {text}"))))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| Error::invalid(format!("bad nameserver address {text}")))
+            })
             .collect::<Result<_>>()?,
         _ => defaults.dns.clone(),
     };
-    Ok((servers, or(&host.dns_search, &defaults.dns_search), or(&host.dns_options, &defaults.dns_options)))
+    Ok((
+        servers,
+        or(&host.dns_search, &defaults.dns_search),
+        or(&host.dns_options, &defaults.dns_options),
+    ))
 }
 
 /// The host's resolvers, as they are now.
@@ -384,7 +458,12 @@ fn host_resolver() -> ResolverConfig {
     ResolverConfig::of_host(&etc, systemd.as_deref())
 }
 
-fn start_message(container: &Container, record: &Record, rootfs: Vec<Mount>, attached: Option<&Attached>) -> Result<Start> {
+fn start_message(
+    container: &Container,
+    record: &Record,
+    rootfs: Vec<Mount>,
+    attached: Option<&Attached>,
+) -> Result<Start> {
     let config = &record.config;
     let [rows, columns] = record.host_config.console_size;
     let hold = attached.map_or(0, |attached| attached.hold.len());

@@ -118,20 +118,28 @@ impl State {
                 finished_at: ended.finished_at,
                 oom_killed: false,
             }),
-            (Self::Created(ended), Change::StartFailed { code, error }) => {
-                Self::Created(Ended { code, error, ..ended.clone() })
-            }
+            (Self::Created(ended), Change::StartFailed { code, error }) => Self::Created(Ended {
+                code,
+                error,
+                ..ended.clone()
+            }),
             (Self::Exited(ended) | Self::Restarting(ended), Change::StartFailed { code, error }) => {
-                Self::Exited(Ended { code, error, ..ended.clone() })
+                Self::Exited(Ended {
+                    code,
+                    error,
+                    ..ended.clone()
+                })
             }
             (Self::Running(running), Change::Paused) => Self::Paused(running.clone()),
             (Self::Paused(running), Change::Resumed) => Self::Running(running.clone()),
-            (Self::Running(running), Change::OutOfMemory) => {
-                Self::Running(Running { oom_killed: true, ..running.clone() })
-            }
-            (Self::Paused(running), Change::OutOfMemory) => {
-                Self::Paused(Running { oom_killed: true, ..running.clone() })
-            }
+            (Self::Running(running), Change::OutOfMemory) => Self::Running(Running {
+                oom_killed: true,
+                ..running.clone()
+            }),
+            (Self::Paused(running), Change::OutOfMemory) => Self::Paused(Running {
+                oom_killed: true,
+                ..running.clone()
+            }),
             (Self::Running(running) | Self::Paused(running), Change::Exited(exit)) => Self::Exited(Ended {
                 code: exit.code,
                 error: String::new(),
@@ -252,17 +260,27 @@ mod tests {
     use super::*;
 
     fn started() -> Change {
-        Change::Started { pid: 7, start_time: 1, at: Time::from_nanoseconds(5_000_000_000) }
+        Change::Started {
+            pid: 7,
+            start_time: 1,
+            at: Time::from_nanoseconds(5_000_000_000),
+        }
     }
 
     fn exited(code: i32) -> Change {
-        Change::Exited(Exit { code, at: 9_000_000_000, oom_killed: false })
+        Change::Exited(Exit {
+            code,
+            at: 9_000_000_000,
+            oom_killed: false,
+        })
     }
 
     fn after(changes: &[Change]) -> State {
         let mut state = State::default();
         for change in changes {
-            state.apply(change.clone()).unwrap_or_else(|_| panic!("{change:?} in {state:?}"));
+            state
+                .apply(change.clone())
+                .unwrap_or_else(|_| panic!("{change:?} in {state:?}"));
         }
         state
     }
@@ -276,10 +294,28 @@ mod tests {
         check(&[], "created", false, 0);
         check(&[started()], "running", true, 0);
         check(&[started(), Change::Paused], "paused", true, 0);
-        check(&[started(), Change::Paused, Change::Resumed, exited(3)], "exited", false, 3);
+        check(
+            &[started(), Change::Paused, Change::Resumed, exited(3)],
+            "exited",
+            false,
+            3,
+        );
         check(&[started(), exited(3), Change::WillRestart], "restarting", true, 3);
-        check(&[started(), exited(3), Change::WillRestart, started()], "running", true, 0);
-        check(&[Change::StartFailed { code: 127, error: "x".into() }], "created", false, 127);
+        check(
+            &[started(), exited(3), Change::WillRestart, started()],
+            "running",
+            true,
+            0,
+        );
+        check(
+            &[Change::StartFailed {
+                code: 127,
+                error: "x".into(),
+            }],
+            "created",
+            false,
+            127,
+        );
         check(&[started(), exited(0), Change::Removing], "removing", false, 0);
     }
 

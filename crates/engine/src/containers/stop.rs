@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use corten_shim::protocol::{Reply, Request, WindowSize};
 
 use super::{Change, Container, Containers, State, names, signals, validate::invalid_signal};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    crash,
+    error::{Error, Kind, Result},
+};
 
 /// How long a container has to stop when nobody says otherwise, in seconds.
 const STOP_TIMEOUT: i64 = 10;
@@ -32,7 +35,10 @@ impl Containers {
     async fn stop_known(&self, container: &Arc<Container>, signal: Option<&str>, timeout: Option<i64>) -> Result<bool> {
         let (stop_signal, stop_timeout) = {
             let inner = container.lock();
-            (inner.record.config.stop_signal.clone(), inner.record.config.stop_timeout)
+            (
+                inner.record.config.stop_signal.clone(),
+                inner.record.config.stop_timeout,
+            )
         };
         let name = signal.unwrap_or(&stop_signal);
         let signal = match name {
@@ -47,7 +53,9 @@ impl Containers {
         }
         container.edit(mark_stopped)?;
         let seconds = timeout.or(stop_timeout).unwrap_or(STOP_TIMEOUT);
+        crash::point("stop:noted");
         self.signal(container, signal).await?;
+        crash::point("stop:signalled");
         let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
         if !ended_within(container, patience).await {
             self.kill_known(container).await?;
@@ -111,8 +119,12 @@ impl Containers {
         if stops {
             container.edit(mark_stopped)?;
         }
-        if number == signals::KILL { self.kill_known(&container).await } else { self.signal(&container, number).await }
-            .map_err(context)
+        if number == signals::KILL {
+            self.kill_known(&container).await
+        } else {
+            self.signal(&container, number).await
+        }
+        .map_err(context)
     }
 
     /// Sends a signal; a frozen container is thawed for one that ends it.
@@ -147,8 +159,11 @@ impl Containers {
         if ended_within(container, Some(KILL_TIMEOUT)).await {
             return Ok(());
         }
-        Err(Error::internal(format!("tried to kill container {}, but did not receive an exit event", container.id))
-            .hint("a process hangs in the kernel; see its state in /proc/<pid>/stack"))
+        Err(Error::internal(format!(
+            "tried to kill container {}, but did not receive an exit event",
+            container.id
+        ))
+        .hint("a process hangs in the kernel; see its state in /proc/<pid>/stack"))
     }
 
     /// Freezes a container's processes.
@@ -161,7 +176,10 @@ impl Containers {
             State::Running(_) => {}
             State::Paused(_) => return Err(Error::conflict(format!("Container {} is already paused", container.id))),
             State::Restarting(_) => {
-                return Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id)));
+                return Err(Error::conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
             }
             State::Created(_) | State::Exited(_) | State::Removing(_) | State::Dead(_) => {
                 return Err(Error::conflict(format!("Container {} is not running", container.id)));
@@ -211,7 +229,9 @@ impl Containers {
         let new = names::check(new_name).map_err(|e| e.context("Error when allocating new name"))?;
         let old = container.name();
         if new == old {
-            return Err(Error::invalid("Renaming a container with the same name as its current name"));
+            return Err(Error::invalid(
+                "Renaming a container with the same name as its current name",
+            ));
         }
         {
             let mut index = self.0.index_mut();
@@ -238,9 +258,15 @@ impl Containers {
     pub async fn resize(&self, name: &str, rows: u16, columns: u16) -> Result<()> {
         let container = self.find(name)?;
         let size = WindowSize { rows, columns };
-        match container.link()?.call(Request::Resize { exec: None, size }, Vec::new()).await? {
+        match container
+            .link()?
+            .call(Request::Resize { exec: None, size }, Vec::new())
+            .await?
+        {
             Reply::Done => Ok(()),
-            _ => Err(Error::internal("the container's shim gave an answer to another question")),
+            _ => Err(Error::internal(
+                "the container's shim gave an answer to another question",
+            )),
         }
     }
 
@@ -252,7 +278,11 @@ impl Containers {
             let containers = self.clone();
             tasks.spawn(async move {
                 if let Err(error) = containers.stop_known(&container, None, Some(seconds)).await {
-                    tracing::warn!(container = container.id, error = error.report(), "cannot stop a container");
+                    tracing::warn!(
+                        container = container.id,
+                        error = error.report(),
+                        "cannot stop a container"
+                    );
                 }
             });
         }

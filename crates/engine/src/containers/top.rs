@@ -24,11 +24,20 @@ impl Containers {
     pub async fn top(&self, name: &str, ps_args: &str) -> Result<Top> {
         let container = self.find(name)?;
         let Reply::Pids(pids) = container.link()?.call(Request::Pids, Vec::new()).await? else {
-            return Err(Error::internal("the container's shim gave an answer to another question"));
+            return Err(Error::internal(
+                "the container's shim gave an answer to another question",
+            ));
         };
         let pids: BTreeSet<i32> = pids.into_iter().collect();
         let args = ps_args.trim().to_owned();
-        let top = blocking(move || if matches!(args.as_str(), "" | "-ef") { Ok(usual(&pids)) } else { by_ps(&args, &pids) }).await?;
+        let top = blocking(move || {
+            if matches!(args.as_str(), "" | "-ef") {
+                Ok(usual(&pids))
+            } else {
+                by_ps(&args, &pids)
+            }
+        })
+        .await?;
         self.0.emit(&container, "top", &[]);
         Ok(top)
     }
@@ -38,11 +47,18 @@ fn usual(pids: &BTreeSet<i32>) -> Top {
     let users = corten_sys::fs::read_to_string("/etc/passwd").unwrap_or_default();
     // A process that has ended meanwhile has no row.
     let processes = pids.iter().filter_map(|pid| row(*pid, &users)).collect();
-    Top { titles: TITLES.map(str::to_owned).to_vec(), processes }
+    Top {
+        titles: TITLES.map(str::to_owned).to_vec(),
+        processes,
+    }
 }
 
 fn row(pid: i32, users: &str) -> Option<Vec<String>> {
-    let read = |name: &str| corten_sys::fs::read(format!("/proc/{pid}/{name}")).ok().map(|b| String::from_utf8_lossy(&b).into_owned());
+    let read = |name: &str| {
+        corten_sys::fs::read(format!("/proc/{pid}/{name}"))
+            .ok()
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+    };
     let stat = read("stat")?;
     let (head, rest) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
@@ -51,10 +67,16 @@ fn row(pid: i32, users: &str) -> Option<Vec<String>> {
     let cpu = (number(11)? + number(12)?) / TICKS;
     let started = number(19)? / TICKS;
     let uptime: f64 = read_uptime()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since the boot")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "seconds since the boot"
+    )]
     let uptime = uptime as u64;
     let age = uptime.saturating_sub(started).max(1);
-    let uid = read("status")?.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1).map(str::to_owned))?;
+    let uid = read("status")?
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1).map(str::to_owned))?;
     let command = read("cmdline")?.trim_end_matches('\0').replace('\0', " ");
     Some(vec![
         user_name(&uid, users).unwrap_or(uid),
@@ -64,12 +86,21 @@ fn row(pid: i32, users: &str) -> Option<Vec<String>> {
         start_text(Time::now().seconds() - i64::try_from(age).ok()?),
         terminal(number(4)?),
         format!("{:02}:{:02}:{:02}", cpu / 3600, cpu / 60 % 60, cpu % 60),
-        if command.is_empty() { format!("[{name}]") } else { command },
+        if command.is_empty() {
+            format!("[{name}]")
+        } else {
+            command
+        },
     ])
 }
 
 fn read_uptime() -> Option<f64> {
-    corten_sys::fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()
+    corten_sys::fs::read_to_string("/proc/uptime")
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn user_name(uid: &str, users: &str) -> Option<String> {
@@ -83,7 +114,9 @@ fn user_name(uid: &str, users: &str) -> Option<String> {
 /// The hour for today's processes, the day for older ones.
 fn start_text(seconds: i64) -> String {
     let zone = jiff::tz::TimeZone::system();
-    let Ok(start) = jiff::Timestamp::from_second(seconds) else { return "?".into() };
+    let Ok(start) = jiff::Timestamp::from_second(seconds) else {
+        return "?".into();
+    };
     let start = start.to_zoned(zone.clone());
     let today = jiff::Timestamp::now().to_zoned(zone).date();
     let format = if start.date() == today { "%H:%M" } else { "%b%d" };
@@ -108,17 +141,30 @@ fn by_ps(args: &str, pids: &BTreeSet<i32>) -> Result<Top> {
         .args(&words)
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| Error::unsupported(format!("cannot run ps {args} on the host")).source(e).hint("install ps, or leave out its options"))?;
+        .map_err(|e| {
+            Error::unsupported(format!("cannot run ps {args} on the host"))
+                .source(e)
+                .hint("install ps, or leave out its options")
+        })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::invalid(format!("ps: exit status {}: {}", output.status.code().unwrap_or(-1), text.trim())));
+        return Err(Error::invalid(format!(
+            "ps: exit status {}: {}",
+            output.status.code().unwrap_or(-1),
+            text.trim()
+        )));
     }
     keep(&String::from_utf8_lossy(&output.stdout), pids)
 }
 
 fn keep(text: &str, pids: &BTreeSet<i32>) -> Result<Top> {
     let mut lines = text.lines();
-    let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let titles: Vec<String> = lines
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
     let Some(column) = titles.iter().position(|title| title == "PID") else {
         return Err(Error::invalid("Couldn't find PID field in ps output"));
     };
@@ -146,7 +192,10 @@ mod tests {
         let text = "  PID COMMAND\n    1 init\n   42 sleep 300 now\n";
         let top = keep(text, &BTreeSet::from([42])).unwrap();
         assert_eq!(top.processes, [["42", "sleep 300 now"]]);
-        assert_eq!(keep("COMMAND\nsh\n", &BTreeSet::new()).unwrap_err().message(), "Couldn't find PID field in ps output");
+        assert_eq!(
+            keep("COMMAND\nsh\n", &BTreeSet::new()).unwrap_err().message(),
+            "Couldn't find PID field in ps output"
+        );
     }
 
     #[test]

@@ -41,14 +41,18 @@ pub(crate) fn resolve(spec: &str, additional: &[String], passwd: &str, group: &s
             groups.extend(memberships(account.name, group));
         }
     } else {
-        gid = find_group(wanted_group, group)
-            .ok_or_else(|| Error::invalid(format!("unable to find group {wanted_group}: no matching entries in group file")))?;
+        gid = find_group(wanted_group, group).ok_or_else(|| {
+            Error::invalid(format!(
+                "unable to find group {wanted_group}: no matching entries in group file"
+            ))
+        })?;
     }
     for name in additional {
-        groups.push(
-            find_group(name, group)
-                .ok_or_else(|| Error::invalid(format!("Unable to find group {name}: no matching entries in group file")))?,
-        );
+        groups.push(find_group(name, group).ok_or_else(|| {
+            Error::invalid(format!(
+                "Unable to find group {name}: no matching entries in group file"
+            ))
+        })?);
     }
     // Docker always has the primary group among the additional ones.
     let mut all = vec![gid];
@@ -58,7 +62,15 @@ pub(crate) fn resolve(spec: &str, additional: &[String], passwd: &str, group: &s
         }
     }
     let home = if home.is_empty() { "/" } else { home };
-    Ok(Identity { user: User { uid, gid, additional_gids: all, ..User::default() }, home: home.to_owned() })
+    Ok(Identity {
+        user: User {
+            uid,
+            gid,
+            additional_gids: all,
+            ..User::default()
+        },
+        home: home.to_owned(),
+    })
 }
 
 enum Found<'a> {
@@ -77,7 +89,9 @@ fn find_account<'a>(user: &str, passwd: &'a str) -> Result<Found<'a>> {
         (Some(account), _) => Ok(Found::Account(account)),
         (None, Some(uid)) if i32::try_from(uid).is_ok() => Ok(Found::Number(uid)),
         (None, Some(_)) => Err(Error::invalid("uids and gids must be in range 0-2147483647")),
-        (None, None) => Err(Error::invalid(format!("unable to find user {user}: no matching entries in passwd file"))),
+        (None, None) => Err(Error::invalid(format!(
+            "unable to find user {user}: no matching entries in passwd file"
+        ))),
     }
 }
 
@@ -103,7 +117,9 @@ fn groups(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 }
 
 fn memberships<'a>(name: &'a str, group: &'a str) -> impl Iterator<Item = u32> + 'a {
-    groups(group).filter(move |(_, _, members)| members.split(',').any(|member| member.trim() == name)).map(|(_, gid, _)| gid)
+    groups(group)
+        .filter(move |(_, _, members)| members.split(',').any(|member| member.trim() == name))
+        .map(|(_, gid, _)| gid)
 }
 
 fn find_group(wanted: &str, group: &str) -> Option<u32> {
@@ -127,7 +143,12 @@ mod tests {
             let additional: Vec<_> = additional.iter().map(|&g| g.to_owned()).collect();
             let identity = resolve(spec, &additional, PASSWD, GROUP).unwrap_or_else(|e| panic!("{spec}: {e}"));
             assert_eq!(
-                (identity.user.uid, identity.user.gid, identity.user.additional_gids.as_slice(), identity.home.as_str()),
+                (
+                    identity.user.uid,
+                    identity.user.gid,
+                    identity.user.additional_gids.as_slice(),
+                    identity.home.as_str()
+                ),
                 (uid, gid, groups, home),
                 "{spec}"
             );
@@ -145,11 +166,26 @@ mod tests {
     #[test]
     fn names_who_is_missing() {
         let check = |spec, additional: &[String], expected: &str| {
-            assert_eq!(resolve(spec, additional, PASSWD, GROUP).unwrap_err().to_string(), expected);
+            assert_eq!(
+                resolve(spec, additional, PASSWD, GROUP).unwrap_err().to_string(),
+                expected
+            );
         };
-        check("nosuch", &[], "unable to find user nosuch: no matching entries in passwd file");
-        check("web:nosuch", &[], "unable to find group nosuch: no matching entries in group file");
-        check("web", &["nosuch".into()], "Unable to find group nosuch: no matching entries in group file");
+        check(
+            "nosuch",
+            &[],
+            "unable to find user nosuch: no matching entries in passwd file",
+        );
+        check(
+            "web:nosuch",
+            &[],
+            "unable to find group nosuch: no matching entries in group file",
+        );
+        check(
+            "web",
+            &["nosuch".into()],
+            "Unable to find group nosuch: no matching entries in group file",
+        );
         check("4294967295", &[], "uids and gids must be in range 0-2147483647");
     }
 }

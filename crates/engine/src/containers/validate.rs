@@ -56,9 +56,13 @@ fn name_of_host(config: &Config) -> Result<()> {
     let name = &config.hostname;
     let bad = name.len() > 63
         || name.starts_with('-')
-        || name.chars().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')));
+        || name
+            .chars()
+            .any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')));
     if bad && !name.is_empty() {
-        return Err(Error::invalid(format!("invalid hostname: \"{name}\": use up to 63 letters, digits, '-', '_' and '.'")));
+        return Err(Error::invalid(format!(
+            "invalid hostname: \"{name}\": use up to 63 letters, digits, '-', '_' and '.'"
+        )));
     }
     Ok(())
 }
@@ -94,7 +98,9 @@ pub(crate) fn restart_policy(policy: &RestartPolicy, auto_remove: bool) -> Resul
         }
     }
     if auto_remove {
-        return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
+        return Err(Error::invalid(
+            "can't create 'AutoRemove' container with restart policy",
+        ));
     }
     Ok(())
 }
@@ -105,21 +111,29 @@ fn memory(host: &HostConfig) -> Result<()> {
         return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
     }
     if limits.memory > 0 && limits.memory_swap > 0 && limits.memory_swap < limits.memory {
-        return Err(Error::invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+        return Err(Error::invalid(
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ));
     }
     if limits.memory == 0 && limits.memory_swap > 0 {
-        return Err(Error::invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+        return Err(Error::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
     }
     if let Some(swappiness) = limits.memory_swappiness
         && !(-1..=100).contains(&swappiness)
     {
-        return Err(Error::invalid(format!("Invalid value: {swappiness}, valid memory swappiness range is 0-100")));
+        return Err(Error::invalid(format!(
+            "Invalid value: {swappiness}, valid memory swappiness range is 0-100"
+        )));
     }
     if limits.memory_reservation != 0 && limits.memory_reservation < LEAST_MEMORY {
         return Err(Error::invalid("Minimum memory reservation allowed is 6MB"));
     }
     if limits.memory > 0 && limits.memory_reservation > limits.memory {
-        return Err(Error::invalid("Minimum memory limit can not be less than memory reservation limit, see usage"));
+        return Err(Error::invalid(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        ));
     }
     if host.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
@@ -136,8 +150,14 @@ fn memory(host: &HostConfig) -> Result<()> {
 fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
     let limits = &host.resources;
     if limits.nano_cpus > 0 && (limits.cpu_period > 0 || limits.cpu_quota > 0) {
-        let other = if limits.cpu_period > 0 { "CPU Period" } else { "CPU Quota" };
-        return Err(Error::invalid(format!("Conflicting options: Nano CPUs and {other} cannot both be set.")));
+        let other = if limits.cpu_period > 0 {
+            "CPU Period"
+        } else {
+            "CPU Quota"
+        };
+        return Err(Error::invalid(format!(
+            "Conflicting options: Nano CPUs and {other} cannot both be set."
+        )));
     }
     let most = machine.cpus;
     if limits.nano_cpus < 0 || limits.nano_cpus > i64::from(most) * 1_000_000_000 {
@@ -146,7 +166,9 @@ fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
         )));
     }
     if limits.cpu_period != 0 && !(1_000..=1_000_000).contains(&limits.cpu_period) {
-        return Err(Error::invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"));
+        return Err(Error::invalid(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ));
     }
     if limits.cpu_quota > 0 && limits.cpu_quota < 1_000 {
         return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
@@ -177,8 +199,9 @@ fn cpu_list(what: &str, list: &str, most: Option<u32>) -> Result<()> {
 }
 
 /// Log drivers that Docker has and this engine does not have yet.
-const LATER_LOG_DRIVERS: [&str; 9] =
-    ["local", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "etwlogs"];
+const LATER_LOG_DRIVERS: [&str; 9] = [
+    "local", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "etwlogs",
+];
 
 /// Checks a log driver and its options; also used for the engine's defaults.
 ///
@@ -190,8 +213,10 @@ pub fn log(config: &LogConfig) -> Result<()> {
         "none" => return Ok(()),
         "" | "json-file" => {}
         _ if LATER_LOG_DRIVERS.contains(&driver) => {
-            return Err(Error::unsupported(format!("the log driver \"{driver}\" is not supported yet"))
-                .hint("use json-file or none"));
+            return Err(
+                Error::unsupported(format!("the log driver \"{driver}\" is not supported yet"))
+                    .hint("use json-file or none"),
+            );
         }
         _ => {
             return Err(Error::invalid(format!(
@@ -199,14 +224,31 @@ pub fn log(config: &LogConfig) -> Result<()> {
             )));
         }
     }
-    const KNOWN: [&str; 9] =
-        ["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"];
-    if let Some(name) = config.options.keys().find(|name| !KNOWN.contains(&name.as_str()) && *name != "max-buffer-size") {
-        return Err(Error::invalid(format!("unknown log opt '{name}' for json-file log driver")));
+    const KNOWN: [&str; 9] = [
+        "max-file",
+        "max-size",
+        "compress",
+        "labels",
+        "labels-regex",
+        "env",
+        "env-regex",
+        "tag",
+        "mode",
+    ];
+    if let Some(name) = config
+        .options
+        .keys()
+        .find(|name| !KNOWN.contains(&name.as_str()) && *name != "max-buffer-size")
+    {
+        return Err(Error::invalid(format!(
+            "unknown log opt '{name}' for json-file log driver"
+        )));
     }
     for name in ["labels-regex", "env-regex", "tag"] {
         if config.options.contains_key(name) {
-            return Err(Error::unsupported(format!("the log option \"{name}\" is not supported yet")));
+            return Err(Error::unsupported(format!(
+                "the log option \"{name}\" is not supported yet"
+            )));
         }
     }
     super::log_config::parse(config).map(|_| ())
@@ -216,17 +258,32 @@ fn sysctls(host: &HostConfig) -> Result<()> {
     let own = |mode: &str| mode != "host" && !mode.starts_with("container:");
     for name in host.sysctls.iter().flat_map(BTreeMap::keys) {
         let ipc = name.starts_with("fs.mqueue.")
-            || ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"]
-                .contains(&name.as_str());
+            || [
+                "kernel.msgmax",
+                "kernel.msgmnb",
+                "kernel.msgmni",
+                "kernel.sem",
+                "kernel.shmall",
+                "kernel.shmmax",
+                "kernel.shmmni",
+                "kernel.shm_rmid_forced",
+            ]
+            .contains(&name.as_str());
         let network = name.starts_with("net.");
         if ipc && !own(&host.ipc_mode) {
-            return Err(Error::invalid(format!("sysctl '{name}' not allowed in host ipc namespace")));
+            return Err(Error::invalid(format!(
+                "sysctl '{name}' not allowed in host ipc namespace"
+            )));
         }
         if network && !own(&host.network_mode) {
-            return Err(Error::invalid(format!("sysctl '{name}' not allowed in host network namespace")));
+            return Err(Error::invalid(format!(
+                "sysctl '{name}' not allowed in host network namespace"
+            )));
         }
         if !ipc && !network && name != "kernel.domainname" && name != "kernel.hostname" {
-            return Err(Error::invalid(format!("sysctl '{name}' is not allowed as its scope is not a namespace")));
+            return Err(Error::invalid(format!(
+                "sysctl '{name}' is not allowed as its scope is not a namespace"
+            )));
         }
     }
     Ok(())
@@ -236,19 +293,49 @@ fn sysctls(host: &HostConfig) -> Result<()> {
 fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let limits = &host.resources;
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    let health = config.healthcheck.as_ref().is_some_and(|h| h.test.first().is_some_and(|t| t != "NONE"));
+    let health = config
+        .healthcheck
+        .as_ref()
+        .is_some_and(|h| h.test.first().is_some_and(|t| t != "NONE"));
     let refused = [
         (health, "health checks"),
         (some(&host.volumes_from), "--volumes-from"),
         (some(&host.links), "--link"),
-        (host.storage_opt.as_ref().is_some_and(|o| !o.is_empty()), "--storage-opt"),
-        (limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()), "--gpus and device requests"),
-        (!host.userns_mode.is_empty() && host.userns_mode != "host", "user namespaces for single containers"),
-        (!matches!(host.isolation.as_str(), "" | "default"), "isolation technologies of Windows"),
-        (!matches!(host.runtime.as_str(), "" | "runc" | "corten"), "other OCI runtimes"),
-        (!config.mac_address.is_empty() && host.network_mode == "host", "--mac-address with the host's network"),
-        (limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0, "real-time CPU limits"),
-        (limits.cpu_count != 0 || limits.cpu_percent != 0 || limits.io_maximum_iops != 0 || limits.io_maximum_bandwidth != 0, "limits of Windows"),
+        (
+            host.storage_opt.as_ref().is_some_and(|o| !o.is_empty()),
+            "--storage-opt",
+        ),
+        (
+            limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()),
+            "--gpus and device requests",
+        ),
+        (
+            !host.userns_mode.is_empty() && host.userns_mode != "host",
+            "user namespaces for single containers",
+        ),
+        (
+            !matches!(host.isolation.as_str(), "" | "default"),
+            "isolation technologies of Windows",
+        ),
+        (
+            !matches!(host.runtime.as_str(), "" | "runc" | "corten"),
+            "other OCI runtimes",
+        ),
+        (
+            !config.mac_address.is_empty() && host.network_mode == "host",
+            "--mac-address with the host's network",
+        ),
+        (
+            limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0,
+            "real-time CPU limits",
+        ),
+        (
+            limits.cpu_count != 0
+                || limits.cpu_percent != 0
+                || limits.io_maximum_iops != 0
+                || limits.io_maximum_bandwidth != 0,
+            "limits of Windows",
+        ),
         (!matches!(host.volume_driver.as_str(), "" | "local"), "volume plugins"),
     ];
     match refused.iter().find(|(asked, _)| *asked) {
@@ -275,20 +362,52 @@ mod tests {
     #[test]
     fn refuses_in_dockers_words() {
         let check = |edit: fn(&mut Config, &mut HostConfig), expected: &str| assert_eq!(refusal(edit), expected);
-        check(|_, h| h.cap_add = Some(vec!["NOPE".into()]), "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
-        check(|_, h| h.resources.nano_cpus = 3_000_000_000, "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available");
-        check(|_, h| h.resources.memory = 1 << 20, "Minimum memory limit allowed is 6MB");
-        check(|c, _| c.working_dir = "rel".into(), "the working directory 'rel' is invalid, it needs to be an absolute path");
-        check(|_, h| h.restart_policy.name = "bogus".into(), "invalid restart policy: unknown policy 'bogus'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'");
-        check(|_, h| h.log_config.driver = "nope".into(), "error looking up logging plugin nope: plugin \"nope\" not found");
-        check(|_, h| { h.log_config.options.insert("nope".into(), "1".into()); }, "unknown log opt 'nope' for json-file log driver");
+        check(
+            |_, h| h.cap_add = Some(vec!["NOPE".into()]),
+            "invalid CapAdd: unknown capability: \"CAP_NOPE\"",
+        );
+        check(
+            |_, h| h.resources.nano_cpus = 3_000_000_000,
+            "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+        );
+        check(
+            |_, h| h.resources.memory = 1 << 20,
+            "Minimum memory limit allowed is 6MB",
+        );
+        check(
+            |c, _| c.working_dir = "rel".into(),
+            "the working directory 'rel' is invalid, it needs to be an absolute path",
+        );
+        check(
+            |_, h| h.restart_policy.name = "bogus".into(),
+            "invalid restart policy: unknown policy 'bogus'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+        );
+        check(
+            |_, h| h.log_config.driver = "nope".into(),
+            "error looking up logging plugin nope: plugin \"nope\" not found",
+        );
+        check(
+            |_, h| {
+                h.log_config.options.insert("nope".into(), "1".into());
+            },
+            "unknown log opt 'nope' for json-file log driver",
+        );
         check(|c, _| c.stop_signal = "NOPE".into(), "invalid signal: NOPE");
-        check(|_, h| h.resources.cpuset_cpus = "0-7".into(), "Requested CPUs are not available - requested 0-7, available: 0-1");
+        check(
+            |_, h| h.resources.cpuset_cpus = "0-7".into(),
+            "Requested CPUs are not available - requested 0-7, available: 0-1",
+        );
     }
 
     #[test]
     fn refuses_by_name_what_comes_later() {
-        assert_eq!(refusal(|_, h| h.links = Some(vec!["a:b".into()])), "not supported yet: --link");
-        assert_eq!(refusal(|_, h| h.runtime = "kata".into()), "not supported yet: other OCI runtimes");
+        assert_eq!(
+            refusal(|_, h| h.links = Some(vec!["a:b".into()])),
+            "not supported yet: --link"
+        );
+        assert_eq!(
+            refusal(|_, h| h.runtime = "kata".into()),
+            "not supported yet: other OCI runtimes"
+        );
     }
 }

@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use corten_api::{
-    container::{
-        Inspect, MountPoint, NetworkSettings, Port, Summary, SummaryHostConfig, SummaryNetworkSettings,
-    },
+    container::{Inspect, MountPoint, NetworkSettings, Port, Summary, SummaryHostConfig, SummaryNetworkSettings},
     filters::Filters,
     image::GraphDriver,
     network::EndpointSettings,
@@ -34,11 +32,34 @@ pub struct ListRequest {
 
 /// Filters that lists of containers know.
 const FILTERS: [&str; 17] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "label!", "name",
-    "network", "publish", "since", "status", "volume", "auto-remove",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "auto-remove",
 ];
 /// Words for states.
-const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const STATES: [&str; 7] = [
+    "created",
+    "running",
+    "paused",
+    "restarting",
+    "removing",
+    "exited",
+    "dead",
+];
 
 impl Containers {
     /// Lists containers, the newest first.
@@ -99,12 +120,20 @@ impl Containers {
     }
 
     fn bound(&self, filters: &Filters, name: &str) -> Result<Option<Time>> {
-        filters.values(name).next().map(|value| Ok(self.find(value)?.lock().record.created)).transpose()
+        filters
+            .values(name)
+            .next()
+            .map(|value| Ok(self.find(value)?.lock().record.created))
+            .transpose()
     }
 
     /// Ids of the images that the `ancestor` filter names; unknown ones match nothing.
     fn ancestors(&self, filters: &Filters) -> Vec<corten_oci::digest::Digest> {
-        filters.values("ancestor").filter_map(|name| self.0.images.find(name).ok()).map(|image| image.id).collect()
+        filters
+            .values("ancestor")
+            .filter_map(|name| self.0.images.find(name).ok())
+            .map(|image| image.id)
+            .collect()
     }
 
     async fn add_sizes(&self, summaries: &mut [Summary], records: Vec<Record>) -> Result<()> {
@@ -147,7 +176,11 @@ impl Containers {
                 annotations: record.host_config.annotations.clone(),
             },
             network_settings: SummaryNetworkSettings {
-                networks: record.networks.iter().map(|(name, settings)| (name.clone(), in_list(settings))).collect(),
+                networks: record
+                    .networks
+                    .iter()
+                    .map(|(name, settings)| (name.clone(), in_list(settings)))
+                    .collect(),
             },
             mounts: mount_points(record),
         }
@@ -212,12 +245,19 @@ impl Containers {
             data.insert("WorkDir".into(), text(&folders.work));
             data.insert("MergedDir".into(), text(&folders.merged));
         }
-        GraphDriver { data: Some(data), name: "overlay2".into() }
+        GraphDriver {
+            data: Some(data),
+            name: "overlay2".into(),
+        }
     }
 
     fn network_settings(&self, record: &Record, pid: Option<i32>) -> NetworkSettings {
         let mut settings = NetworkSettings {
-            sandbox_id: if pid.is_some() { record.id.clone() } else { String::new() },
+            sandbox_id: if pid.is_some() {
+                record.id.clone()
+            } else {
+                String::new()
+            },
             sandbox_key: pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
             ports: shown_ports(record),
             networks: record.networks.clone(),
@@ -255,18 +295,39 @@ fn fill_paths(host: &mut corten_api::container::HostConfig) {
 
 /// Endpoints in lists have only what the network gave.
 fn in_list(settings: &EndpointSettings) -> EndpointSettings {
-    EndpointSettings { aliases: None, links: None, driver_opts: None, dns_names: None, ..settings.clone() }
+    EndpointSettings {
+        aliases: None,
+        links: None,
+        driver_opts: None,
+        dns_names: None,
+        ..settings.clone()
+    }
 }
 
 fn mount_points(record: &Record) -> Vec<MountPoint> {
     // A tmpfs of `--tmpfs` is in `HostConfig.Tmpfs` alone.
-    let by_flag = |target: &str| record.host_config.tmpfs.as_ref().is_some_and(|t| t.contains_key(target));
-    record.mounts.iter().map(|mount| mount.point.clone()).filter(|point| point.kind != "tmpfs" || !by_flag(&point.destination)).collect()
+    let by_flag = |target: &str| {
+        record
+            .host_config
+            .tmpfs
+            .as_ref()
+            .is_some_and(|t| t.contains_key(target))
+    };
+    record
+        .mounts
+        .iter()
+        .map(|mount| mount.point.clone())
+        .filter(|point| point.kind != "tmpfs" || !by_flag(&point.destination))
+        .collect()
 }
 
 /// Ports as inspections show them: published while it runs, nothing otherwise.
 fn shown_ports(record: &Record) -> PortMap {
-    if record.state.running().is_none() { PortMap::new() } else { record.ports.clone() }
+    if record.state.running().is_none() {
+        PortMap::new()
+    } else {
+        record.ports.clone()
+    }
 }
 
 /// Ports as lists show them.
@@ -276,12 +337,25 @@ fn ports(record: &Record) -> Vec<Port> {
         return ports;
     }
     let exposed = record.config.exposed_ports.iter().flatten().map(|(port, _)| port);
-    let unpublished = exposed.filter(|port| !record.ports.contains_key(*port)).map(|port| (port, None));
-    for (port, bindings) in record.ports.iter().map(|(port, bindings)| (port, bindings.as_ref())).chain(unpublished) {
-        let Some((private_port, protocol)) = split_port(port) else { continue };
+    let unpublished = exposed
+        .filter(|port| !record.ports.contains_key(*port))
+        .map(|port| (port, None));
+    for (port, bindings) in record
+        .ports
+        .iter()
+        .map(|(port, bindings)| (port, bindings.as_ref()))
+        .chain(unpublished)
+    {
+        let Some((private_port, protocol)) = split_port(port) else {
+            continue;
+        };
         let bindings = bindings.map(Vec::as_slice).unwrap_or_default();
         if bindings.is_empty() {
-            ports.push(Port { private_port, protocol: protocol.to_owned(), ..Port::default() });
+            ports.push(Port {
+                private_port,
+                protocol: protocol.to_owned(),
+                ..Port::default()
+            });
         }
         for binding in bindings {
             ports.push(Port {
@@ -308,11 +382,15 @@ fn check_values(filters: &Filters) -> Result<()> {
         )));
     }
     if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
-        return Err(Error::invalid(format!("invalid filter 'exited={code}': it must be a number")));
+        return Err(Error::invalid(format!(
+            "invalid filter 'exited={code}': it must be a number"
+        )));
     }
     for name in ["publish", "expose"] {
         if let Some(port) = filters.values(name).find(|port| port_range(port).is_none()) {
-            return Err(Error::invalid(format!("invalid filter '{name}={port}': invalid port specification")));
+            return Err(Error::invalid(format!(
+                "invalid filter '{name}={port}': invalid port specification"
+            )));
         }
     }
     Ok(())
@@ -320,14 +398,22 @@ fn check_values(filters: &Filters) -> Result<()> {
 
 fn matches(record: &Record, filters: &Filters) -> bool {
     let network = |wanted: &str| {
-        record.networks.iter().any(|(name, settings)| name == wanted || (!settings.network_id.is_empty() && settings.network_id.starts_with(wanted)))
+        record.networks.iter().any(|(name, settings)| {
+            name == wanted || (!settings.network_id.is_empty() && settings.network_id.starts_with(wanted))
+        })
     };
-    let volume = |wanted: &str| record.mounts.iter().any(|m| m.point.name == wanted || m.point.destination == wanted || m.point.source == wanted);
-    let code = |wanted: &str| {
-        matches!(&record.state, State::Exited(ended) if !ended.finished_at.is_zero() && wanted.parse() == Ok(ended.code))
+    let volume = |wanted: &str| {
+        record
+            .mounts
+            .iter()
+            .any(|m| m.point.name == wanted || m.point.destination == wanted || m.point.source == wanted)
     };
+    let code = |wanted: &str| matches!(&record.state, State::Exited(ended) if !ended.finished_at.is_zero() && wanted.parse() == Ok(ended.code));
     filters.any("id", |wanted| record.id.starts_with(wanted))
-        && filters.any("name", |pattern| NamePattern::new(pattern).matches(&format!("/{}", record.name)) || NamePattern::new(pattern).matches(&record.name))
+        && filters.any("name", |pattern| {
+            NamePattern::new(pattern).matches(&format!("/{}", record.name))
+                || NamePattern::new(pattern).matches(&record.name)
+        })
         && filters.any("status", |wanted| record.state.name() == wanted)
         && filters.any("exited", code)
         && filters.labels(&record.config.labels)
@@ -336,8 +422,12 @@ fn matches(record: &Record, filters: &Filters) -> bool {
         && filters.any("health", |wanted| wanted == "none")
         && filters.any("isolation", |wanted| wanted == record.host_config.isolation)
         && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
-        && filters.any("publish", |wanted| port_range(wanted).is_some_and(|range| published(record, &range)))
-        && filters.any("expose", |wanted| port_range(wanted).is_some_and(|range| exposed(record, &range)))
+        && filters.any("publish", |wanted| {
+            port_range(wanted).is_some_and(|range| published(record, &range))
+        })
+        && filters.any("expose", |wanted| {
+            port_range(wanted).is_some_and(|range| exposed(record, &range))
+        })
 }
 
 /// First and last port, and protocol.
@@ -349,10 +439,19 @@ fn port_range(text: &str) -> Option<(u16, u16, &str)> {
 }
 
 fn published(record: &Record, (first, last, protocol): &(u16, u16, &str)) -> bool {
-    ports(record).iter().any(|port| port.public_port != 0 && port.protocol == *protocol && (first..=last).contains(&&port.public_port))
+    ports(record)
+        .iter()
+        .any(|port| port.public_port != 0 && port.protocol == *protocol && (first..=last).contains(&&port.public_port))
 }
 
 fn exposed(record: &Record, (first, last, protocol): &(u16, u16, &str)) -> bool {
-    let keys = record.config.exposed_ports.iter().flatten().map(|(port, _)| port).chain(record.host_config.port_bindings.keys());
-    keys.filter_map(|port| split_port(port)).any(|(port, own)| own == *protocol && (first..=last).contains(&&port))
+    let keys = record
+        .config
+        .exposed_ports
+        .iter()
+        .flatten()
+        .map(|(port, _)| port)
+        .chain(record.host_config.port_bindings.keys());
+    keys.filter_map(|port| split_port(port))
+        .any(|(port, own)| own == *protocol && (first..=last).contains(&&port))
 }

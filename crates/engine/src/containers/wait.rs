@@ -53,7 +53,10 @@ impl Waiter {
         // When the sender is gone, so is the container.
         let _ = self.status.wait_for(met).await;
         let code = self.status.borrow().code;
-        WaitResult { status_code: i64::from(code), error: None }
+        WaitResult {
+            status_code: i64::from(code),
+            error: None,
+        }
     }
 }
 
@@ -66,6 +69,10 @@ impl Containers {
         let container = self.find(name)?;
         let status = container.status.subscribe();
         let exits = status.borrow().exits;
-        Ok(Waiter { status, exits, condition })
+        Ok(Waiter {
+            status,
+            exits,
+            condition,
+        })
     }
 }

@@ -65,10 +65,16 @@ impl Images {
             for image in loaded {
                 let lines = match image.names.as_slice() {
                     [] => vec![format!("Loaded image ID: {}\n", image.id)],
-                    names => names.iter().map(|name| format!("Loaded image: {}\n", name.familiar())).collect(),
+                    names => names
+                        .iter()
+                        .map(|name| format!("Loaded image: {}\n", name.familiar()))
+                        .collect(),
                 };
                 for stream in lines {
-                    let _ = progress.blocking_send(Progress { stream, ..Progress::default() });
+                    let _ = progress.blocking_send(Progress {
+                        stream,
+                        ..Progress::default()
+                    });
                 }
                 if let Ok(image) = images.0.store.images().get(&image.id) {
                     images.emit_of("load", &image);
@@ -89,7 +95,11 @@ impl Images {
             (repository, "") => Some(parse(repository)?.or_latest()),
             (repository, tag) => {
                 let name = parse(repository)?;
-                Some(name.repository().with_tag(tag).map_err(|error| Error::invalid(error.to_string()))?)
+                Some(
+                    name.repository()
+                        .with_tag(tag)
+                        .map_err(|error| Error::invalid(error.to_string()))?,
+                )
             }
         };
         if reference.as_ref().is_some_and(|reference| reference.digest().is_some()) {
@@ -97,10 +107,18 @@ impl Images {
         }
         let platform = match request.platform.as_str() {
             "" => None,
-            text => Some(text.parse::<Platform>().map_err(|error| Error::invalid(error.to_string()))?),
+            text => Some(
+                text.parse::<Platform>()
+                    .map_err(|error| Error::invalid(error.to_string()))?,
+            ),
         };
         let config = changes::apply(Default::default(), &request.changes)?;
-        let order = corten_store::ImportRequest { message: request.message, config, platform, reference: reference.clone() };
+        let order = corten_store::ImportRequest {
+            message: request.message,
+            config,
+            platform,
+            reference: reference.clone(),
+        };
         let images = self.clone();
         let image = blocking(move || {
             let id = images.0.store.import(&mut input, order)?;
@@ -109,7 +127,12 @@ impl Images {
         .await?;
         self.emit_of("import", &image);
         if let Some(reference) = reference {
-            self.emit("tag", image.id().as_str(), &reference.familiar(), Some(&image.config().config.labels));
+            self.emit(
+                "tag",
+                image.id().as_str(),
+                &reference.familiar(),
+                Some(&image.config().config.labels),
+            );
         }
         Ok(image.id().as_str().to_owned())
     }
@@ -124,13 +147,18 @@ impl Images {
                 // A bare name means all tags of the repository.
                 Some(reference) => {
                     let of_repository = |image: &corten_store::Image| {
-                        image.names().iter().any(|have| have.repository() == reference.repository())
+                        image
+                            .names()
+                            .iter()
+                            .any(|have| have.repository() == reference.repository())
                     };
                     let all: Vec<_> = store.list().into_iter().filter(of_repository).collect();
                     match all.is_empty() {
                         false => found.extend(all),
                         true => found.push(
-                            store.resolve(name).map_err(|_| Error::not_found(format!("No such image: {name}")))?,
+                            store
+                                .resolve(name)
+                                .map_err(|_| Error::not_found(format!("No such image: {name}")))?,
                         ),
                     }
                 }
@@ -143,7 +171,10 @@ impl Images {
 
 fn loading(event: &LoadEvent) -> Progress {
     let LoadEvent::Layer { name, current, total } = event;
-    let detail = ProgressDetail { current: signed(*current), total: signed(*total) };
+    let detail = ProgressDetail {
+        current: signed(*current),
+        total: signed(*total),
+    };
     Progress {
         status: "Loading layer".to_owned(),
         progress: bar(detail.current, detail.total),

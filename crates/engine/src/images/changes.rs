@@ -12,7 +12,12 @@ use crate::error::{Error, Result};
 /// `Invalid` for other instructions than CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL,
 /// USER, VOLUME and WORKDIR, and for those that are malformed.
 pub fn apply(mut config: ContainerConfig, changes: &[String]) -> Result<ContainerConfig> {
-    for line in changes.iter().flat_map(|change| change.lines()).map(str::trim).filter(|line| !line.is_empty()) {
+    for line in changes
+        .iter()
+        .flat_map(|change| change.lines())
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let (name, rest) = (name.to_ascii_uppercase(), rest.trim());
         if rest.is_empty() {
@@ -51,7 +56,12 @@ fn instruction(config: &mut ContainerConfig, name: &str, rest: &str) -> Result<(
         "WORKDIR" => config.working_dir = format!("{}/{rest}", config.working_dir.trim_end_matches('/')),
         "STOPSIGNAL" => rest.clone_into(&mut config.stop_signal),
         "ONBUILD" => config.on_build.push(rest.to_owned()),
-        other => return Err(Error::invalid(format!("{} is not a valid change command", other.to_lowercase()))),
+        other => {
+            return Err(Error::invalid(format!(
+                "{} is not a valid change command",
+                other.to_lowercase()
+            )));
+        }
     }
     Ok(())
 }
@@ -81,9 +91,9 @@ fn pairs(instruction: &str, rest: &str) -> Result<BTreeMap<String, String>> {
     if let Some(first) = words.first()
         && !first.contains('=')
     {
-        let (key, value) = rest.split_once(char::is_whitespace).ok_or_else(|| {
-            Error::invalid(format!("{instruction} must have two arguments"))
-        })?;
+        let (key, value) = rest
+            .split_once(char::is_whitespace)
+            .ok_or_else(|| Error::invalid(format!("{instruction} must have two arguments")))?;
         return Ok(BTreeMap::from([(key.to_owned(), value.trim().to_owned())]));
     }
     words

@@ -38,7 +38,9 @@ fn step(pattern: &[char], name: &[char]) -> bool {
                 continue;
             }
             (Some('?'), Some(c)) => (*c != '/').then_some(1),
-            (Some('['), Some(c)) => class(&pattern[p..], *c).filter(|(fits, _)| *fits && *c != '/').map(|(_, l)| l),
+            (Some('['), Some(c)) => class(&pattern[p..], *c)
+                .filter(|(fits, _)| *fits && *c != '/')
+                .map(|(_, l)| l),
             (Some('\\'), Some(c)) => (pattern.get(p + 1) == Some(c)).then_some(2),
             (Some(literal), Some(c)) => (literal == c).then_some(1),
             _ => None,

@@ -49,7 +49,9 @@ impl Images {
                 kind: "layers".to_owned(),
                 layers: image.layers().iter().map(|layer| layer.as_str().to_owned()).collect(),
             },
-            metadata: Metadata { last_tag_time: image.last_tagged().map(Time::from).unwrap_or_default() },
+            metadata: Metadata {
+                last_tag_time: image.last_tagged().map(Time::from).unwrap_or_default(),
+            },
         })
     }
 
@@ -89,11 +91,19 @@ impl Images {
     }
 
     fn layer_size(&self, diff_id: &Digest) -> i64 {
-        self.0.store.layers().get(diff_id).map_or(0, |layer| signed(layer.size()))
+        self.0
+            .store
+            .layers()
+            .get(diff_id)
+            .map_or(0, |layer| signed(layer.size()))
     }
 
     fn graph_driver(&self, image: &Image) -> GraphDriver {
-        let layers = image.layers().iter().rev().filter_map(|layer| self.0.store.layers().get(layer));
+        let layers = image
+            .layers()
+            .iter()
+            .rev()
+            .filter_map(|layer| self.0.store.layers().get(layer));
         let paths: Vec<_> = layers.map(|layer| layer.path().to_owned()).collect();
         let mut data = BTreeMap::new();
         if let Some((top, below)) = paths.split_first() {
@@ -106,14 +116,25 @@ impl Images {
                 data.insert("LowerDir".to_owned(), below.join(":"));
             }
         }
-        GraphDriver { data: Some(data), name: "overlay2".to_owned() }
+        GraphDriver {
+            data: Some(data),
+            name: "overlay2".to_owned(),
+        }
     }
 }
 
 /// The history's entries, and whether each added a layer; an image without one has its layers.
 fn entries(config: &ImageConfig) -> Vec<(History, bool)> {
     if config.history.is_empty() {
-        let bare = || (History { created: seconds(config.created.as_deref()), ..History::default() }, true);
+        let bare = || {
+            (
+                History {
+                    created: seconds(config.created.as_deref()),
+                    ..History::default()
+                },
+                true,
+            )
+        };
         return config.rootfs.diff_ids.iter().map(|_| bare()).collect();
     }
     config
@@ -132,7 +153,9 @@ fn entries(config: &ImageConfig) -> Vec<(History, bool)> {
 }
 
 fn seconds(time: Option<&str>) -> i64 {
-    time.and_then(|text| text.parse::<Time>().ok()).unwrap_or_default().seconds()
+    time.and_then(|text| text.parse::<Time>().ok())
+        .unwrap_or_default()
+        .seconds()
 }
 
 fn familiar(names: &[Reference]) -> Vec<String> {
@@ -142,7 +165,12 @@ fn familiar(names: &[Reference]) -> Vec<String> {
 /// An image's configuration as the API shows it.
 fn container_config(config: &ContainerConfig) -> Config {
     let keys = |map: &BTreeMap<String, corten_oci::image::Empty>| {
-        Some(map.keys().map(|key| (key.clone(), Empty {})).collect::<BTreeMap<_, _>>()).filter(|map| !map.is_empty())
+        Some(
+            map.keys()
+                .map(|key| (key.clone(), Empty {}))
+                .collect::<BTreeMap<_, _>>(),
+        )
+        .filter(|map| !map.is_empty())
     };
     let some = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
     Config {

@@ -30,7 +30,11 @@ impl Images {
         let filter = Filter::new(self, &options)?;
         let images = self.clone();
         blocking(move || {
-            let shared = if options.shared_size { images.shared()? } else { HashMap::new() };
+            let shared = if options.shared_size {
+                images.shared()?
+            } else {
+                HashMap::new()
+            };
             let mut found: Vec<_> = images
                 .0
                 .store
@@ -45,7 +49,7 @@ impl Images {
                     None => -1,
                 };
             }
-            found.sort_by(|a, b| b.created.cmp(&a.created));
+            found.sort_by_key(|image| std::cmp::Reverse(image.created));
             Ok(found)
         })
         .await
@@ -68,7 +72,10 @@ impl Images {
 
     fn shared(&self) -> Result<HashMap<String, i64>> {
         let usage = self.0.store.disk_usage()?.images;
-        Ok(usage.into_iter().map(|image| (image.id.as_str().to_owned(), signed(image.shared))).collect())
+        Ok(usage
+            .into_iter()
+            .map(|image| (image.id.as_str().to_owned(), signed(image.shared)))
+            .collect())
     }
 }
 
@@ -85,7 +92,10 @@ impl Filter {
     fn new(images: &Images, options: &ListRequest) -> Result<Self> {
         let filters = &options.filters;
         filters.accept(&["dangling", "label", "label!", "before", "since", "until", "reference"])?;
-        let dangling = filters.has("dangling").then(|| filters.switch("dangling", false)).transpose()?;
+        let dangling = filters
+            .has("dangling")
+            .then(|| filters.switch("dangling", false))
+            .transpose()?;
         let created_of = |name: &str| -> Result<Option<Timestamp>> {
             let Some(reference) = filters.values(name).next() else {
                 return Ok(None);
@@ -94,7 +104,13 @@ impl Filter {
         };
         let until = crate::time_filter::until(filters)?.map(Time::timestamp);
         let before = [created_of("before")?, until].into_iter().flatten().min();
-        Ok(Self { all: options.all, dangling, before, since: created_of("since")?, filters: filters.clone() })
+        Ok(Self {
+            all: options.all,
+            dangling,
+            before,
+            since: created_of("since")?,
+            filters: filters.clone(),
+        })
     }
 
     /// The summary of an image that passes.

@@ -71,7 +71,13 @@ impl Images {
     pub fn open(settings: &Arc<Settings>, store: Arc<Store>, events: Events) -> Result<Self> {
         let registries = RwLock::new(pull::registries(settings)?);
         let users = Mutex::default();
-        Ok(Self(Arc::new(Inner { settings: Arc::clone(settings), store, events, registries, users })))
+        Ok(Self(Arc::new(Inner {
+            settings: Arc::clone(settings),
+            store,
+            events,
+            registries,
+            users,
+        })))
     }
 
     /// Takes up reloaded settings; pulls that go on keep the old ones.
@@ -90,7 +96,10 @@ impl Images {
     /// `NotFound`, `No such image: …`; `Invalid` when the text is no reference.
     pub fn find(&self, reference: &str) -> Result<FoundImage> {
         let image = self.0.store.images().resolve(reference)?;
-        Ok(FoundImage { id: image.id().clone(), config: Arc::new(image.config().clone()) })
+        Ok(FoundImage {
+            id: image.id().clone(),
+            config: Arc::new(image.config().clone()),
+        })
     }
 
     /// Bytes of an image's files.
@@ -113,7 +122,13 @@ impl Images {
     pub fn acquire(&self, id: &Digest, container_id: &str) -> Result<()> {
         let mut users = self.users();
         self.0.store.images().get(id)?;
-        users.insert(container_id.to_owned(), User { image: id.clone(), running: false });
+        users.insert(
+            container_id.to_owned(),
+            User {
+                image: id.clone(),
+                running: false,
+            },
+        );
         Ok(())
     }
 
@@ -135,7 +150,10 @@ impl Images {
         let mut found: Vec<_> = users
             .iter()
             .filter(|(_, user)| user.image == *id)
-            .map(|(container, user)| ImageUser { container: container.clone(), running: user.running })
+            .map(|(container, user)| ImageUser {
+                container: container.clone(),
+                running: user.running,
+            })
             .collect();
         // Running ones first: they are what a message should name.
         found.sort_by(|a, b| b.running.cmp(&a.running).then_with(|| a.container.cmp(&b.container)));

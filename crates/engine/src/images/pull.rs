@@ -50,7 +50,10 @@ impl Images {
         let reference = whole_reference(&request)?;
         let platform = match request.platform.as_str() {
             "" => None,
-            text => Some(text.parse::<Platform>().map_err(|error| Error::invalid(error.to_string()))?),
+            text => Some(
+                text.parse::<Platform>()
+                    .map_err(|error| Error::invalid(error.to_string()))?,
+            ),
         };
         if self.is_built_in(&reference) {
             return self.pull_built_in(&reference, &progress).await;
@@ -60,12 +63,24 @@ impl Images {
         let auth = request.auth.map(credentials);
         let pulled = if reference.is_name_only() {
             let repository = reference.repository();
-            registries.pull_all_tags(&self.0.store, repository, platform.as_ref(), auth.as_ref(), &reporter).await
+            registries
+                .pull_all_tags(&self.0.store, repository, platform.as_ref(), auth.as_ref(), &reporter)
+                .await
         } else {
-            let request = corten_distribution::PullRequest { reference, platform, auth };
-            registries.pull(&self.0.store, &request, &reporter).await.map(|pulled| vec![pulled])
+            let request = corten_distribution::PullRequest {
+                reference,
+                platform,
+                auth,
+            };
+            registries
+                .pull(&self.0.store, &request, &reporter)
+                .await
+                .map(|pulled| vec![pulled])
         };
-        pulled.map_err(Error::from)?.iter().for_each(|pulled| self.announce(pulled));
+        pulled
+            .map_err(Error::from)?
+            .iter()
+            .for_each(|pulled| self.announce(pulled));
         Ok(())
     }
 
@@ -76,8 +91,15 @@ impl Images {
     pub async fn inspect_remote(&self, reference: &str, auth: Option<AuthConfig>) -> Result<RemoteImage> {
         let reference = parse(reference)?.or_latest();
         let auth = auth.map(credentials);
-        let found = self.registries().inspect(&reference, auth.as_ref()).await.map_err(Error::from)?;
-        Ok(RemoteImage { descriptor: found.descriptor, platforms: found.platforms })
+        let found = self
+            .registries()
+            .inspect(&reference, auth.as_ref())
+            .await
+            .map_err(Error::from)?;
+        Ok(RemoteImage {
+            descriptor: found.descriptor,
+            platforms: found.platforms,
+        })
     }
 
     fn is_built_in(&self, reference: &Reference) -> bool {
@@ -92,25 +114,51 @@ impl Images {
             let id = store
                 .builtin(&name.to_string())?
                 .ok_or_else(|| Error::unsupported(format!("{} is not built for this machine", name.familiar())))?;
-            let outcome = if before.as_ref() == Some(&id) { Outcome::UpToDate } else { Outcome::Downloaded };
+            let outcome = if before.as_ref() == Some(&id) {
+                Outcome::UpToDate
+            } else {
+                Outcome::Downloaded
+            };
             let image = store.images().get(&id)?;
             let digest = store.images().manifest(&image)?.map(|(digest, _, _)| digest);
             Ok((outcome, image, digest))
         })
         .await?;
         let tag = reference.tag().unwrap_or_default().to_owned();
-        send(progress, &Event::Pulling { id: tag, from: reference.path().to_owned() });
+        send(
+            progress,
+            &Event::Pulling {
+                id: tag,
+                from: reference.path().to_owned(),
+            },
+        );
         if let Some(digest) = digest {
             send(progress, &Event::Digest(digest));
         }
-        send(progress, &Event::Finished { reference: reference.familiar(), outcome });
+        send(
+            progress,
+            &Event::Finished {
+                reference: reference.familiar(),
+                outcome,
+            },
+        );
         let labels = &image.config().config.labels;
-        self.emit("pull", &reference.familiar(), &reference.repository().familiar(), Some(labels));
+        self.emit(
+            "pull",
+            &reference.familiar(),
+            &reference.repository().familiar(),
+            Some(labels),
+        );
         Ok(())
     }
 
     fn announce(&self, pulled: &Pulled) {
-        let labels = self.0.store.images().get(&pulled.image).map(|image| image.config().config.labels.clone());
+        let labels = self
+            .0
+            .store
+            .images()
+            .get(&pulled.image)
+            .map(|image| image.config().config.labels.clone());
         let name = pulled.reference.repository().familiar();
         self.emit("pull", &pulled.reference.familiar(), &name, labels.as_ref().ok());
     }
@@ -121,7 +169,12 @@ pub(super) fn registries(settings: &Arc<Settings>) -> Result<Registries> {
     let now = settings.now();
     let proxy = |name: &str| now.proxies.get(name).filter(|proxy| !proxy.is_empty()).cloned();
     let config = Config {
-        mirrors: now.registry_mirrors.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(Error::from)?,
+        mirrors: now
+            .registry_mirrors
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()
+            .map_err(Error::from)?,
         insecure: now
             .insecure_registries
             .iter()
@@ -148,7 +201,10 @@ fn whole_reference(request: &PullRequest) -> Result<Reference> {
         digest if digest.contains(':') => format!("{}@{digest}", request.reference),
         tag => {
             let name = parse(&request.reference)?;
-            return name.repository().with_tag(tag).map_err(|error| Error::invalid(error.to_string()));
+            return name
+                .repository()
+                .with_tag(tag)
+                .map_err(|error| Error::invalid(error.to_string()));
         }
     };
     parse(&text)
@@ -181,11 +237,16 @@ fn message(event: &Event) -> Progress {
         Event::Layer { step, .. } => step.counts(),
         _ => None,
     };
-    let detail = counts.map(|(current, total)| ProgressDetail { current: signed(current), total: signed(total) });
+    let detail = counts.map(|(current, total)| ProgressDetail {
+        current: signed(current),
+        total: signed(total),
+    });
     let is_layer = matches!(event, Event::Layer { .. });
     Progress {
         status: event.text().into_owned(),
-        progress: detail.map(|detail| bar(detail.current, detail.total)).unwrap_or_default(),
+        progress: detail
+            .map(|detail| bar(detail.current, detail.total))
+            .unwrap_or_default(),
         detail: detail.or_else(|| is_layer.then(ProgressDetail::default)),
         id: event.id().unwrap_or_default().to_owned(),
         ..Progress::default()
@@ -265,24 +326,39 @@ mod tests {
 
     #[test]
     fn events_become_docker_s_messages() {
-        let layer = |step| Event::Layer { id: "0123456789ab".to_owned(), step };
+        let layer = |step| Event::Layer {
+            id: "0123456789ab".to_owned(),
+            step,
+        };
         assert_eq!(
-            json(&Event::Pulling { id: "1".to_owned(), from: "gp/fresh".to_owned() }),
+            json(&Event::Pulling {
+                id: "1".to_owned(),
+                from: "gp/fresh".to_owned()
+            }),
             r#"{"status":"Pulling from gp/fresh","id":"1"}"#
         );
         assert_eq!(
             json(&layer(Step::PullingFsLayer)),
             r#"{"status":"Pulling fs layer","progressDetail":{},"id":"0123456789ab"}"#
         );
-        let counting = json(&layer(Step::Downloading { current: 500, total: 1000 }));
+        let counting = json(&layer(Step::Downloading {
+            current: 500,
+            total: 1000,
+        }));
         assert!(counting.starts_with(r#"{"status":"Downloading","progressDetail":{"current":500,"total":1000},"#));
-        let finished = Event::Finished { reference: "a:1".to_owned(), outcome: Outcome::UpToDate };
+        let finished = Event::Finished {
+            reference: "a:1".to_owned(),
+            outcome: Outcome::UpToDate,
+        };
         assert_eq!(json(&finished), r#"{"status":"Status: Image is up to date for a:1"}"#);
     }
 
     #[test]
     fn bars_are_docker_s() {
-        assert_eq!(bar(500, 1000), format!("[{}>{}]      500B/1kB", "=".repeat(24), " ".repeat(25)));
+        assert_eq!(
+            bar(500, 1000),
+            format!("[{}>{}]      500B/1kB", "=".repeat(24), " ".repeat(25))
+        );
         assert_eq!(size(1_234_567), "1.234MB");
         assert_eq!(size(45_600_000), "45.6MB");
         assert_eq!(bar(7, 0), "7B");
@@ -297,7 +373,9 @@ mod tests {
                 platform: String::new(),
                 auth: None,
             };
-            whole_reference(&request).map(|reference| reference.familiar()).map_err(|error| error.kind())
+            whole_reference(&request)
+                .map(|reference| reference.familiar())
+                .map_err(|error| error.kind())
         };
         let digest = format!("sha256:{}", "0".repeat(64));
         assert_eq!(whole("busybox", "1"), Ok("busybox:1".to_owned()));

@@ -38,12 +38,20 @@ impl Images {
             return Err(Error::invalid("refusing to create a tag with a digest reference"));
         }
         if !tag.is_empty() {
-            name = name.repository().with_tag(tag).map_err(|error| Error::invalid(error.to_string()))?;
+            name = name
+                .repository()
+                .with_tag(tag)
+                .map_err(|error| Error::invalid(error.to_string()))?;
         }
         let name = name.or_latest();
         let (images, id, given) = (self.clone(), image.id().clone(), name.clone());
         blocking(move || Ok(images.0.store.images().tag(&given, &id)?)).await?;
-        self.emit("tag", image.id().as_str(), &name.familiar(), Some(&image.config().config.labels));
+        self.emit(
+            "tag",
+            image.id().as_str(),
+            &name.familiar(),
+            Some(&image.config().config.labels),
+        );
         Ok(())
     }
 
@@ -78,7 +86,10 @@ impl Images {
     }
 
     fn prune_now(&self, wanted: &dyn Fn(&Image) -> bool) -> Pruned {
-        let mut pruned = Pruned { images_deleted: Some(Vec::new()), space_reclaimed: 0 };
+        let mut pruned = Pruned {
+            images_deleted: Some(Vec::new()),
+            space_reclaimed: 0,
+        };
         for image in self.0.store.images().list() {
             let store = self.0.store.images();
             let in_use = !self.users_of(image.id()).is_empty() || !store.children(image.id()).is_empty();
@@ -86,10 +97,18 @@ impl Images {
                 continue;
             }
             let sizes = self.layer_sizes(&image);
-            match self.remove_now(image.id().as_str(), RemoveOptions { force: true, prune_parents: true }) {
+            match self.remove_now(
+                image.id().as_str(),
+                RemoveOptions {
+                    force: true,
+                    prune_parents: true,
+                },
+            ) {
                 Ok(deleted) => {
                     pruned.images_deleted.get_or_insert_default().extend(deleted);
-                    let gone = sizes.into_iter().filter(|(layer, _)| !self.0.store.layers().contains(layer));
+                    let gone = sizes
+                        .into_iter()
+                        .filter(|(layer, _)| !self.0.store.layers().contains(layer));
                     pruned.space_reclaimed += gone.map(|(_, size)| size).sum::<u64>();
                 }
                 // A container took it in the meantime: it stays.
@@ -103,27 +122,47 @@ impl Images {
 
     fn layer_sizes(&self, image: &Image) -> BTreeMap<Digest, u64> {
         let size = |layer: &Digest| self.0.store.layers().get(layer).map_or(0, |layer| layer.size());
-        layers_of(image).into_iter().map(|layer| (layer.clone(), size(&layer))).collect()
+        layers_of(image)
+            .into_iter()
+            .map(|layer| (layer.clone(), size(&layer)))
+            .collect()
     }
 
     fn remove_now(&self, reference: &str, options: RemoveOptions) -> Result<Vec<Deleted>> {
         let image = self.0.store.images().resolve(reference)?;
         let force = if options.force { Force::Yes } else { Force::No };
-        let prune = if options.prune_parents { PruneParents::Yes } else { PruneParents::No };
-        let removed = self.0.store.images().remove(reference, force, prune, &|id| self.users_of(id))?;
+        let prune = if options.prune_parents {
+            PruneParents::Yes
+        } else {
+            PruneParents::No
+        };
+        let removed = self
+            .0
+            .store
+            .images()
+            .remove(reference, force, prune, &|id| self.users_of(id))?;
         let labels = &image.config().config.labels;
         Ok(removed
             .into_iter()
             .map(|step| match step {
                 Removed::Untagged { name, image } => {
                     self.emit("untag", image.as_str(), image.as_str(), Some(labels));
-                    Deleted { untagged: name, ..Deleted::default() }
+                    Deleted {
+                        untagged: name,
+                        ..Deleted::default()
+                    }
                 }
                 Removed::Image(id) => {
                     self.emit("delete", id.as_str(), id.as_str(), None);
-                    Deleted { deleted: id.as_str().to_owned(), ..Deleted::default() }
+                    Deleted {
+                        deleted: id.as_str().to_owned(),
+                        ..Deleted::default()
+                    }
                 }
-                Removed::Layer(chain) => Deleted { deleted: chain.as_str().to_owned(), ..Deleted::default() },
+                Removed::Layer(chain) => Deleted {
+                    deleted: chain.as_str().to_owned(),
+                    ..Deleted::default()
+                },
             })
             .collect())
     }

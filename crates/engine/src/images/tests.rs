@@ -1,9 +1,9 @@
 //! Images over a store on a temporary data root.
 
 use super::*;
+use crate::{error::Kind, pipe};
 use bytes::Bytes;
 use corten_api::filters::Filters;
-use crate::{error::Kind, pipe};
 use tokio::sync::mpsc;
 
 fn images() -> (tempfile::TempDir, Images) {
@@ -29,7 +29,12 @@ fn stream(bytes: Vec<u8>) -> pipe::Reader {
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = vec![0_u8; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
-    for (at, text) in [(100, "0000644\0"), (108, "0000000\0"), (116, "0000000\0"), (136, "00000000000\0")] {
+    for (at, text) in [
+        (100, "0000644\0"),
+        (108, "0000000\0"),
+        (116, "0000000\0"),
+        (136, "00000000000\0"),
+    ] {
         header[at..at + text.len()].copy_from_slice(text.as_bytes());
     }
     header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
@@ -44,13 +49,22 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 async fn import(images: &Images, repository: &str, tag: &str) -> String {
-    let request = ImportRequest { repository: repository.into(), tag: tag.into(), ..ImportRequest::default() };
+    let request = ImportRequest {
+        repository: repository.into(),
+        tag: tag.into(),
+        ..ImportRequest::default()
+    };
     images.import(stream(tar("f.txt", b"hello\n")), request).await.unwrap()
 }
 
 async fn ids(images: &Images, filters: &str) -> Result<Vec<String>> {
     let filters = Filters::parse(filters).unwrap();
-    let all = images.list(ListRequest { filters, ..ListRequest::default() }).await?;
+    let all = images
+        .list(ListRequest {
+            filters,
+            ..ListRequest::default()
+        })
+        .await?;
     Ok(all.into_iter().flat_map(|image| image.repo_tags).collect())
 }
 
@@ -63,15 +77,27 @@ async fn are_imported_tagged_listed_and_removed() {
     let mut tags = ids(&images, "").await.unwrap();
     tags.sort();
     assert_eq!(tags, ["gp-imp:1", "gp-t:latest"]);
-    assert_eq!(ids(&images, r#"{"reference":["gp-t"]}"#).await.unwrap(), ["gp-t:latest"]);
+    assert_eq!(
+        ids(&images, r#"{"reference":["gp-t"]}"#).await.unwrap(),
+        ["gp-t:latest"]
+    );
     assert_eq!(ids(&images, r#"{"dangling":["true"]}"#).await.unwrap(), [""; 0]);
-    assert_eq!(ids(&images, r#"{"nosuch":["1"]}"#).await.unwrap_err().message(), "invalid filter 'nosuch'");
+    assert_eq!(
+        ids(&images, r#"{"nosuch":["1"]}"#).await.unwrap_err().message(),
+        "invalid filter 'nosuch'"
+    );
 
-    let gently = RemoveOptions { force: false, prune_parents: true };
+    let gently = RemoveOptions {
+        force: false,
+        prune_parents: true,
+    };
     let error = images.remove(&id[7..19], gently).await.unwrap_err();
     assert_eq!(
         error.message(),
-        format!("conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories", &id[7..19])
+        format!(
+            "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
+            &id[7..19]
+        )
     );
     assert_eq!(images.remove("gp-t", gently).await.unwrap()[0].untagged, "gp-t:latest");
 
@@ -86,11 +112,21 @@ async fn are_imported_tagged_listed_and_removed() {
             &id[7..19]
         )
     );
-    assert_eq!(images.prune(&Filters::parse(r#"{"dangling":["false"]}"#).unwrap()).await.unwrap().space_reclaimed, 0);
+    assert_eq!(
+        images
+            .prune(&Filters::parse(r#"{"dangling":["false"]}"#).unwrap())
+            .await
+            .unwrap()
+            .space_reclaimed,
+        0
+    );
     images.release(&digest, &"c".repeat(64));
     let removed = images.remove("gp-imp:1", gently).await.unwrap();
     assert_eq!((removed.len(), removed[1].deleted.as_str()), (3, id.as_str()));
-    assert_eq!(images.find("gp-imp:1").unwrap_err().message(), "No such image: gp-imp:1");
+    assert_eq!(
+        images.find("gp-imp:1").unwrap_err().message(),
+        "No such image: gp-imp:1"
+    );
 }
 
 #[tokio::test]
@@ -98,11 +134,20 @@ async fn are_described() {
     let (_root, images) = images();
     let id = import(&images, "gp-imp", "1").await;
     let inspect = images.inspect("gp-imp:1").unwrap();
-    assert_eq!((inspect.id.as_str(), inspect.root_fs.layers.len(), inspect.size), (id.as_str(), 1, 6));
+    assert_eq!(
+        (inspect.id.as_str(), inspect.root_fs.layers.len(), inspect.size),
+        (id.as_str(), 1, 6)
+    );
     assert!(inspect.graph_driver.data.unwrap()["UpperDir"].ends_with("/diff"));
     let history = images.history("gp-imp:1").unwrap();
-    assert_eq!((history[0].comment.as_str(), history[0].size, history[0].id.as_str()), ("Imported from -", 6, id.as_str()));
-    assert_eq!(images.inspect("gp-nosuch").unwrap_err().message(), "No such image: gp-nosuch:latest");
+    assert_eq!(
+        (history[0].comment.as_str(), history[0].size, history[0].id.as_str()),
+        ("Imported from -", 6, id.as_str())
+    );
+    assert_eq!(
+        images.inspect("gp-nosuch").unwrap_err().message(),
+        "No such image: gp-nosuch:latest"
+    );
 }
 
 #[tokio::test]
@@ -114,14 +159,20 @@ async fn are_saved_and_loaded() {
     while let Some(piece) = saved.recv().await {
         bytes.extend_from_slice(&piece.unwrap());
     }
-    let pruned = images.prune(&Filters::parse(r#"{"dangling":["false"]}"#).unwrap()).await.unwrap();
+    let pruned = images
+        .prune(&Filters::parse(r#"{"dangling":["false"]}"#).unwrap())
+        .await
+        .unwrap();
     assert_eq!((pruned.space_reclaimed, images.count()), (6, 0));
     let (sender, mut receiver) = mpsc::channel(64);
     images.load(stream(bytes), true, sender).await.unwrap();
     assert_eq!(receiver.recv().await.unwrap().stream, "Loaded image: gp-imp:1\n");
     assert_eq!(images.find("gp-imp:1").unwrap().id.as_str(), id);
     let error = images.save(vec!["gp-nosuch".to_owned()]).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::NotFound, "No such image: gp-nosuch"));
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "No such image: gp-nosuch")
+    );
 }
 
 #[tokio::test]
@@ -140,7 +191,10 @@ async fn hello_world_needs_no_registry() {
         lines.push(line.status);
     }
     assert_eq!(lines.first().unwrap(), "Pulling from library/hello-world");
-    assert_eq!(lines.last().unwrap(), "Status: Downloaded newer image for hello-world:latest");
+    assert_eq!(
+        lines.last().unwrap(),
+        "Status: Downloaded newer image for hello-world:latest"
+    );
     let (sender, mut receiver) = mpsc::channel(64);
     images.pull(request, sender).await.unwrap();
     let mut last = String::new();

@@ -92,9 +92,20 @@ impl Networks {
     /// Nothing is left behind then.
     pub fn attach(&self, request: AttachRequest<'_>) -> Result<Attached> {
         let (further, netns) = self.link(request, Place::New)?;
-        let AttachedFurther { network_name, settings, ports, hold } = further;
+        let AttachedFurther {
+            network_name,
+            settings,
+            ports,
+            hold,
+        } = further;
         let netns = netns.ok_or_else(|| Error::internal("a link was made without a namespace"))?;
-        Ok(Attached { netns, network_name, settings, ports, hold })
+        Ok(Attached {
+            netns,
+            network_name,
+            settings,
+            ports,
+            hold,
+        })
     }
 
     /// Makes a container's further link, `eth<index>`, in the namespace it has. Its ports are
@@ -108,7 +119,8 @@ impl Networks {
         netns: BorrowedFd<'_>,
         index: u32,
     ) -> Result<AttachedFurther> {
-        self.link(request, Place::Existing(netns, index)).map(|(further, _)| further)
+        self.link(request, Place::Existing(netns, index))
+            .map(|(further, _)| further)
     }
 
     /// Counts a container on the network `host` or `none`, which need no link.
@@ -182,7 +194,11 @@ impl Networks {
         ports: &PortMap,
     ) -> Result<()> {
         let mut outcome = Ok(());
-        let mut ends = Ends { v4: None, v6: None, host: self.0.settings.default_ip };
+        let mut ends = Ends {
+            v4: None,
+            v6: None,
+            host: self.0.settings.default_ip,
+        };
         let mut state = self.state();
         for (network_name, settings) in endpoints {
             let id = match state.find(network_name) {
@@ -203,7 +219,10 @@ impl Networks {
         }
         let bindings = ports::published(ports, ends);
         if !bindings.is_empty() {
-            state.published.push(PublishedState { owner: container_id.to_owned(), bindings });
+            state.published.push(PublishedState {
+                owner: container_id.to_owned(),
+                bindings,
+            });
         }
         outcome
     }
@@ -220,11 +239,20 @@ impl Networks {
         };
         let (plans, published) = {
             let mut state = self.state();
-            let bridges = state.networks.values().filter_map(|network| network.record.bridge.as_ref());
-            (bridges.map(|bridge| bridge.plan.clone()).collect::<Vec<_>>(), std::mem::take(&mut state.published))
+            let bridges = state
+                .networks
+                .values()
+                .filter_map(|network| network.record.bridge.as_ref());
+            (
+                bridges.map(|bridge| bridge.plan.clone()).collect::<Vec<_>>(),
+                std::mem::take(&mut state.published),
+            )
         };
         if let Err(error) = fabric.restore(&plans, published.clone()) {
-            tracing::error!(error = Error::from(error).report(), "not all bridges can be made at once");
+            tracing::error!(
+                error = Error::from(error).report(),
+                "not all bridges can be made at once"
+            );
             let possible: Vec<_> = plans.into_iter().filter(|plan| is_possible(fabric, plan)).collect();
             fabric.restore(&possible, published)?;
         }
@@ -236,7 +264,11 @@ impl Networks {
     /// Takes note of a container's new name.
     pub fn renamed(&self, container_id: &str, name: &str) {
         let mut state = self.state();
-        for attachment in state.networks.values_mut().filter_map(|n| n.attachments.get_mut(container_id)) {
+        for attachment in state
+            .networks
+            .values_mut()
+            .filter_map(|n| n.attachments.get_mut(container_id))
+        {
             name.clone_into(&mut attachment.container_name);
         }
     }
@@ -251,16 +283,28 @@ impl Networks {
             error
         };
         let netns = match place {
-            Place::New => fabric.attach(&taken.bridge, &taken.endpoint).map(|endpoint| Some(endpoint.netns)),
-            Place::Existing(netns, _) => {
-                fabric.attach_existing(netns, &taken.bridge, &taken.endpoint).map(|_| None)
-            }
+            Place::New => fabric
+                .attach(&taken.bridge, &taken.endpoint)
+                .map(|endpoint| Some(endpoint.netns)),
+            Place::Existing(netns, _) => fabric
+                .attach_existing(netns, &taken.bridge, &taken.endpoint)
+                .map(|_| None),
         };
         let netns = netns.map_err(|error| undo(error.into()))?;
         let (ports, hold) = publish(fabric, request, &taken).map_err(undo)?;
         self.emit(&taken.network_id, "connect", Some(request.container_id));
-        let Taken { network_name, settings, .. } = taken;
-        Ok((AttachedFurther { network_name, settings, ports, hold }, netns))
+        let Taken {
+            network_name, settings, ..
+        } = taken;
+        Ok((
+            AttachedFurther {
+                network_name,
+                settings,
+                ports,
+                hold,
+            },
+            netns,
+        ))
     }
 
     fn take(&self, request: AttachRequest<'_>, place: &Place<'_>) -> Result<Taken> {
@@ -298,7 +342,9 @@ impl Network {
         let wanted = request.settings.ipam_config.clone().unwrap_or_default();
         self.check_wishes(&wanted.ipv4_address, bridge.v4.as_ref())?;
         self.check_wishes(&wanted.ipv6_address, bridge.v6.as_ref())?;
-        let asked_mac = [request.settings.mac_address.as_str(), request.mac].into_iter().find(|mac| !mac.is_empty());
+        let asked_mac = [request.settings.mac_address.as_str(), request.mac]
+            .into_iter()
+            .find(|mac| !mac.is_empty());
         let asked_mac = asked_mac.map(str::parse::<MacAddress>).transpose()?;
         let v4 = allocate(self.v4.as_mut(), &wanted.ipv4_address)?;
         let v6 = match allocate(self.v6.as_mut(), &wanted.ipv6_address) {
@@ -316,7 +362,13 @@ impl Network {
             v4,
             v6,
         };
-        let taken = self.taken(request, place, &bridge.plan, &attachment, bridge.host_ip.unwrap_or(default_ip));
+        let taken = self.taken(
+            request,
+            place,
+            &bridge.plan,
+            &attachment,
+            bridge.host_ip.unwrap_or(default_ip),
+        );
         self.attachments.insert(request.container_id.to_owned(), attachment);
         Ok(taken)
     }
@@ -326,7 +378,9 @@ impl Network {
             return Ok(());
         }
         if self.record.predefined {
-            return Err(Error::invalid("user specified IP address is supported on user defined networks only"));
+            return Err(Error::invalid(
+                "user specified IP address is supported on user defined networks only",
+            ));
         }
         if range.is_none_or(|range| !range.chosen_by_user) {
             return Err(Error::invalid(
@@ -344,7 +398,8 @@ impl Network {
         attachment: &Attachment,
         host: IpAddr,
     ) -> Taken {
-        let gateway = |subnet: &Option<Subnet>| subnet.as_ref().map(Subnet::gateway).filter(|_| self.record.is_routed());
+        let gateway =
+            |subnet: &Option<Subnet>| subnet.as_ref().map(Subnet::gateway).filter(|_| self.record.is_routed());
         let (gateway4, gateway6) = (gateway(&self.v4), gateway(&self.v6));
         let (ifname, has_route) = match place {
             Place::New => ("eth0".to_owned(), true),
@@ -352,10 +407,18 @@ impl Network {
         };
         let endpoint = EndpointPlan {
             ifname,
-            ipv4: attachment.v4.and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
-            ipv6: attachment.v6.and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
-            gateway4: gateway4.filter(|_| has_route).and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
-            gateway6: gateway6.filter(|_| has_route).and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
+            ipv4: attachment
+                .v4
+                .and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
+            ipv6: attachment
+                .v6
+                .and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
+            gateway4: gateway4
+                .filter(|_| has_route)
+                .and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
+            gateway6: gateway6
+                .filter(|_| has_route)
+                .and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
             mac: attachment.mac.unwrap_or(MacAddress([0x02, 0x42, 0, 0, 0, 0])),
             mtu: bridge.mtu,
         };
@@ -447,7 +510,11 @@ fn is_possible(fabric: &Fabric, plan: &BridgePlan) -> bool {
     match fabric.ensure_bridge(plan) {
         Ok(()) => true,
         Err(error) => {
-            tracing::error!(bridge = plan.name, error = Error::from(error).report(), "the bridge is left out");
+            tracing::error!(
+                bridge = plan.name,
+                error = Error::from(error).report(),
+                "the bridge is left out"
+            );
             false
         }
     }
@@ -456,7 +523,11 @@ fn is_possible(fabric: &Fabric, plan: &BridgePlan) -> bool {
 fn unpublish(fabric: &Fabric, container_id: &str) {
     if let Err(error) = fabric.unpublish(container_id) {
         let error = Error::from(error).report();
-        tracing::error!(container = container_id, error, "the container's ports cannot be taken back");
+        tracing::error!(
+            container = container_id,
+            error,
+            "the container's ports cannot be taken back"
+        );
     }
 }
 
@@ -467,7 +538,9 @@ fn allocate(subnet: Option<&mut Subnet>, wanted: &str) -> Result<Option<IpNet>> 
     let address = if wanted.is_empty() {
         subnet.allocate()?
     } else {
-        let address = wanted.parse().map_err(|_| Error::invalid(format!("invalid IP address: {wanted}")))?;
+        let address = wanted
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid IP address: {wanted}")))?;
         subnet.request(address)?;
         address
     };
@@ -491,7 +564,10 @@ fn mac_for(v4: Option<IpNet>, v6: Option<IpNet>) -> MacAddress {
 /// A restored container's place, from its record.
 fn attachment_of(name: &str, settings: &EndpointSettings) -> Attachment {
     let net = |address: &str, prefix: u8| {
-        address.parse::<IpAddr>().ok().and_then(|address| IpNet::new(address, prefix).ok())
+        address
+            .parse::<IpAddr>()
+            .ok()
+            .and_then(|address| IpNet::new(address, prefix).ok())
     };
     Attachment {
         endpoint_id: settings.endpoint_id.clone(),

@@ -101,10 +101,18 @@ impl Networks {
     pub fn open(settings: &Arc<Settings>, events: Events) -> Result<Self> {
         let root = settings.data_root.join("network");
         fs::create_dir_all_mode(&root, 0o700)?;
-        let config = FabricConfig { table: settings.table.clone(), pool_size: READY };
-        let fabric = Fabric::open(&config).map(Arc::new).map_err(|error| Error::from(error).report());
+        let config = FabricConfig {
+            table: settings.table.clone(),
+            pool_size: READY,
+        };
+        let fabric = Fabric::open(&config)
+            .map(Arc::new)
+            .map_err(|error| Error::from(error).report());
         if let Err(why) = &fabric {
-            tracing::warn!(why, "bridge networks cannot be had; containers can use the networks host and none");
+            tracing::warn!(
+                why,
+                "bridge networks cannot be had; containers can use the networks host and none"
+            );
         }
         let networks = Self(Arc::new(Inner {
             settings: Arc::clone(settings),
@@ -136,13 +144,20 @@ impl Networks {
     /// `Invalid` for other filters.
     pub fn list(&self, filters: &Filters) -> Result<Vec<Description>> {
         filters.accept(&["name", "id", "driver", "scope", "type", "label", "label!", "dangling"])?;
-        let dangling = filters.has("dangling").then(|| filters.switch("dangling", false)).transpose()?;
-        if let Some(other) = filters.values("type").find(|kind| !matches!(*kind, "custom" | "builtin")) {
+        let dangling = filters
+            .has("dangling")
+            .then(|| filters.switch("dangling", false))
+            .transpose()?;
+        if let Some(other) = filters
+            .values("type")
+            .find(|kind| !matches!(*kind, "custom" | "builtin"))
+        {
             return Err(Error::invalid(format!("invalid filter: 'type'='{other}'")));
         }
         let patterns = |name| filters.values(name).map(NamePattern::new).collect::<Vec<_>>();
         let (names, ids) = (patterns("name"), patterns("id"));
-        let fits = |patterns: &[NamePattern], text: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(text));
+        let fits =
+            |patterns: &[NamePattern], text: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(text));
         let state = self.state();
         let mut found: Vec<_> = state
             .networks
@@ -166,8 +181,11 @@ impl Networks {
         let state = self.state();
         let network = state.find(name_or_id)?;
         let mut description = network.record.describe();
-        description.containers =
-            network.attachments.iter().map(|(id, attachment)| (id.clone(), attachment.describe())).collect();
+        description.containers = network
+            .attachments
+            .iter()
+            .map(|(id, attachment)| (id.clone(), attachment.describe()))
+            .collect();
         Ok(description)
     }
 
@@ -183,8 +201,15 @@ impl Networks {
         let host = fabric.host_subnets(&self.state().bridges())?;
         let (id, bridge) = {
             let mut state = self.state();
-            if state.networks.values().any(|network| network.record.name == request.name) {
-                return Err(Error::conflict(format!("network with name {} already exists", request.name)));
+            if state
+                .networks
+                .values()
+                .any(|network| network.record.name == request.name)
+            {
+                return Err(Error::conflict(format!(
+                    "network with name {} already exists",
+                    request.name
+                )));
             }
             let record = plan::record(&request, &self.0.settings, &state.subnets(), &host)?;
             if let Some(bridge) = &record.bridge
@@ -206,7 +231,10 @@ impl Networks {
             return Err(error);
         }
         self.emit(&id, "create", None);
-        Ok(Created { id, warning: String::new() })
+        Ok(Created {
+            id,
+            warning: String::new(),
+        })
     }
 
     /// Removes a network that nobody is on. Blocks.
@@ -258,8 +286,15 @@ impl Networks {
                 Err(error) => tracing::warn!(network = name, error = error.report(), "the network is kept"),
             }
         }
-        self.0.events.emit("network", "prune", "", BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]));
-        Ok(Pruned { networks_deleted: Some(deleted) })
+        self.0.events.emit(
+            "network",
+            "prune",
+            "",
+            BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]),
+        );
+        Ok(Pruned {
+            networks_deleted: Some(deleted),
+        })
     }
 
     /// Connects a container to a further network: not possible yet.
@@ -295,7 +330,10 @@ impl Networks {
         if !network.attachments.contains_key(container_id) {
             return Err(Error::new(
                 Kind::Forbidden,
-                format!("container {container_id} is not connected to network {}", network.record.name),
+                format!(
+                    "container {container_id} is not connected to network {}",
+                    network.record.name
+                ),
             ));
         }
         Err(Error::unsupported(format!(
@@ -328,7 +366,11 @@ impl Networks {
             Ok(network) => {
                 self.state().networks.insert(network.record.id.clone(), network);
             }
-            Err(error) => tracing::error!(network = name, error = error.report(), "the network's record is left aside"),
+            Err(error) => tracing::error!(
+                network = name,
+                error = error.report(),
+                "the network's record is left aside"
+            ),
         }
     }
 
@@ -405,7 +447,10 @@ impl State {
         if let Some(network) = self.networks.values().find(|network| network.record.name == name) {
             return Ok(network);
         }
-        let mut begun = self.networks.values().filter(|network| network.record.id.starts_with(text));
+        let mut begun = self
+            .networks
+            .values()
+            .filter(|network| network.record.id.starts_with(text));
         match (begun.next(), begun.next()) {
             (Some(network), None) => Ok(network),
             (None, _) => Err(missing()),
@@ -419,7 +464,10 @@ impl State {
     }
 
     fn bridges(&self) -> Vec<String> {
-        let bridges = self.networks.values().filter_map(|network| network.record.bridge.as_ref());
+        let bridges = self
+            .networks
+            .values()
+            .filter_map(|network| network.record.bridge.as_ref());
         bridges.map(|bridge| bridge.plan.name.clone()).collect()
     }
 
@@ -445,7 +493,12 @@ impl State {
 impl Network {
     fn new(record: Record) -> Result<Self> {
         let (v4, v6) = record.subnets()?;
-        Ok(Self { record, v4, v6, attachments: BTreeMap::new() })
+        Ok(Self {
+            record,
+            v4,
+            v6,
+            attachments: BTreeMap::new(),
+        })
     }
 
     fn info(&self) -> NetworkInfo {
@@ -475,11 +528,20 @@ impl Network {
         let who: Vec<_> = self
             .attachments
             .values()
-            .map(|a| format!("name:\"{}\" id:\"{}\"", a.container_name, crate::identifiers::short(&a.endpoint_id)))
+            .map(|a| {
+                format!(
+                    "name:\"{}\" id:\"{}\"",
+                    a.container_name,
+                    crate::identifiers::short(&a.endpoint_id)
+                )
+            })
             .collect();
         Err(Error::new(
             Kind::Forbidden,
-            format!("error while removing network: network {name} has active endpoints ({})", who.join(", ")),
+            format!(
+                "error while removing network: network {name} has active endpoints ({})",
+                who.join(", ")
+            ),
         ))
     }
 }

@@ -40,10 +40,15 @@ pub(super) fn check(request: &CreateRequest) -> Result<()> {
     match request.driver.as_str() {
         "" | "default" | "bridge" => {}
         single @ ("host" | "null") => {
-            return Err(Error::new(Kind::Forbidden, format!("only one instance of \"{single}\" network is allowed")));
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("only one instance of \"{single}\" network is allowed"),
+            ));
         }
         lacking @ ("macvlan" | "ipvlan" | "overlay") => {
-            return Err(Error::unsupported(format!("network driver \"{lacking}\" is not supported")));
+            return Err(Error::unsupported(format!(
+                "network driver \"{lacking}\" is not supported"
+            )));
         }
         other => return Err(Error::not_found(format!("plugin \"{other}\" not found"))),
     }
@@ -51,7 +56,9 @@ pub(super) fn check(request: &CreateRequest) -> Result<()> {
         return Err(Error::unsupported("networks of a swarm are not supported"));
     }
     if request.config_only || request.config_from.is_some() {
-        return Err(Error::unsupported("networks that only keep a configuration are not supported"));
+        return Err(Error::unsupported(
+            "networks that only keep a configuration are not supported",
+        ));
     }
     check_ipam(request)
 }
@@ -71,7 +78,10 @@ fn check_ipam(request: &CreateRequest) -> Result<()> {
     if complaints.is_empty() {
         return Ok(());
     }
-    Err(Error::invalid(format!("invalid network config:\n{}", complaints.join("\n"))))
+    Err(Error::invalid(format!(
+        "invalid network config:\n{}",
+        complaints.join("\n")
+    )))
 }
 
 fn complaints(config: &IpamConfig) -> Vec<String> {
@@ -86,12 +96,17 @@ fn complaints(config: &IpamConfig) -> Vec<String> {
     }
     if !config.ip_range.is_empty() {
         match IpNet::from_str(&config.ip_range) {
-            Err(_) => complaints.push(format!("invalid ip-range {}: invalid CIDR block notation", config.ip_range)),
+            Err(_) => complaints.push(format!(
+                "invalid ip-range {}: invalid CIDR block notation",
+                config.ip_range
+            )),
             Ok(range) if range != range.trunc() => {
                 complaints.push(format!("invalid ip-range {range}: it should be {}", range.trunc()));
             }
             Ok(range) if !subnet.contains(&range) => {
-                complaints.push(format!("invalid ip-range {range}: parent subnet {subnet} doesn't contain ip-range"));
+                complaints.push(format!(
+                    "invalid ip-range {range}: parent subnet {subnet} doesn't contain ip-range"
+                ));
             }
             Ok(_) => {}
         }
@@ -99,7 +114,9 @@ fn complaints(config: &IpamConfig) -> Vec<String> {
     let mut address = |what: &str, name: &str, text: &str| match text.parse::<IpAddr>() {
         Err(_) => complaints.push(format!("invalid {what} {name}: invalid address")),
         Ok(address) if !subnet.contains(&address) => {
-            complaints.push(format!("invalid {what} {name}: parent subnet {subnet} doesn't contain this address"));
+            complaints.push(format!(
+                "invalid {what} {name}: parent subnet {subnet} doesn't contain this address"
+            ));
         }
         Ok(_) => {}
     };
@@ -115,14 +132,13 @@ fn complaints(config: &IpamConfig) -> Vec<String> {
 /// Plans a user's bridge network.
 ///
 /// `in_use` are the other networks' subnets, `host` those of the host's own links and routes.
-pub(super) fn record(
-    request: &CreateRequest,
-    settings: &Settings,
-    in_use: &[IpNet],
-    host: &[IpNet],
-) -> Result<Record> {
+pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpNet], host: &[IpNet]) -> Result<Record> {
     let id = identifiers::random();
-    let wanted = request.ipam.as_ref().and_then(|ipam| ipam.config.as_deref()).unwrap_or_default();
+    let wanted = request
+        .ipam
+        .as_ref()
+        .and_then(|ipam| ipam.config.as_deref())
+        .unwrap_or_default();
     let families = Families {
         v4: request.enable_ipv4.unwrap_or(true),
         v6: request.enable_ipv6.unwrap_or(false),
@@ -142,8 +158,16 @@ pub(super) fn record(
             None => Ok(Some(chosen(choose_subnet(&pools, in_use, host)?))),
         }
     };
-    let v4 = pick(families.v4, |net| net.addr().is_ipv4(), pools(settings, |net| net.addr().is_ipv4(), &id))?;
-    let v6 = pick(families.v6, |net| net.addr().is_ipv6(), pools(settings, |net| net.addr().is_ipv6(), &id))?;
+    let v4 = pick(
+        families.v4,
+        |net| net.addr().is_ipv4(),
+        pools(settings, |net| net.addr().is_ipv4(), &id),
+    )?;
+    let v6 = pick(
+        families.v6,
+        |net| net.addr().is_ipv6(),
+        pools(settings, |net| net.addr().is_ipv6(), &id),
+    )?;
     let plan = bridge_plan(request, &id, settings, v4.as_ref(), v6.as_ref())?;
     let host_ip = request
         .options
@@ -151,7 +175,11 @@ pub(super) fn record(
         .map(|text| text.parse().map_err(|_| bad_option(HOST_BINDING, text)))
         .transpose()?;
     let shown = if wanted.iter().any(|config| !config.subnet.is_empty()) {
-        wanted.iter().filter(|config| **config != IpamConfig::default()).cloned().collect()
+        wanted
+            .iter()
+            .filter(|config| **config != IpamConfig::default())
+            .cloned()
+            .collect()
     } else {
         [&v4, &v6].into_iter().flatten().map(show).collect()
     };
@@ -165,7 +193,13 @@ pub(super) fn record(
         attachable: request.attachable,
         ipam: Ipam {
             driver: "default".to_owned(),
-            options: Some(request.ipam.as_ref().and_then(|ipam| ipam.options.clone()).unwrap_or_default()),
+            options: Some(
+                request
+                    .ipam
+                    .as_ref()
+                    .and_then(|ipam| ipam.options.clone())
+                    .unwrap_or_default(),
+            ),
             config: Some(shown),
         },
         options: request.options.clone(),
@@ -189,7 +223,11 @@ pub(super) fn predefined(name: &str, driver: Driver) -> Record {
         predefined: true,
         internal: false,
         attachable: false,
-        ipam: Ipam { driver: "default".to_owned(), options: None, config: None },
+        ipam: Ipam {
+            driver: "default".to_owned(),
+            options: None,
+            config: None,
+        },
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         bridge: None,
@@ -203,15 +241,25 @@ pub(super) fn default_bridge(
     in_use: &[IpNet],
     host: &[IpNet],
 ) -> Result<Record> {
-    let earlier_range = earlier.as_ref().and_then(|record| record.bridge.as_ref()).and_then(|bridge| bridge.v4.clone());
+    let earlier_range = earlier
+        .as_ref()
+        .and_then(|record| record.bridge.as_ref())
+        .and_then(|bridge| bridge.v4.clone());
     let mut range = match (settings.bridge_address, earlier_range) {
         (Some(address), _) => Range {
             subnet: IpNet::V4(address).trunc(),
             gateway: Some(IpAddr::V4(address.addr())),
             ..chosen(IpNet::V4(address))
         },
-        (None, Some(range)) => Range { ip_range: None, ..range },
-        (None, None) => chosen(choose_subnet(&pools(settings, |net| net.addr().is_ipv4(), ""), in_use, host)?),
+        (None, Some(range)) => Range {
+            ip_range: None,
+            ..range
+        },
+        (None, None) => chosen(choose_subnet(
+            &pools(settings, |net| net.addr().is_ipv4(), ""),
+            in_use,
+            host,
+        )?),
     };
     range.ip_range = settings.fixed_cidr.map(IpNet::V4);
     let gateway = range.open("bridge")?.gateway_net();
@@ -224,7 +272,11 @@ pub(super) fn default_bridge(
         ipv4: vec![gateway],
         ipv6: Vec::new(),
         mtu: settings.mtu,
-        reach: if settings.masquerade { Reach::Masqueraded } else { Reach::Routed },
+        reach: if settings.masquerade {
+            Reach::Masqueraded
+        } else {
+            Reach::Routed
+        },
         neighbours: neighbours(settings.inter_container),
     };
     let options = [
@@ -237,9 +289,21 @@ pub(super) fn default_bridge(
     ];
     let base = earlier.unwrap_or_else(|| predefined("bridge", Driver::Bridge));
     Ok(Record {
-        ipam: Ipam { driver: "default".to_owned(), options: None, config: Some(vec![show(&range)]) },
-        options: options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        bridge: Some(Bridge { plan, v4: Some(range), v6: None, host_ip: None }),
+        ipam: Ipam {
+            driver: "default".to_owned(),
+            options: None,
+            config: Some(vec![show(&range)]),
+        },
+        options: options
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+        bridge: Some(Bridge {
+            plan,
+            v4: Some(range),
+            v6: None,
+            host_ip: None,
+        }),
         ..base
     })
 }
@@ -268,8 +332,14 @@ fn bridge_plan(
         Some(text) => text.parse().map_err(|_| bad_option(MTU, text))?,
         None => settings.mtu,
     };
-    let mut plan =
-        BridgePlan { name, ipv4: Vec::new(), ipv6: Vec::new(), mtu, reach, neighbours: neighbours(switch(options, ICC, true)?) };
+    let mut plan = BridgePlan {
+        name,
+        ipv4: Vec::new(),
+        ipv6: Vec::new(),
+        mtu,
+        reach,
+        neighbours: neighbours(switch(options, ICC, true)?),
+    };
     for range in [v4, v6].into_iter().flatten() {
         match range.open(&request.name)?.gateway_net() {
             IpNet::V4(net) => plan.ipv4.push(net),
@@ -307,13 +377,20 @@ fn asked_for(wanted: &[IpamConfig], is_family: fn(&IpNet) -> bool, network: &str
             continue;
         }
         if found.is_some() {
-            return Err(Error::new(Kind::Forbidden, "bridge driver doesn't support multiple subnets"));
+            return Err(Error::new(
+                Kind::Forbidden,
+                "bridge driver doesn't support multiple subnets",
+            ));
         }
         let range = Range {
             subnet,
             gateway: config.gateway.parse().ok(),
             ip_range: config.ip_range.parse().ok(),
-            auxiliary: config.auxiliary_addresses.values().filter_map(|text| text.parse().ok()).collect(),
+            auxiliary: config
+                .auxiliary_addresses
+                .values()
+                .filter_map(|text| text.parse().ok())
+                .collect(),
             chosen_by_user: true,
         };
         range.open(network)?;
@@ -324,12 +401,21 @@ fn asked_for(wanted: &[IpamConfig], is_family: fn(&IpNet) -> bool, network: &str
 
 fn chosen(subnet: IpNet) -> Range {
     let subnet = subnet.trunc();
-    Range { subnet, gateway: None, ip_range: None, auxiliary: Vec::new(), chosen_by_user: false }
+    Range {
+        subnet,
+        gateway: None,
+        ip_range: None,
+        auxiliary: Vec::new(),
+        chosen_by_user: false,
+    }
 }
 
 /// A chosen range, as the API shows it.
 fn show(range: &Range) -> IpamConfig {
-    let gateway = range.open("").map(|subnet| subnet.gateway().to_string()).unwrap_or_default();
+    let gateway = range
+        .open("")
+        .map(|subnet| subnet.gateway().to_string())
+        .unwrap_or_default();
     IpamConfig {
         subnet: range.subnet.to_string(),
         ip_range: range.ip_range.map(|net| net.to_string()).unwrap_or_default(),
@@ -343,7 +429,10 @@ fn pools(settings: &Settings, is_family: fn(&IpNet) -> bool, seed: &str) -> Vec<
         .address_pools
         .iter()
         .filter(|(base, _)| is_family(base))
-        .map(|(base, size)| AddressPool { base: *base, size: *size })
+        .map(|(base, size)| AddressPool {
+            base: *base,
+            size: *size,
+        })
         .collect();
     if !own.is_empty() {
         return own;

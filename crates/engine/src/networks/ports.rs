@@ -39,8 +39,17 @@ pub(super) fn wanted(ports: &PortMap, ends: Ends) -> Result<Vec<Wanted>> {
                 continue;
             };
             let ports = host_ports(&binding.host_port)?;
-            let request = PortRequest { protocol, host_ips, ports, container_ip, container_port };
-            all.push(Wanted { port: port.clone(), request });
+            let request = PortRequest {
+                protocol,
+                host_ips,
+                ports,
+                container_ip,
+                container_port,
+            };
+            all.push(Wanted {
+                port: port.clone(),
+                request,
+            });
         }
     }
     // Fixed ports first, so that one chosen freely is never in the way of one asked for.
@@ -69,7 +78,10 @@ pub(super) fn bindings(wanted: &Wanted, host_port: u16, ends: Ends) -> Vec<PortB
 
 /// A binding as `NetworkSettings.Ports` shows it.
 pub(super) fn show(binding: &PortBinding) -> Shown {
-    Shown { host_ip: binding.host_ip.to_string(), host_port: binding.host_port.to_string() }
+    Shown {
+        host_ip: binding.host_ip.to_string(),
+        host_port: binding.host_port.to_string(),
+    }
 }
 
 /// Reads published ports back: what [`show`] wrote.
@@ -98,7 +110,9 @@ pub(super) fn published(ports: &PortMap, ends: Ends) -> Vec<PortBinding> {
 
 fn parse_port(text: &str) -> Result<(u16, Protocol)> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let port = port.parse().map_err(|_| Error::invalid(format!("invalid port specification: \"{text}\"")))?;
+    let port = port
+        .parse()
+        .map_err(|_| Error::invalid(format!("invalid port specification: \"{text}\"")))?;
     Ok((port, protocol.parse()?))
 }
 
@@ -119,7 +133,9 @@ fn host_ports(text: &str) -> Result<HostPorts> {
 fn host_addresses(text: &str, ends: Ends) -> Result<Vec<IpAddr>> {
     if !text.is_empty() {
         let bracketless = text.trim_start_matches('[').trim_end_matches(']');
-        let address: IpAddr = bracketless.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
+        let address: IpAddr = bracketless
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
         return Ok(vec![address]);
     }
     let mut all = Vec::new();
@@ -149,18 +165,30 @@ mod tests {
     }
 
     fn map(list: &[(&str, &[(&str, &str)])]) -> PortMap {
-        let shown = |(ip, port): &(&str, &str)| Shown { host_ip: (*ip).to_owned(), host_port: (*port).to_owned() };
-        list.iter().map(|(port, all)| ((*port).to_owned(), Some(all.iter().map(shown).collect()))).collect()
+        let shown = |(ip, port): &(&str, &str)| Shown {
+            host_ip: (*ip).to_owned(),
+            host_port: (*port).to_owned(),
+        };
+        list.iter()
+            .map(|(port, all)| ((*port).to_owned(), Some(all.iter().map(shown).collect())))
+            .collect()
     }
 
     #[test]
     fn bindings_become_reservations() {
-        let ports = map(&[("53/udp", &[("127.0.0.1", "")]), ("80/tcp", &[("", "8080"), ("", "9000-9010")])]);
+        let ports = map(&[
+            ("53/udp", &[("127.0.0.1", "")]),
+            ("80/tcp", &[("", "8080"), ("", "9000-9010")]),
+        ]);
         let wanted = wanted(&ports, ends(false)).unwrap();
         let seen: Vec<_> = wanted.iter().map(|w| (w.port.as_str(), w.request.ports)).collect();
         assert_eq!(
             seen,
-            [("80/tcp", HostPorts::One(8080)), ("80/tcp", HostPorts::Range(9000, 9010)), ("53/udp", HostPorts::Any)]
+            [
+                ("80/tcp", HostPorts::One(8080)),
+                ("80/tcp", HostPorts::Range(9000, 9010)),
+                ("53/udp", HostPorts::Any)
+            ]
         );
         assert_eq!(wanted[0].request.host_ips, [IpAddr::from([0, 0, 0, 0])]);
         let bound = bindings(&wanted[0], 8080, ends(false));

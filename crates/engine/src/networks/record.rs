@@ -60,7 +60,13 @@ pub(super) struct Range {
 impl Range {
     /// An empty register of the range's addresses.
     pub(super) fn open(&self, network: &str) -> Result<Subnet> {
-        Ok(Subnet::new(network, self.subnet, self.gateway, self.ip_range, &self.auxiliary)?)
+        Ok(Subnet::new(
+            network,
+            self.subnet,
+            self.gateway,
+            self.ip_range,
+            &self.auxiliary,
+        )?)
     }
 }
 
@@ -119,7 +125,9 @@ impl Record {
 
     /// Whether containers get a default route on it.
     pub(super) fn is_routed(&self) -> bool {
-        self.bridge.as_ref().is_some_and(|bridge| bridge.plan.reach != Reach::Internal)
+        self.bridge
+            .as_ref()
+            .is_some_and(|bridge| bridge.plan.reach != Reach::Internal)
     }
 
     /// Empty registers of its addresses.

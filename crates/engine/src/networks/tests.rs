@@ -4,12 +4,21 @@ use super::*;
 use corten_api::network::{Ipam, IpamConfig};
 
 fn request(name: &str) -> CreateRequest {
-    CreateRequest { name: name.to_owned(), ..CreateRequest::default() }
+    CreateRequest {
+        name: name.to_owned(),
+        ..CreateRequest::default()
+    }
 }
 
 fn with_ipam(name: &str, config: IpamConfig) -> CreateRequest {
-    let ipam = Ipam { config: Some(vec![config]), ..Ipam::default() };
-    CreateRequest { ipam: Some(ipam), ..request(name) }
+    let ipam = Ipam {
+        config: Some(vec![config]),
+        ..Ipam::default()
+    };
+    CreateRequest {
+        ipam: Some(ipam),
+        ..request(name)
+    }
 }
 
 fn settings() -> (tempfile::TempDir, Settings) {
@@ -19,7 +28,10 @@ fn settings() -> (tempfile::TempDir, Settings) {
 }
 
 fn subnet(text: &str) -> IpamConfig {
-    IpamConfig { subnet: text.to_owned(), ..IpamConfig::default() }
+    IpamConfig {
+        subnet: text.to_owned(),
+        ..IpamConfig::default()
+    }
 }
 
 /// Takes the firewall's table away when the test ends, however it ends.
@@ -38,7 +50,10 @@ fn requests_are_refused_in_docker_s_words() {
         assert_eq!((error.kind(), error.message()), (kind, message));
     };
     case(
-        &CreateRequest { driver: "nosuch".to_owned(), ..request("n") },
+        &CreateRequest {
+            driver: "nosuch".to_owned(),
+            ..request("n")
+        },
         Kind::NotFound,
         "plugin \"nosuch\" not found",
     );
@@ -52,7 +67,11 @@ fn requests_are_refused_in_docker_s_words() {
         Kind::Invalid,
         "invalid network config:\ninvalid subnet 10.0.0.1/24: it should be 10.0.0.0/24",
     );
-    case(&request("host"), Kind::Forbidden, "operation is not permitted on predefined host network ");
+    case(
+        &request("host"),
+        Kind::Forbidden,
+        "operation is not permitted on predefined host network ",
+    );
     plan::check(&with_ipam("n", IpamConfig::default())).unwrap();
 }
 
@@ -63,8 +82,14 @@ fn subnets_are_chosen_or_taken_as_asked() {
     let chosen = plan::record(&request("n"), &settings, &in_use, &[]).unwrap();
     let shown = chosen.describe();
     let config = &shown.ipam.config.as_ref().unwrap()[0];
-    assert_eq!((config.subnet.as_str(), config.gateway.as_str()), ("172.18.0.0/16", "172.18.0.1"));
-    assert_eq!(chosen.bridge.as_ref().unwrap().plan.name, format!("br-{}", &chosen.id[..12]));
+    assert_eq!(
+        (config.subnet.as_str(), config.gateway.as_str()),
+        ("172.18.0.0/16", "172.18.0.1")
+    );
+    assert_eq!(
+        chosen.bridge.as_ref().unwrap().plan.name,
+        format!("br-{}", &chosen.id[..12])
+    );
 
     let asked = plan::record(&with_ipam("n", subnet("10.96.0.0/24")), &settings, &in_use, &[]).unwrap();
     let config = &asked.describe().ipam.config.unwrap()[0];
@@ -74,7 +99,10 @@ fn subnets_are_chosen_or_taken_as_asked() {
     let error = plan::record(&with_ipam("n", subnet("172.17.5.0/24")), &settings, &in_use, &[]).unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (Kind::Forbidden, "invalid pool request: Pool overlaps with other one on this address space")
+        (
+            Kind::Forbidden,
+            "invalid pool request: Pool overlaps with other one on this address space"
+        )
     );
 }
 
@@ -86,8 +114,16 @@ fn options_shape_the_bridge() {
         ("com.docker.network.bridge.enable_icc", "false"),
         ("com.docker.network.driver.mtu", "1400"),
     ];
-    let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let wish = CreateRequest { options, internal: true, enable_ipv6: Some(true), ..request("n") };
+    let options = options
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let wish = CreateRequest {
+        options,
+        internal: true,
+        enable_ipv6: Some(true),
+        ..request("n")
+    };
     let record = plan::record(&wish, &settings, &[], &[]).unwrap();
     let plan = record.bridge.unwrap().plan;
     assert_eq!((plan.name.as_str(), plan.mtu), ("br-mine", 1400));
@@ -95,7 +131,18 @@ fn options_shape_the_bridge() {
     assert_eq!(plan.neighbours, corten_network::Neighbours::Isolated);
     assert_eq!((plan.ipv4.len(), plan.ipv6.len()), (1, 1));
     let bad = BTreeMap::from([("com.docker.network.driver.mtu".to_owned(), "x".to_owned())]);
-    assert!(plan::record(&CreateRequest { options: bad, ..request("n") }, &settings, &[], &[]).is_err());
+    assert!(
+        plan::record(
+            &CreateRequest {
+                options: bad,
+                ..request("n")
+            },
+            &settings,
+            &[],
+            &[]
+        )
+        .is_err()
+    );
 }
 
 #[test]
@@ -125,17 +172,28 @@ fn predefined_networks_are_kept_and_found() {
     assert_eq!((host.driver, host.user_defined), (Driver::Host, false));
     assert_eq!(networks.find(&host.id[..5]).unwrap(), host);
     let error = networks.find("gp-nosuch").unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::NotFound, "network gp-nosuch not found"));
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "network gp-nosuch not found")
+    );
     let error = networks.remove("none").unwrap_err();
     assert_eq!(error.message(), "none is a pre-defined network and cannot be removed");
     let again = Networks::open(&settings, Events::new()).unwrap();
     assert_eq!(again.find("host").unwrap().id, host.id);
-    let names: Vec<_> = again.list(&Filters::default()).unwrap().into_iter().map(|network| network.name).collect();
+    let names: Vec<_> = again
+        .list(&Filters::default())
+        .unwrap()
+        .into_iter()
+        .map(|network| network.name)
+        .collect();
     assert_eq!(names, ["host", "none"]);
 
     let asked = corten_api::network::EndpointSettings::default();
     let settings = again.join("c1", "web", "host", &asked).unwrap();
-    assert_eq!((settings.network_id.as_str(), settings.endpoint_id.len()), (host.id.as_str(), 64));
+    assert_eq!(
+        (settings.network_id.as_str(), settings.endpoint_id.len()),
+        (host.id.as_str(), 64)
+    );
     assert_eq!(again.inspect("host").unwrap().containers["c1"].name, "web");
     again.detach("c1");
     again.detach("c1");

@@ -94,10 +94,21 @@ impl Volumes {
             if fs::if_there(fs::metadata(&data))?.is_some_and(|data| data.is_dir()) {
                 let record = read_record(&item.path().join("volume.json"), &name);
                 let mounted = record.options.is_some() && options::is_mounted(&data);
-                volumes.insert(name, Entry { record, users: BTreeSet::new(), mounted });
+                volumes.insert(
+                    name,
+                    Entry {
+                        record,
+                        users: BTreeSet::new(),
+                        mounted,
+                    },
+                );
             }
         }
-        Ok(Self(Arc::new(Inner { root, events, volumes: Mutex::new(volumes) })))
+        Ok(Self(Arc::new(Inner {
+            root,
+            events,
+            volumes: Mutex::new(volumes),
+        })))
     }
 
     /// Makes a volume; returns the one that has the name already, if there is one.
@@ -111,7 +122,9 @@ impl Volumes {
             request.labels.insert(ANONYMOUS.to_owned(), String::new());
         }
         let name = request.name.clone();
-        check_driver(&request).and_then(|()| check_name(&name)).map_err(|error| error.context(format!("create {name}")))?;
+        check_driver(&request)
+            .and_then(|()| check_name(&name))
+            .map_err(|error| error.context(format!("create {name}")))?;
         let mut volumes = self.volumes();
         if let Some(entry) = volumes.get(&name) {
             return Ok(self.describe(entry));
@@ -125,7 +138,11 @@ impl Volumes {
             options: Some(request.driver_opts).filter(|options| !options.is_empty()),
         };
         self.write(&record)?;
-        let entry = Entry { record, users: BTreeSet::new(), mounted: false };
+        let entry = Entry {
+            record,
+            users: BTreeSet::new(),
+            mounted: false,
+        };
         let volume = self.describe(&entry);
         volumes.insert(name.clone(), entry);
         drop(volumes);
@@ -143,9 +160,8 @@ impl Volumes {
         let mut volumes = self.volumes();
         let entry = volumes.get_mut(name).ok_or_else(|| missing(name))?;
         if let (Some(options), false) = (&entry.record.options, entry.mounted) {
-            options::mount(options, &data).map_err(|error| {
-                error.context(format!("error while mounting volume '{}'", data.display()))
-            })?;
+            options::mount(options, &data)
+                .map_err(|error| error.context(format!("error while mounting volume '{}'", data.display())))?;
             entry.mounted = options::needs_mount(options);
         }
         entry.users.insert(container_id.to_owned());
@@ -179,7 +195,10 @@ impl Volumes {
     /// # Errors
     /// `NotFound` when there is none of that name.
     pub fn get(&self, name: &str) -> Result<Volume> {
-        self.volumes().get(name).map(|entry| self.describe(entry)).ok_or_else(|| missing(name))
+        self.volumes()
+            .get(name)
+            .map(|entry| self.describe(entry))
+            .ok_or_else(|| missing(name))
     }
 
     /// Lists volumes by name (filters `name`, `driver`, `label`, `label!`, `dangling`).
@@ -188,7 +207,10 @@ impl Volumes {
     /// `Invalid` for other filters.
     pub fn list(&self, filters: &Filters) -> Result<Vec<Volume>> {
         filters.accept(&["name", "driver", "label", "label!", "dangling"])?;
-        let dangling = filters.has("dangling").then(|| filters.switch("dangling", false)).transpose()?;
+        let dangling = filters
+            .has("dangling")
+            .then(|| filters.switch("dangling", false))
+            .transpose()?;
         let names: Vec<_> = filters.values("name").map(NamePattern::new).collect();
         Ok(self
             .volumes()
@@ -228,7 +250,10 @@ impl Volumes {
             .filter(|entry| filters.labels(entry.labels()))
             .map(|entry| entry.record.name.clone())
             .collect();
-        let mut pruned = Pruned { volumes_deleted: Some(Vec::new()), space_reclaimed: 0 };
+        let mut pruned = Pruned {
+            volumes_deleted: Some(Vec::new()),
+            space_reclaimed: 0,
+        };
         for name in candidates {
             let size = usage::of(&self.data(&name)).unwrap_or(0);
             match self.remove(&name, false) {
@@ -241,20 +266,32 @@ impl Volumes {
             }
         }
         let reclaimed = pruned.space_reclaimed.to_string();
-        self.0.events.emit("volume", "prune", "", BTreeMap::from([("reclaimed".to_owned(), reclaimed)]));
+        self.0.events.emit(
+            "volume",
+            "prune",
+            "",
+            BTreeMap::from([("reclaimed".to_owned(), reclaimed)]),
+        );
         Ok(pruned)
     }
 
     /// Lists all volumes with their sizes and numbers of users (`GET /system/df`). Blocks.
     pub fn usage(&self) -> Vec<Volume> {
-        let counted: Vec<_> =
-            self.volumes().values().map(|entry| (self.describe(entry), entry.users.len())).collect();
+        let counted: Vec<_> = self
+            .volumes()
+            .values()
+            .map(|entry| (self.describe(entry), entry.users.len()))
+            .collect();
         counted
             .into_iter()
             .map(|(mut volume, users)| {
-                let size = usage::of(&self.data(&volume.name)).ok().and_then(|size| i64::try_from(size).ok());
-                volume.usage_data =
-                    Some(UsageData { ref_count: i64::try_from(users).unwrap_or(i64::MAX), size: size.unwrap_or(-1) });
+                let size = usage::of(&self.data(&volume.name))
+                    .ok()
+                    .and_then(|size| i64::try_from(size).ok());
+                volume.usage_data = Some(UsageData {
+                    ref_count: i64::try_from(users).unwrap_or(i64::MAX),
+                    size: size.unwrap_or(-1),
+                });
                 volume
             })
             .collect()
@@ -266,7 +303,10 @@ impl Volumes {
         let entry = volumes.get(name).ok_or_else(|| missing(name))?;
         if !entry.users.is_empty() {
             let users: Vec<_> = entry.users.iter().map(String::as_str).collect();
-            return Err(Error::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", "))));
+            return Err(Error::conflict(format!(
+                "remove {name}: volume is in use - [{}]",
+                users.join(", ")
+            )));
         }
         if entry.mounted {
             options::unmount(&self.data(name)).map_err(|error| error.context(format!("remove {name}")))?;
@@ -336,18 +376,22 @@ fn missing(name: &str) -> Error {
 fn check_driver(request: &CreateRequest) -> Result<()> {
     match request.driver.as_str() {
         "" | "local" | "default" => Ok(()),
-        other => {
-            Err(Error::not_found(format!("error looking up volume plugin {other}: plugin \"{other}\" not found")))
-        }
+        other => Err(Error::not_found(format!(
+            "error looking up volume plugin {other}: plugin \"{other}\" not found"
+        ))),
     }
 }
 
 fn check_name(name: &str) -> Result<()> {
     if name.len() == 1 {
-        return Err(Error::invalid("volume name is too short, names should be at least two alphanumeric characters"));
+        return Err(Error::invalid(
+            "volume name is too short, names should be at least two alphanumeric characters",
+        ));
     }
     let first_fits = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest_fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    let rest_fits = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if !first_fits || !rest_fits || name.len() > 255 {
         return Err(Error::invalid(format!(
             "\"{name}\" includes invalid characters for a local volume name, only \"{NAMES}\" are allowed. \
@@ -359,8 +403,18 @@ fn check_name(name: &str) -> Result<()> {
 
 fn read_record(path: &std::path::Path, name: &str) -> Record {
     let damaged = |why: String| {
-        tracing::warn!(volume = name, why, "the volume's record cannot be read: its labels and options are lost");
-        Record { name: name.to_owned(), created_at: String::new(), driver: "local".to_owned(), labels: None, options: None }
+        tracing::warn!(
+            volume = name,
+            why,
+            "the volume's record cannot be read: its labels and options are lost"
+        );
+        Record {
+            name: name.to_owned(),
+            created_at: String::new(),
+            driver: "local".to_owned(),
+            labels: None,
+            options: None,
+        }
     };
     match fs::read(path) {
         Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {

@@ -10,7 +10,10 @@ type Options = BTreeMap<String, String>;
 
 /// Checks the options' names and that those belong together are there.
 pub(super) fn check(options: &Options) -> Result<()> {
-    if let Some(unknown) = options.keys().find(|name| !matches!(name.as_str(), "type" | "o" | "device" | "size")) {
+    if let Some(unknown) = options
+        .keys()
+        .find(|name| !matches!(name.as_str(), "type" | "o" | "device" | "size"))
+    {
         return Err(Error::invalid(format!("invalid option: \"{unknown}\"")));
     }
     if options.contains_key("size") {
@@ -31,9 +34,9 @@ pub(super) fn check(options: &Options) -> Result<()> {
         return Err(Error::invalid("missing required option: \"type\""));
     }
     match options.get("type").map(String::as_str) {
-        Some("nfs" | "nfs4" | "cifs" | "smb3") if options.get("o").is_none_or(|o| !o.contains("addr=")) => {
-            Err(Error::invalid("network file systems need their server's address in \"o\" as addr=ADDRESS"))
-        }
+        Some("nfs" | "nfs4" | "cifs" | "smb3") if options.get("o").is_none_or(|o| !o.contains("addr=")) => Err(
+            Error::invalid("network file systems need their server's address in \"o\" as addr=ADDRESS"),
+        ),
         _ => Ok(()),
     }
 }
@@ -64,7 +67,8 @@ pub(super) fn mount(options: &Options, target: &Path) -> Result<()> {
 /// Unmounts the volume's folder.
 pub(super) fn unmount(target: &Path) -> Result<()> {
     rustix::mount::unmount(target, UnmountFlags::empty()).map_err(|error| {
-        Error::new(Kind::Internal, format!("failed to unmount {}", target.display())).source(std::io::Error::from(error))
+        Error::new(Kind::Internal, format!("failed to unmount {}", target.display()))
+            .source(std::io::Error::from(error))
     })
 }
 
@@ -90,8 +94,11 @@ pub(super) fn is_mounted(folder: &Path) -> bool {
 const STATX_MNT_ID: u32 = 0x1000;
 
 fn failed(kind: &str, device: &str, target: &Path, error: rustix::io::Errno) -> Error {
-    Error::internal(format!("failed to mount local storage: mount {device}:{}, type: {kind}", target.display()))
-        .source(std::io::Error::from(error))
+    Error::internal(format!(
+        "failed to mount local storage: mount {device}:{}, type: {kind}",
+        target.display()
+    ))
+    .source(std::io::Error::from(error))
 }
 
 /// Takes the flags out of a list of mount options; the rest is for the file system.
@@ -126,7 +133,9 @@ mod tests {
     use super::*;
 
     fn options(list: &[(&str, &str)]) -> Options {
-        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        list.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]

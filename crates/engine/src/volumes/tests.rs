@@ -11,16 +11,28 @@ fn volumes() -> (tempfile::TempDir, Arc<Settings>, Volumes, Events) {
 }
 
 fn named(name: &str) -> CreateRequest {
-    CreateRequest { name: name.to_owned(), ..CreateRequest::default() }
+    CreateRequest {
+        name: name.to_owned(),
+        ..CreateRequest::default()
+    }
 }
 
 #[test]
 fn are_made_found_again_and_removed() {
     let (_root, settings, volumes, events) = volumes();
     let labels = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-    let made = volumes.create(CreateRequest { labels, ..named("data") }).unwrap();
+    let made = volumes
+        .create(CreateRequest {
+            labels,
+            ..named("data")
+        })
+        .unwrap();
     assert!(made.mountpoint.ends_with("/volumes/data/_data"));
-    assert_eq!(volumes.create(named("data")).unwrap(), made, "creating twice returns the first");
+    assert_eq!(
+        volumes.create(named("data")).unwrap(),
+        made,
+        "creating twice returns the first"
+    );
     let again = Volumes::open(&settings, events).unwrap();
     assert_eq!(again.get("data").unwrap(), made);
     again.remove("data", false).unwrap();
@@ -39,13 +51,31 @@ fn in_use_are_kept() {
     volumes.acquire("data", "c1").unwrap();
     volumes.acquire("data", "c1").unwrap();
     let error = volumes.remove("data", true).unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Conflict, "remove data: volume is in use - [c1]"));
-    assert_eq!(volumes.list(&Filters::parse(r#"{"dangling":["true"]}"#).unwrap()).unwrap().len(), 1);
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::Conflict, "remove data: volume is in use - [c1]")
+    );
+    assert_eq!(
+        volumes
+            .list(&Filters::parse(r#"{"dangling":["true"]}"#).unwrap())
+            .unwrap()
+            .len(),
+        1
+    );
     let pruned = volumes.prune(&Filters::default(), Scope::All).unwrap();
     assert_eq!(pruned.volumes_deleted, Some(vec![anonymous]));
     volumes.release("data", "c1");
-    assert_eq!(volumes.prune(&Filters::default(), Scope::Anonymous).unwrap().volumes_deleted, Some(vec![]));
-    assert_eq!(volumes.prune(&Filters::default(), Scope::All).unwrap().volumes_deleted, Some(vec!["data".to_owned()]));
+    assert_eq!(
+        volumes
+            .prune(&Filters::default(), Scope::Anonymous)
+            .unwrap()
+            .volumes_deleted,
+        Some(vec![])
+    );
+    assert_eq!(
+        volumes.prune(&Filters::default(), Scope::All).unwrap().volumes_deleted,
+        Some(vec!["data".to_owned()])
+    );
 }
 
 #[test]
@@ -61,12 +91,23 @@ fn speak_docker_s_words() {
     );
     let driver = "nosuch".to_owned();
     check(
-        CreateRequest { driver, ..named("gp-v") },
+        CreateRequest {
+            driver,
+            ..named("gp-v")
+        },
         "create gp-v: error looking up volume plugin nosuch: plugin \"nosuch\" not found",
     );
     let driver_opts = BTreeMap::from([("nosuch".to_owned(), "1".to_owned())]);
-    check(CreateRequest { driver_opts, ..named("gp-v") }, "create gp-v: invalid option: \"nosuch\"");
-    let error = volumes.list(&Filters::parse(r#"{"nosuch":["1"]}"#).unwrap()).unwrap_err();
+    check(
+        CreateRequest {
+            driver_opts,
+            ..named("gp-v")
+        },
+        "create gp-v: invalid option: \"nosuch\"",
+    );
+    let error = volumes
+        .list(&Filters::parse(r#"{"nosuch":["1"]}"#).unwrap())
+        .unwrap_err();
     assert_eq!(error.message(), "invalid filter 'nosuch'");
 }
 
@@ -84,9 +125,15 @@ fn sizes_count_a_file_once() {
 #[test]
 fn options_are_mounted_while_in_use() {
     let (_root, _settings, volumes, _events) = volumes();
-    let driver_opts =
-        BTreeMap::from([("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")].map(|(k, v)| (k.to_owned(), v.to_owned())));
-    volumes.create(CreateRequest { driver_opts, ..named("mem") }).unwrap();
+    let driver_opts = BTreeMap::from(
+        [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")].map(|(k, v)| (k.to_owned(), v.to_owned())),
+    );
+    volumes
+        .create(CreateRequest {
+            driver_opts,
+            ..named("mem")
+        })
+        .unwrap();
     let folder = volumes.acquire("mem", "c1").unwrap();
     assert!(options::is_mounted(&folder));
     volumes.release("mem", "c1");

@@ -54,14 +54,20 @@ impl Selection {
     /// Decides about an entry.
     pub(super) fn take(&self, entry: &Entry<'_>) -> Verdict {
         let request = &self.request;
-        let wanted = if entry.stream == "stderr" { request.stderr } else { request.stdout };
+        let wanted = if entry.stream == "stderr" {
+            request.stderr
+        } else {
+            request.stdout
+        };
         if !wanted {
             return Verdict::Skip;
         }
         if request.since.is_none() && request.until.is_none() {
             return Verdict::Take;
         }
-        let Ok(time) = entry.time.parse::<Time>() else { return Verdict::Skip };
+        let Ok(time) = entry.time.parse::<Time>() else {
+            return Verdict::Skip;
+        };
         if request.until.is_some_and(|until| time > until) {
             return Verdict::Stop;
         }
@@ -94,7 +100,11 @@ impl Selection {
         }
         out.extend(entry.log.as_bytes());
         if self.framed {
-            let stream = if entry.stream == "stderr" { Stream::Stderr } else { Stream::Stdout };
+            let stream = if entry.stream == "stderr" {
+                Stream::Stderr
+            } else {
+                Stream::Stdout
+            };
             let length = u32::try_from(out.len() - at - corten_api::stream::HEADER).unwrap_or(u32::MAX);
             out[at..at + corten_api::stream::HEADER].copy_from_slice(&header(stream, length));
         }
@@ -132,21 +142,55 @@ mod tests {
     fn writes_what_is_asked_for() {
         assert_eq!(written(LogsRequest::default(), false), b"a<b\n");
         assert_eq!(written(LogsRequest::default(), true), b"\x02\0\0\0\0\0\0\x04a<b\n");
-        let both = LogsRequest { timestamps: true, details: true, ..Default::default() };
+        let both = LogsRequest {
+            timestamps: true,
+            details: true,
+            ..Default::default()
+        };
         assert_eq!(written(both, false), b"2026-01-02T03:04:05.120000000Z E=1,L=v a<b\n");
     }
 
     #[test]
     fn decides_by_stream_and_time() {
         let entry = Entry::parse(LINE).unwrap();
-        let check = |request: LogsRequest, expected| assert_eq!(Selection { framed: false, request }.take(&entry), expected);
-        let all = LogsRequest { stdout: true, stderr: true, ..Default::default() };
+        let check =
+            |request: LogsRequest, expected| assert_eq!(Selection { framed: false, request }.take(&entry), expected);
+        let all = LogsRequest {
+            stdout: true,
+            stderr: true,
+            ..Default::default()
+        };
         let at = |text: &str| Some(text.parse().unwrap());
         check(all.clone(), Verdict::Take);
-        check(LogsRequest { stderr: false, ..all.clone() }, Verdict::Skip);
-        check(LogsRequest { since: at("2026-01-02T03:04:06Z"), ..all.clone() }, Verdict::Skip);
-        check(LogsRequest { until: at("2026-01-02T03:04:05Z"), ..all.clone() }, Verdict::Stop);
-        check(LogsRequest { since: at("2026-01-02T03:04:05Z"), until: at("2026-01-02T03:04:06Z"), ..all }, Verdict::Take);
+        check(
+            LogsRequest {
+                stderr: false,
+                ..all.clone()
+            },
+            Verdict::Skip,
+        );
+        check(
+            LogsRequest {
+                since: at("2026-01-02T03:04:06Z"),
+                ..all.clone()
+            },
+            Verdict::Skip,
+        );
+        check(
+            LogsRequest {
+                until: at("2026-01-02T03:04:05Z"),
+                ..all.clone()
+            },
+            Verdict::Stop,
+        );
+        check(
+            LogsRequest {
+                since: at("2026-01-02T03:04:05Z"),
+                until: at("2026-01-02T03:04:06Z"),
+                ..all
+            },
+            Verdict::Take,
+        );
     }
 
     #[test]

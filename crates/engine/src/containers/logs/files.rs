@@ -50,7 +50,12 @@ impl Source {
 impl Cursor {
     /// A place so far from the end as `tail` lines, or at the beginning.
     pub(super) fn open(path: &Arc<Path>, tail: Option<usize>) -> Result<Self> {
-        let mut cursor = Self { path: Arc::clone(path), current: None, buffer: Vec::new(), handed: 0 };
+        let mut cursor = Self {
+            path: Arc::clone(path),
+            current: None,
+            buffer: Vec::new(),
+            handed: 0,
+        };
         let files = files(path)?;
         cursor.current = match tail {
             None => files.last().map(|file| open(file)).transpose()?.flatten(),
@@ -140,21 +145,34 @@ fn inode(path: &Path) -> Option<u64> {
 
 /// Opens a file; none when a rotation took it away.
 fn open(path: &Path) -> Result<Option<Current>> {
-    let Some(mut file) = corten_sys::fs::if_there(corten_sys::fs::open(path))? else { return Ok(None) };
+    let Some(mut file) = corten_sys::fs::if_there(corten_sys::fs::open(path))? else {
+        return Ok(None);
+    };
     let inode = file.metadata()?.ino();
     if !compressed(path) {
-        return Ok(Some(Current { inode, source: Source::Plain(file) }));
+        return Ok(Some(Current {
+            inode,
+            source: Source::Plain(file),
+        }));
     }
     let mut bytes = Vec::new();
     match flate2::read::MultiGzDecoder::new(&mut file).read_to_end(&mut bytes) {
         Ok(_) => {}
         // It is being written, or was damaged: what can be read is shown.
-        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData
+            ) =>
+        {
             tracing::warn!(path = %path.display(), %error, "a compressed log is damaged");
         }
         Err(error) => return Err(corten_sys::fs::with_path("read", path, error).into()),
     }
-    Ok(Some(Current { inode, source: Source::Compressed(std::io::Cursor::new(bytes)) }))
+    Ok(Some(Current {
+        inode,
+        source: Source::Compressed(std::io::Cursor::new(bytes)),
+    }))
 }
 
 /// Finds the place from which `lines` lines are left, over as many files as it takes.
@@ -238,8 +256,12 @@ mod tests {
 
     #[test]
     fn reads_over_rotated_files() {
-        let (_folder, path) = Folder::new("order", &[("x.log", "5\n6\n"), ("x.log.1", "3\n4\n"), ("x.log.2", "1\n2\n")]);
-        let check = |tail, expected: &str| assert_eq!(rest(&mut Cursor::open(&path, tail).unwrap()), expected, "{tail:?}");
+        let (_folder, path) = Folder::new(
+            "order",
+            &[("x.log", "5\n6\n"), ("x.log.1", "3\n4\n"), ("x.log.2", "1\n2\n")],
+        );
+        let check =
+            |tail, expected: &str| assert_eq!(rest(&mut Cursor::open(&path, tail).unwrap()), expected, "{tail:?}");
         check(None, "1\n2\n3\n4\n5\n6\n");
         check(Some(0), "");
         check(Some(1), "6\n");

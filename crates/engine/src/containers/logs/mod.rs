@@ -80,7 +80,10 @@ impl Containers {
         let (sender, stream) = mpsc::channel(WAITING);
         let reader = Reader {
             path: container.log_path().into(),
-            selection: Selection { framed: !tty, request: request.clone() },
+            selection: Selection {
+                framed: !tty,
+                request: request.clone(),
+            },
             sender,
         };
         let status = request.follow.then(|| container.status.subscribe());
@@ -128,7 +131,9 @@ impl Reader {
             if outcome == Outcome::Finished || ended {
                 return Ok(());
             }
-            let Some((status, changes)) = &mut following else { return Ok(()) };
+            let Some((status, changes)) = &mut following else {
+                return Ok(());
+            };
             tokio::select! {
                 changed = changes.next() => changed?,
                 // The sender lives as long as the container.
@@ -181,8 +186,11 @@ struct Changes(AsyncFd<OwnedFd>);
 impl Changes {
     fn of(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)
-            .map_err(|e| Error::internal("cannot watch a log").source(e).hint("raise fs.inotify.max_user_instances"))?;
+        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).map_err(|e| {
+            Error::internal("cannot watch a log")
+                .source(e)
+                .hint("raise fs.inotify.max_user_instances")
+        })?;
         let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&fd, folder, events).map_err(|e| corten_sys::fs::with_path("watch", folder, e.into()))?;
         Ok(Self(super::readiness::watch_readable(fd)?))
