@@ -430,7 +430,9 @@ fn end(record: &Record) -> Result<()> {
 fn remove(context: &Context, record: &Record) -> Result<()> {
     if let Some(cgroup) = record.cgroup()? {
         // Without a PID namespace of their own, children outlive the first process.
-        cgroup.kill_all()?;
+        if !wants(&record.config, NamespaceKind::Pid) {
+            cgroup.kill_all()?;
+        }
         cgroup.delete()?;
     }
     context.root.release(&record.id)?;
