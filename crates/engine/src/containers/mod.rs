@@ -16,6 +16,7 @@
 
 mod attach;
 mod create;
+mod data;
 mod ended;
 mod exec;
 mod files;
@@ -39,6 +40,7 @@ mod start;
 mod state;
 mod stop;
 mod top;
+mod update;
 mod users;
 mod validate;
 mod view;
