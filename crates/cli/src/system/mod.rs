@@ -1,0 +1,22 @@
+//! The engine itself: `system …`, `info`, `version`, `events`.
+
+pub(crate) mod df;
+pub(crate) mod events;
+pub(crate) mod info;
+pub(crate) mod version;
+
+use crate::{
+    command::{Command, Entry},
+    prune,
+};
+
+/// `system`.
+pub(crate) static GROUP: Command = Command::group(
+    "Manage the engine",
+    &[
+        Entry::new(&["df"], &df::COMMAND),
+        Entry::new(&["events"], &events::COMMAND),
+        Entry::new(&["info"], &info::COMMAND),
+        Entry::new(&["prune"], &prune::SYSTEM),
+    ],
+);

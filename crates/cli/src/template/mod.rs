@@ -1,0 +1,174 @@
+//! Go's `text/template` for `--format`, with Docker's functions and Go's error texts.
+//!
+//! ```text
+//!   text ── lex ──► tokens ── parse ──► tree ── exec (value, functions) ──► text
+//! ```
+
+mod exec;
+mod functions;
+mod json;
+mod lex;
+mod number_format;
+mod parse;
+mod value;
+
+pub(crate) use json::{Escape, Json, indent};
+pub(crate) use value::{Struct, Value};
+
+/// What looking up a missing key of a map gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// No value.
+    NoValue,
+    /// An error.
+    Error,
+}
+
+/// What functions mean: for rows, or for the row of headings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Functions do what they say.
+    Rows,
+    /// Text functions leave headings as they are.
+    Headings,
+}
+
+/// A template that can be executed.
+#[derive(Debug)]
+pub(crate) struct Template {
+    tree: parse::Tree,
+    text: String,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Go's text: `template: :1: unclosed action`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let tree = parse::parse(text, functions::is_defined)?;
+        Ok(Self {
+            tree,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Fills it in.
+    ///
+    /// # Errors
+    /// Go's text: `template: :1:2: executing "" at <.X>: …`.
+    pub(crate) fn execute(&self, data: &Value, missing: Missing, mode: Mode) -> Result<String, String> {
+        exec::execute(&self.tree, &self.text, data, missing, mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data() -> Value {
+        let json = Json::parse(
+            br#"{"Name":"/a","N":3,"F":1.5,"Null":null,"L":["x","y"],"M":{"a":"b","c":"d"},"B":true,"E":[],"S":{"T":{"U":1}}}"#,
+        )
+        .unwrap();
+        json.to_value()
+    }
+
+    fn run(text: &str) -> Result<String, String> {
+        Template::parse(text)?.execute(&data(), Missing::Error, Mode::Rows)
+    }
+
+    #[test]
+    fn executes_as_go() {
+        let check = |text: &str, expected: &str| assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
+        check(
+            "{{.Name}} {{.N}} {{.F}} {{.L}} {{.M}} {{.B}} {{.Null}} {{.E}}",
+            "/a 3 1.5 [x y] map[a:b c:d] true <no value> []",
+        );
+        check("{{upper .Name}}|{{lower \"AB\"}}|{{title \"ab cd\"}}", "/A|ab|Ab Cd");
+        check(
+            "{{json .L}} {{json .M}} {{json .Null}} {{json .Name}}",
+            "[\"x\",\"y\"] {\"a\":\"b\",\"c\":\"d\"} null \"/a\"",
+        );
+        check(
+            "{{join .L \",\"}}|{{split .Name \"a\"}}|{{pad \"x\" 1 2}}|{{truncate .Name 1}}",
+            "x,y|[/ ]| x  |/",
+        );
+        check("{{range .L}}{{println .}}{{end}}", "x\ny\n");
+        check("{{range $i, $v := .L}}{{$i}}={{$v}} {{end}}", "0=x 1=y ");
+        check("{{range $k, $v := .M}}{{$k}}={{$v}};{{end}}", "a=b;c=d;");
+        check("{{range .E}}x{{else}}none{{end}}", "none");
+        check(
+            "{{if .B}}y{{else}}n{{end}}{{if .E}}y{{else if eq .N 3}}three{{end}}",
+            "ythree",
+        );
+        check("{{with .M}}{{.a}}{{end}}{{with .E}}x{{else}}e{{end}}", "be");
+        check("{{index .M \"a\"}}{{index .L 1}}{{len .L}}{{slice .Name 0 1}}", "by2/");
+        check(
+            "{{(index .L 0) | printf \"%5s|%-3s|%q|%d|%v\" \"a\" \"b\" \"c\" 7}}",
+            "    a|b  |\"c\"|7|x",
+        );
+        check(
+            "{{.S.T.U}}{{$x := 5}}{{$x}}{{$x = 6}}{{$x}}{{with $y := .N}}{{$y}}{{end}}",
+            "1563",
+        );
+        check("a {{- .N -}} b{{/* no */}}", "a3b");
+        check(
+            "{{and .B .N}} {{or .E .Name}} {{not .B}} {{lt 1 2}} {{ne \"a\" \"b\"}} {{print 1 2 \"x\"}}",
+            "3 /a false true true 1 2x",
+        );
+        check("{{define \"t\"}}<{{.}}>{{end}}{{template \"t\" .N}}", "<3>");
+        check("{{range .L}}{{if eq . \"y\"}}{{break}}{{end}}{{.}}{{end}}", "x");
+        check(
+            "{{`raw`}} {{'a'}} {{0x10}} {{1.50}} {{true}} {{$.N}}",
+            "raw 97 16 1.5 true 3",
+        );
+        check("{{\"a\\tb\"}}", "a\tb");
+        check("{{.Name | upper | printf \"%s!\"}}", "/A!");
+    }
+
+    #[test]
+    fn fails_as_go() {
+        let check = |text: &str, expected: &str| assert_eq!(run(text).unwrap_err(), expected, "{text}");
+        check(
+            "{{.Nope}}",
+            "template: :1:2: executing \"\" at <.Nope>: map has no entry for key \"Nope\"",
+        );
+        check(
+            "x {{.S.Nope}}",
+            "template: :1:6: executing \"\" at <.S.Nope>: map has no entry for key \"Nope\"",
+        );
+        check(
+            "{{.Name.X}}",
+            "template: :1:7: executing \"\" at <.Name.X>: can't evaluate field X in type string",
+        );
+        check(
+            "{{.Null.X}}",
+            "template: :1:7: executing \"\" at <.Null.X>: nil pointer evaluating interface {}.X",
+        );
+        check("{{.Name", "template: :1: unclosed action");
+        check("{{", "template: :1: unclosed action");
+        check("{{foo .}}", "template: :1: function \"foo\" not defined");
+        check("{{if .B}}", "template: :1: unexpected EOF");
+        check("{{end}}", "template: :1: unexpected {{end}}");
+        check("{{.Name}}\n{{}}", "template: :2: missing value for command");
+        check(
+            "{{index .L 5}}",
+            "template: :1:2: executing \"\" at <index .L 5>: error calling index: index out of range: 5",
+        );
+    }
+
+    #[test]
+    fn leaves_headings_alone() {
+        let heads = Value::map([("Names", Value::from("NAMES"))]);
+        let run = |text: &str| {
+            Template::parse(text)
+                .unwrap()
+                .execute(&heads, Missing::NoValue, Mode::Headings)
+        };
+        assert_eq!(
+            run("{{.Names | lower}} {{json .Names}} {{truncate .Names 2}}").unwrap(),
+            "NAMES NAMES NAMES"
+        );
+    }
+}
