@@ -8,11 +8,13 @@
 pub mod bpf;
 pub mod fs;
 pub mod heap;
+pub mod inherited;
 pub mod keyring;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod netns;
+pub mod overlay;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -1,0 +1,291 @@
+//! From the merged configuration to the engine's settings; the checks that dockerd makes of values.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::RwLock,
+    time::Duration,
+};
+
+use corten_api::container::{LogConfig, Ulimit};
+use corten_engine::settings::{Reloadable, Settings};
+use ipnet::Ipv4Net;
+
+use super::{Config, ConfigError, Value, bytes_of};
+
+/// The default bridge's link.
+const BRIDGE: &str = "corten0";
+
+/// `/dev/shm` of containers, unless told otherwise.
+const SHM: &str = "64MiB";
+
+/// Where the programs that the engine starts were put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Programs {
+    /// The shim.
+    pub(crate) shim: PathBuf,
+    /// The init.
+    pub(crate) init: PathBuf,
+}
+
+/// Checks what the table of options cannot.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    addresses(config)?;
+    reloadable(config)?;
+    bridge_address(config)?;
+    fixed_cidr(config)?;
+    mtu(config)?;
+    default_ip(config)?;
+    cgroupns(config)?;
+    cgroup_driver(config)?;
+    features(config)?;
+    log_level(config)?;
+    if let Some(format) = config.text("log-format")
+        && !matches!(format, "text" | "json")
+    {
+        return Err(ConfigError::new(format!("invalid log format: {format}")));
+    }
+    for root in [config.data_root(), config.exec_root()] {
+        if !root.is_absolute() {
+            return Err(ConfigError::new(format!("the folder {} must be given as an absolute path", root.display())));
+        }
+    }
+    if config.text("bridge") == Some("none") && config.text("bip").is_some() {
+        return Err(ConfigError::new("You specified -b & --bip, mutually exclusive options. Please specify only one"));
+    }
+    for host in config.hosts() {
+        crate::hosts::parse(&host).map_err(ConfigError::new)?;
+    }
+    Ok(())
+}
+
+/// The log level, in tracing's terms.
+pub(crate) fn log_level(config: &Config) -> Result<tracing::Level, ConfigError> {
+    if config.switch("debug", false) {
+        return Ok(tracing::Level::DEBUG);
+    }
+    match config.text("log-level").unwrap_or("info").to_ascii_lowercase().as_str() {
+        "trace" => Ok(tracing::Level::TRACE),
+        "debug" => Ok(tracing::Level::DEBUG),
+        "info" => Ok(tracing::Level::INFO),
+        "warn" | "warning" => Ok(tracing::Level::WARN),
+        "error" | "fatal" | "panic" => Ok(tracing::Level::ERROR),
+        other => Err(ConfigError::new(format!("invalid logging level: {other}"))),
+    }
+}
+
+impl Config {
+    /// The engine's settings.
+    pub(crate) fn settings(&self, programs: Programs) -> Result<Settings, ConfigError> {
+        let data_root = self.data_root();
+        let table = table(&data_root);
+        Ok(Settings {
+            exec_root: self.exec_root(),
+            shim: programs.shim,
+            init: programs.init,
+            bridge: self.text("bridge").unwrap_or(BRIDGE).to_owned(),
+            bridge_address: bridge_address(self)?,
+            fixed_cidr: fixed_cidr(self)?,
+            mtu: mtu(self)?,
+            address_pools: match self.get("default-address-pools") {
+                Some(Value::Pools(pools)) => pools.clone(),
+                _ => Vec::new(),
+            },
+            table,
+            inter_container: self.switch("icc", true),
+            masquerade: self.switch("ip-masq", true),
+            default_ip: default_ip(self)?,
+            cgroup_parent: self.text("cgroup-parent").unwrap_or_default().to_owned(),
+            default_init: self.switch("init", false),
+            default_cgroupns: cgroupns(self)?,
+            default_shm_size: self
+                .number("default-shm-size")
+                .map_or_else(|| bytes_of(SHM).map_err(ConfigError::new), Ok)?,
+            shutdown_timeout: Duration::from_secs(
+                u64::try_from(self.number("shutdown-timeout").unwrap_or(15)).unwrap_or(u64::from(u32::MAX)),
+            ),
+            reloadable: RwLock::new(reloadable(self)?),
+            data_root,
+        })
+    }
+}
+
+/// What a reload may change.
+pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
+    let positive = |name: &str, what: &str, default: usize, least: i64| {
+        let given = config.number(name).unwrap_or_else(|| i64::try_from(default).unwrap_or(least));
+        if given < least {
+            return Err(ConfigError::new(format!("invalid max {what}: {given}")));
+        }
+        Ok(usize::try_from(given).unwrap_or(default))
+    };
+    let dns = config.list("dns").iter().map(|text| {
+        text.parse().map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
+    });
+    check_labels(config.list("labels"))?;
+    let downloads = positive("max-concurrent-downloads", "concurrent downloads", 3, 0)?;
+    Ok(Reloadable {
+        debug: config.switch("debug", false),
+        labels: config.list("labels").to_vec(),
+        dns: dns.collect::<Result<Vec<IpAddr>, _>>()?,
+        dns_search: config.list("dns-search").to_vec(),
+        dns_options: config.list("dns-opts").to_vec(),
+        log: LogConfig {
+            driver: config.text("log-driver").unwrap_or("json-file").to_owned(),
+            options: config.map("log-opts"),
+        },
+        ulimits: ulimits(config),
+        registry_mirrors: mirrors(config)?,
+        insecure_registries: config.list("insecure-registries").to_vec(),
+        proxies: proxies(config),
+        max_concurrent_downloads: if downloads == 0 { 3 } else { downloads },
+        max_download_attempts: positive("max-download-attempts", "download attempts", 5, 1)?,
+    })
+}
+
+/// The nftables table: `corten`, unless another data root makes this a further engine on the host.
+pub(crate) fn table(data_root: &Path) -> String {
+    if data_root == Path::new("/var/lib/corten") {
+        return "corten".to_owned();
+    }
+    format!("corten-{:08x}", fnv(data_root.as_os_str().as_encoded_bytes()))
+}
+
+/// FNV-1a: the same for ever, unlike the standard library's hashes.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+fn addresses(config: &Config) -> Result<(), ConfigError> {
+    for domain in config.list("dns-search") {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if domain.is_empty() || !domain.chars().all(fits) {
+            return Err(ConfigError::new(format!("{domain} is not a valid domain")));
+        }
+    }
+    Ok(())
+}
+
+fn check_labels(labels: &[String]) -> Result<(), ConfigError> {
+    let mut seen = BTreeMap::new();
+    for label in labels {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        if key.trim().is_empty() {
+            return Err(ConfigError::new(format!("invalid label '{label}': empty name")));
+        }
+        if let Some(other) = seen.insert(key, value)
+            && other != value
+        {
+            return Err(ConfigError::new(format!("conflict labels for {key}={value} and {key}={other}")));
+        }
+    }
+    Ok(())
+}
+
+/// Proxies by their options' names; what the environment says counts where no option does.
+fn proxies(config: &Config) -> BTreeMap<String, String> {
+    ["http-proxy", "https-proxy", "no-proxy"]
+        .into_iter()
+        .filter_map(|name| config.text(name).or_else(|| config.environment(name)).map(|text| (name.to_owned(), text.to_owned())))
+        .collect()
+}
+
+fn ulimits(config: &Config) -> BTreeMap<String, Ulimit> {
+    match config.get("default-ulimits") {
+        Some(Value::Ulimits(limits)) => limits.clone(),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn mirrors(config: &Config) -> Result<Vec<String>, ConfigError> {
+    let check = |mirror: &String| {
+        let bad = |why: &str| ConfigError::new(format!("invalid mirror: {why}: \"{mirror}\""));
+        let rest = mirror
+            .strip_prefix("https://")
+            .or_else(|| mirror.strip_prefix("http://"))
+            .ok_or_else(|| bad("it must begin with http:// or https://"))?;
+        if rest.is_empty() || rest.starts_with('/') {
+            return Err(bad("it names no host"));
+        }
+        if rest.contains(['?', '#']) {
+            return Err(bad("query or fragment at end of the URI"));
+        }
+        Ok(format!("{}/", mirror.trim_end_matches('/')))
+    };
+    config.list("registry-mirrors").iter().map(check).collect()
+}
+
+fn bridge_address(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
+    let Some(text) = config.text("bip") else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))
+}
+
+fn fixed_cidr(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
+    let Some(text) = config.text("fixed-cidr") else {
+        return Ok(None);
+    };
+    let net: Ipv4Net = text.parse().map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))?;
+    match bridge_address(config)? {
+        Some(bridge) if !bridge.trunc().contains(&net.trunc()) => {
+            Err(ConfigError::new(format!("fixed-cidr {net} is not within the bridge's subnet {}", bridge.trunc())))
+        }
+        _ => Ok(Some(net.trunc())),
+    }
+}
+
+fn mtu(config: &Config) -> Result<u32, ConfigError> {
+    match config.number("mtu") {
+        None | Some(0) => Ok(1500),
+        Some(mtu) => u32::try_from(mtu)
+            .ok()
+            .filter(|mtu| (68..=65_535).contains(mtu))
+            .ok_or_else(|| ConfigError::new(format!("invalid default MTU value: {mtu}"))),
+    }
+}
+
+fn default_ip(config: &Config) -> Result<IpAddr, ConfigError> {
+    let text = config.text("ip").unwrap_or("0.0.0.0");
+    text.parse().map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
+}
+
+fn cgroupns(config: &Config) -> Result<String, ConfigError> {
+    match config.text("default-cgroupns-mode") {
+        None => Ok(String::new()),
+        Some(mode @ ("host" | "private")) => Ok(mode.to_owned()),
+        Some(other) => Err(ConfigError::new(format!(
+            "default cgroup namespace mode ({other}) is invalid; use \"host\" or \"private\""
+        ))),
+    }
+}
+
+fn cgroup_driver(config: &Config) -> Result<(), ConfigError> {
+    for option in config.list("exec-opts") {
+        match option.split_once('=') {
+            Some(("native.cgroupdriver", "cgroupfs")) => {}
+            Some(("native.cgroupdriver", other)) => {
+                return Err(ConfigError::new(format!(
+                    "the cgroup driver {other} is not supported: the engine uses cgroupfs"
+                )));
+            }
+            _ => return Err(ConfigError::new(format!("the runtime option {option} is not supported"))),
+        }
+    }
+    Ok(())
+}
+
+fn features(config: &Config) -> Result<(), ConfigError> {
+    for (name, value) in config.map("features") {
+        match (name.as_str(), value.as_str()) {
+            ("containerd-snapshotter", "true") => {
+                return Err(ConfigError::new("the feature containerd-snapshotter cannot be had: there is no containerd"));
+            }
+            ("cdi", "true") => return Err(ConfigError::new("the feature cdi is not supported")),
+            (_, "true" | "false") => {}
+            _ => return Err(ConfigError::new(format!("the feature {name} must be true or false"))),
+        }
+    }
+    Ok(())
+}

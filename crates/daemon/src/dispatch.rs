@@ -1,0 +1,136 @@
+//! One request: version, checks, route, answer, and the headers that every answer has.
+
+use std::{convert::Infallible, sync::Arc};
+
+use corten_engine::{Engine, system::VERSION};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use crate::{
+    body::{self, Answer},
+    compat::version::{self, ApiVersion},
+    error::{ApiError, ApiResult},
+    guard::Guard,
+    query::Query,
+    router::{self, Route},
+    routes,
+};
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// The engine.
+    pub(crate) engine: Engine,
+}
+
+/// A request, taken apart.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The API's version that the client speaks.
+    pub(crate) version: ApiVersion,
+    /// Its parameters.
+    pub(crate) query: Query,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Incoming,
+    /// The connection, for routes that take it over; there only if the client asked for it.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    guard: Arc<Guard>,
+    mut request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let label = (parts.method.clone(), parts.uri.path().to_owned());
+    let result = handle(&app, &guard, parts, body, upgrade).await;
+    let mut answer = result.unwrap_or_else(|error| body::failure(&error));
+    tracing::debug!(method = %label.0, path = label.1, status = answer.status().as_u16(), "answered");
+    add_headers(answer.headers_mut());
+    Ok(answer)
+}
+
+async fn handle(
+    app: &App,
+    guard: &Guard,
+    parts: http::request::Parts,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+) -> ApiResult<Answer> {
+    guard.check(&parts.headers)?;
+    let path = decoded_path(&parts.uri)?;
+    let (version, rest) = version::split(&path)?;
+    let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
+    let call =
+        Call { version, query: Query::parse(parts.uri.query()), headers: parts.headers, body, upgrade };
+    dispatch(app, route, call, &parts.method).await
+}
+
+async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiResult<Answer> {
+    use routes::{containers, exec, images, networks, system, volumes};
+    let engine = &app.engine;
+    match route {
+        Route::Ping => Ok(system::ping(method)),
+        Route::Version => system::version(engine),
+        Route::Info => system::info(engine, &call).await,
+        Route::Events => system::events(engine, &call),
+        Route::DiskUsage => system::disk_usage(engine, &call).await,
+        Route::Auth => system::auth(engine, call).await,
+        Route::Options => Ok(body::empty(StatusCode::OK)),
+        Route::ContainerList => containers::list(engine, &call).await,
+        Route::ContainerCreate => containers::create(engine, call).await,
+        Route::ContainerPrune => containers::prune(engine, &call).await,
+        Route::ContainerRemove(name) => containers::remove(engine, &name, &call).await,
+        Route::Container(name, what) => containers::call(engine, &name, what, call).await,
+        Route::ExecStart(id) => exec::start(engine, &id, call).await,
+        Route::ExecResize(id) => exec::resize(engine, &id, &call).await,
+        Route::ExecInspect(id) => exec::inspect(engine, &id),
+        Route::ImageList => images::list(engine, &call).await,
+        Route::ImageCreate => images::create(engine, call).await,
+        Route::ImageLoad => images::load(engine, call).await,
+        Route::ImagePrune => images::prune(engine, &call).await,
+        Route::ImageSearch => Err(ApiError::unsupported("searching for images")),
+        Route::ImagesSave => images::save(engine, call.query.all("names").to_vec()).await,
+        Route::ImageSave(name) => images::save(engine, vec![name]).await,
+        Route::ImageInspect(name) => images::inspect(engine, &name, &call),
+        Route::ImageHistory(name) => images::history(engine, &name),
+        Route::ImagePush(_) => Err(ApiError::unsupported("pushing images")),
+        Route::ImageTag(name) => images::tag(engine, &name, &call).await,
+        Route::ImageRemove(name) => images::remove(engine, &name, &call).await,
+        Route::Distribution(name) => images::distribution(engine, &name, &call).await,
+        Route::NetworkList => networks::list(engine, &call),
+        Route::NetworkCreate => networks::create(engine, call).await,
+        Route::NetworkPrune => networks::prune(engine, &call).await,
+        Route::NetworkInspect(name) => networks::inspect(engine, &name, &call),
+        Route::NetworkRemove(name) => networks::remove(engine, &name).await,
+        Route::NetworkConnect(name) => networks::connect(engine, &name, call).await,
+        Route::NetworkDisconnect(name) => networks::disconnect(engine, &name, call).await,
+        Route::VolumeList => volumes::list(engine, &call),
+        Route::VolumeCreate => volumes::create(engine, call).await,
+        Route::VolumePrune => volumes::prune(engine, &call).await,
+        Route::VolumeInspect(name) => volumes::inspect(engine, &name),
+        Route::VolumeRemove(name) => volumes::remove(engine, &name, &call).await,
+        Route::PluginList => body::json(&[(); 0]),
+        Route::Swarm => Err(system::no_manager()),
+        Route::SwarmLeave => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm")),
+        Route::Unsupported(what) => Err(ApiError::unsupported(what)),
+    }
+}
+
+fn decoded_path(uri: &Uri) -> ApiResult<String> {
+    let path = percent_encoding::percent_decode_str(uri.path()).decode_utf8();
+    path.map(|path| path.into_owned()).map_err(|_| ApiError::invalid("the path is not UTF-8"))
+}
+
+fn add_headers(headers: &mut HeaderMap) {
+    headers.insert("api-version", HeaderValue::from_static(corten_api::VERSION));
+    headers.insert("docker-experimental", HeaderValue::from_static("false"));
+    headers.insert("ostype", HeaderValue::from_static("linux"));
+    if let Ok(server) = HeaderValue::from_str(&format!("Corten/{VERSION} (linux)")) {
+        headers.insert(header::SERVER, server);
+    }
+}

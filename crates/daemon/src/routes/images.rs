@@ -1,0 +1,170 @@
+//! `/images` and `/distribution`.
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use corten_api::image::{AuthConfig, Progress};
+use corten_engine::{
+    Engine,
+    images::{ImportRequest, ListRequest, PullRequest, RemoveOptions},
+    pipe,
+};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use crate::{
+    body::{self, Answer},
+    compat,
+    dispatch::Call,
+    error::{ApiError, ApiResult},
+};
+
+/// `GET /images/json`.
+pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let mut filters = call.query.filters()?;
+    if let Some(name) = call.query.given("filter") {
+        // From before API 1.28.
+        filters.add("reference", name);
+    }
+    let request = ListRequest { all: call.query.switch("all"), shared_size: call.query.switch("shared-size"), filters };
+    let images = engine.images().list(request).await?;
+    compat::answer(call.version, &images, compat::images::list)
+}
+
+/// `POST /images/create`.
+pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    match call.query.given("fromImage") {
+        Some(image) => {
+            let request = PullRequest {
+                reference: image.to_owned(),
+                tag: call.query.text("tag").to_owned(),
+                platform: platform(&call),
+                auth: credentials(&call.headers),
+            };
+            let images = engine.images().clone();
+            body::progress(|lines| async move { images.pull(request, lines).await }).await
+        }
+        None => import(engine, call).await,
+    }
+}
+
+async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    if call.query.text("fromSrc") != "-" {
+        return Err(ApiError::unsupported("importing an image from a URL"));
+    }
+    let request = ImportRequest {
+        repository: call.query.text("repo").to_owned(),
+        tag: call.query.text("tag").to_owned(),
+        message: call.query.text("message").to_owned(),
+        changes: call.query.all("changes").to_vec(),
+        platform: platform(&call),
+    };
+    let images = engine.images().clone();
+    let (sender, input) = pipe::Reader::new();
+    body::progress(|lines| async move {
+        let (id, ()) = tokio::join!(images.import(input, request), body::pump(call.body, sender));
+        // A client that left is noticed when its request is dropped.
+        let _ = lines.send(Progress { status: id?, ..Progress::default() }).await;
+        Ok(())
+    })
+    .await
+}
+
+/// `POST /images/load`.
+pub(crate) async fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    if call.query.has("platform") && call.query.given("platform").is_some() {
+        return Err(ApiError::unsupported("loading one platform of an image"));
+    }
+    let quiet = call.query.switch("quiet");
+    let images = engine.images().clone();
+    let (sender, input) = pipe::Reader::new();
+    body::progress(|lines| async move {
+        let (loaded, ()) = tokio::join!(images.load(input, quiet, lines), body::pump(call.body, sender));
+        loaded
+    })
+    .await
+}
+
+/// `GET /images/get` and `GET /images/{name}/get`.
+pub(crate) async fn save(engine: &Engine, names: Vec<String>) -> ApiResult<Answer> {
+    Ok(body::typed("application/x-tar", body::received(engine.images().save(names).await?)))
+}
+
+/// `GET /images/{name}/json`.
+pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    compat::answer(call.version, &engine.images().inspect(name)?, compat::images::one)
+}
+
+/// `GET /images/{name}/history`.
+pub(crate) fn history(engine: &Engine, name: &str) -> ApiResult<Answer> {
+    body::json(&engine.images().history(name)?)
+}
+
+/// `POST /images/{name}/tag`.
+pub(crate) async fn tag(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    engine.images().tag(name, call.query.text("repo"), call.query.text("tag")).await?;
+    Ok(body::empty(StatusCode::CREATED))
+}
+
+/// `DELETE /images/{name}`.
+pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    if name.trim().is_empty() {
+        return Err(ApiError::invalid("image name cannot be blank"));
+    }
+    let options = RemoveOptions { force: call.query.switch("force"), prune_parents: !call.query.switch("noprune") };
+    body::json(&engine.images().remove(name, options).await?)
+}
+
+/// `POST /images/prune`.
+pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    body::json(&engine.images().prune(&call.query.filters()?).await?)
+}
+
+/// `GET /distribution/{name}/json`.
+pub(crate) async fn distribution(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    /// The answer, with the OCI's names inside.
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Inspection<D, P> {
+        descriptor: D,
+        platforms: Vec<P>,
+    }
+    let found = engine.images().inspect_remote(name, credentials(&call.headers)).await?;
+    body::json(&Inspection { descriptor: found.descriptor, platforms: found.platforms })
+}
+
+/// The parameter `platform`, which begins with API 1.32.
+fn platform(call: &Call) -> String {
+    if call.version.before(32) { String::new() } else { call.query.text("platform").to_lowercase() }
+}
+
+/// The header `X-Registry-Auth`; one that cannot be read counts as none, as for Docker.
+fn credentials(headers: &HeaderMap) -> Option<AuthConfig> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let text = headers.get("x-registry-auth")?.to_str().ok()?;
+    let url_safe = text.replace('+', "-").replace('/', "_");
+    let json = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT).decode(url_safe).ok()?;
+    let auth: AuthConfig = corten_api::decode(&json).ok()?;
+    Some(auth).filter(|auth| *auth != AuthConfig::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_come_in_either_alphabet() {
+        let case = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-registry-auth", value.parse().unwrap());
+            credentials(&headers).map(|auth| auth.username)
+        };
+        // {"username":"a?>","password":"b"}
+        assert_eq!(case("eyJ1c2VybmFtZSI6ImE_PiIsInBhc3N3b3JkIjoiYiJ9"), Some("a?>".to_owned()));
+        assert_eq!(case("eyJ1c2VybmFtZSI6ImE/PiIsInBhc3N3b3JkIjoiYiJ9"), Some("a?>".to_owned()));
+        assert_eq!(case("e30="), None);
+        assert_eq!(case("!"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! `/networks`.
+
+use corten_api::network::{ConnectRequest, CreateRequest, DisconnectRequest};
+use corten_engine::Engine;
+use http::StatusCode;
+
+use super::blocking;
+use crate::{
+    body::{self, Answer},
+    compat,
+    dispatch::Call,
+    error::ApiResult,
+};
+
+/// `GET /networks`.
+pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let networks = engine.networks().list(&call.query.filters()?)?;
+    compat::answer(call.version, &networks, compat::networks::list)
+}
+
+/// `POST /networks/create`.
+pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    let request: CreateRequest = body::read_json(&call.headers, call.body).await?;
+    let networks = engine.networks().clone();
+    body::json_with(StatusCode::CREATED, &blocking(move || networks.create(request)).await?)
+}
+
+/// `GET /networks/{id}`.
+pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    let scope = call.query.text("scope");
+    if !matches!(scope, "" | "local") {
+        return Err(corten_engine::Error::not_found(format!("network {name} not found")).into());
+    }
+    compat::answer(call.version, &engine.networks().inspect(name)?, compat::networks::one)
+}
+
+/// `DELETE /networks/{id}`.
+pub(crate) async fn remove(engine: &Engine, name: &str) -> ApiResult<Answer> {
+    let (networks, name) = (engine.networks().clone(), name.to_owned());
+    blocking(move || networks.remove(&name)).await?;
+    Ok(body::empty(StatusCode::NO_CONTENT))
+}
+
+/// `POST /networks/{id}/connect`.
+pub(crate) async fn connect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
+    let request: ConnectRequest = body::read_json(&call.headers, call.body).await?;
+    let container = engine.containers().inspect(&request.container, false).await?;
+    engine.networks().connect(name, &container.id, &request)?;
+    Ok(body::empty(StatusCode::OK))
+}
+
+/// `POST /networks/{id}/disconnect`.
+pub(crate) async fn disconnect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
+    let request: DisconnectRequest = body::read_json(&call.headers, call.body).await?;
+    let container = engine.containers().inspect(&request.container, false).await?;
+    engine.networks().disconnect(name, &container.id, &request)?;
+    Ok(body::empty(StatusCode::OK))
+}
+
+/// `POST /networks/prune`.
+pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let (networks, filters) = (engine.networks().clone(), call.query.filters()?);
+    body::json(&blocking(move || networks.prune(&filters)).await?)
+}

@@ -1,0 +1,50 @@
+//! `/volumes`.
+
+use corten_api::volume::{CreateRequest, List};
+use corten_engine::{Engine, volumes::Scope};
+use http::StatusCode;
+
+use super::blocking;
+use crate::{
+    body::{self, Answer},
+    dispatch::Call,
+    error::{ApiError, ApiResult},
+};
+
+/// `GET /volumes`.
+pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let volumes = engine.volumes().list(&call.query.filters()?)?;
+    body::json(&List { volumes, warnings: None })
+}
+
+/// `POST /volumes/create`.
+pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    let request: serde_json::Value = body::read_json(&call.headers, call.body).await?;
+    if request.get("ClusterVolumeSpec").is_some() {
+        return Err(super::system::no_manager());
+    }
+    let request: CreateRequest =
+        serde_json::from_value(request).map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
+    let volumes = engine.volumes().clone();
+    body::json_with(StatusCode::CREATED, &blocking(move || volumes.create(request)).await?)
+}
+
+/// `GET /volumes/{name}`.
+pub(crate) fn inspect(engine: &Engine, name: &str) -> ApiResult<Answer> {
+    body::json(&engine.volumes().get(name)?)
+}
+
+/// `DELETE /volumes/{name}`.
+pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    let (volumes, name, force) = (engine.volumes().clone(), name.to_owned(), call.query.switch("force"));
+    blocking(move || volumes.remove(&name, force)).await?;
+    Ok(body::empty(StatusCode::NO_CONTENT))
+}
+
+/// `POST /volumes/prune`.
+pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let (volumes, filters) = (engine.volumes().clone(), call.query.filters()?);
+    // Before API 1.42 named volumes went too.
+    let scope = if call.version.before(42) { Scope::All } else { Scope::Anonymous };
+    body::json(&blocking(move || volumes.prune(&filters, scope)).await?)
+}

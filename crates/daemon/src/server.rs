@@ -1,0 +1,130 @@
+//! Accepting connections and speaking HTTP on them.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use hyper::{rt::Read as HyperRead, rt::Write as HyperWrite, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    dispatch::{self, App},
+    guard::Guard,
+    listen::{Listener, Socket},
+};
+
+/// Connections at once on one listener.
+const CONNECTIONS: usize = 4096;
+
+/// Memory for a request's head on each connection, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// How long a client may take for a request's head and for the TLS handshake.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Accepts connections until the engine stops; then waits for requests that go on, but not for long.
+pub(crate) async fn serve(listener: Listener, app: Arc<App>, stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut stopping = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener.socket) => accepted,
+        };
+        let connection = match accepted {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(listener = listener.name, %error, "a connection cannot be accepted");
+                // Descriptors or memory are short: others may give some back.
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            tracing::warn!(listener = listener.name, "too many connections: one is refused");
+            continue;
+        };
+        let (app, guard, stop) = (Arc::clone(&app), Arc::clone(&listener.guard), stop.clone());
+        tokio::spawn(async move {
+            connection.speak(app, guard, stop).await;
+            drop(slot);
+        });
+    }
+    if let Some(path) = &listener.path {
+        // Somebody may have removed it before.
+        let _ = corten_sys::fs::remove_file(path);
+    }
+}
+
+enum Connection {
+    Unix(tokio::net::UnixStream),
+    Tcp(tokio::net::TcpStream),
+    Tls(tokio::net::TcpStream, tokio_rustls::TlsAcceptor),
+}
+
+async fn accept(socket: &Socket) -> io::Result<Connection> {
+    match socket {
+        Socket::Unix(listener) => Ok(Connection::Unix(listener.accept().await?.0)),
+        Socket::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Connection::Tcp(stream))
+        }
+        Socket::Tls(listener, acceptor) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Connection::Tls(stream, acceptor.clone()))
+        }
+    }
+}
+
+impl Connection {
+    async fn speak(self, app: Arc<App>, guard: Arc<Guard>, stop: watch::Receiver<bool>) {
+        match self {
+            Self::Unix(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
+            Self::Tcp(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
+            Self::Tls(stream, acceptor) => match timeout(HEAD, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => speak(TokioIo::new(stream), app, guard, stop).await,
+                Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::info!("a TLS handshake took too long"),
+            },
+        }
+    }
+}
+
+fn speak<I>(
+    io: I,
+    app: Arc<App>,
+    guard: Arc<Guard>,
+    mut stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send
+where
+    I: HyperRead + HyperWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| dispatch::answer(Arc::clone(&app), Arc::clone(&guard), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .serve_connection(io, service)
+        .with_upgrades();
+    async move {
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            result = connection.as_mut() => Some(result),
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        let result = match ended {
+            Some(result) => result,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
