@@ -1,0 +1,5 @@
+//! The command line, ours and Docker's own, against our engine.
+
+mod goldens;
+mod interactive;
+mod walk_through;
