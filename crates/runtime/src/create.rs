@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use corten_oci::runtime::{ConsoleSize, Mount, Resources, Spec, State, Status};
+use corten_sys::namespace::Namespaces;
 use corten_sys::process::{Clone, Forked, Parent, PidFd, clone3, exit, start_time};
 use rustix::fs::{Mode, OFlags};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Entrance};
 use crate::channel::{self, Channel, Report};
 use crate::context::{Context as _, invalid};
 use crate::error::{Error, Kind, Result};
@@ -94,33 +95,19 @@ pub struct Container {
 /// # Errors
 /// `CommandNotFound` (exit code 127) and `CommandNotExecutable` (126) for the program; `Invalid` for a
 /// configuration that cannot be, `Unsupported` for what the kernel lacks; `Internal`.
-pub fn create(request: Create<'_>) -> Result<Container> {
+pub fn create(mut request: Create<'_>) -> Result<Container> {
     let (process, linux) = validate::check(request.spec)?;
     let launch = Launch::new(process, linux, request.preserved_fds)?;
-    let namespaces = namespaces::Plan::new(linux, request.network)?;
-    let root = match namespaces.has_mount() {
-        true => Some(rootfs::Plan::new(request.spec, request.bundle, request.rootfs)?),
-        false if request.rootfs.is_empty() => None,
-        false => return Err(invalid("a root to be mounted needs a mount namespace")),
-    };
-    let early = root.as_ref().filter(|plan| plan.maps_ids() || namespaces.has_user());
-    let sources = early
-        .filter(|_| rustix::process::geteuid().is_root())
-        .map(Sources::open)
-        .transpose()?;
-    let root_path = request.spec.root.as_ref().map(|root| request.bundle.join(&root.path));
+    let namespaces = namespaces::Plan::new(linux, request.network.take())?;
+    let root = root(&request, &namespaces)?;
+    let sources = sources_beforehand(root.as_ref(), &namespaces)?;
     let fifo = match request.begin {
         Begin::Now => None,
         Begin::WhenOpened(path) => Some(open_fifo(path)?),
     };
-    let cgroup = cgroup(linux)?;
     let state = state(&request.spec.oci_version, request.id, request.bundle, request.spec);
+    let cgroup = cgroup(linux)?;
     let mut new = New { cgroup, child: None };
-    let in_v2 = new.cgroup.as_ref().and_then(Cgroup::fd);
-    let entrance = match &new.cgroup {
-        Some(cgroup) if in_v2.is_none() || namespaces.joins_user() => Some(cgroup.entrance()?),
-        _ => None,
-    };
     let init = Init {
         spec: request.spec,
         linux,
@@ -128,55 +115,84 @@ pub fn create(request: Create<'_>) -> Result<Container> {
         launch,
         namespaces: &namespaces,
         root,
-        root_path: root_path.as_deref().unwrap_or(Path::new("/")),
+        root_path: root_path(&request),
         sources,
         cgroups: new.cgroup.as_ref().map(Cgroup::paths),
-        entrance,
+        entrance: entrance(new.cgroup.as_ref(), &namespaces)?,
         root_entry: request.root_entry,
         keyring: request.keyring,
         stdio: request.stdio,
         fifo,
     };
-    let (ours, theirs) = channel::pair()?;
-    let approach = namespaces.approach()?;
-    let clone = Clone {
-        namespaces: if namespaces.joins_user() {
-            Default::default()
-        } else {
-            namespaces.new
-        },
-        parent: Parent::Caller,
-        cgroup: in_v2.filter(|_| !namespaces.joins_user()),
-    };
-    let forked = clone3(&clone).context(|| "cannot clone the container's init".into())?;
-    let (pid, child) = match forked {
-        Forked::Child if namespaces.joins_user() => {
-            drop(ours);
-            std::mem::forget(approach);
-            init::run(&theirs, || between(init, &theirs))
-        }
-        Forked::Child => {
-            drop(ours);
-            std::mem::forget(approach);
-            init::run(&theirs, || init.start(&theirs))
-        }
-        Forked::Parent { pid, child } => (pid, child),
-    };
-    drop(theirs);
-    new.child = Some((pid, child));
-    approach.leave()?;
+    let (channel, launch) = clone(init, &mut new)?;
     let watch = Watch {
         spec: request.spec,
         state,
-        channel: ours,
-        launch: init.launch,
+        channel,
+        launch,
         namespaces: &namespaces,
     };
     watch.until_begun(new)
 }
 
+fn root(request: &Create<'_>, namespaces: &namespaces::Plan) -> Result<Option<rootfs::Plan>> {
+    if namespaces.has_mount() {
+        return rootfs::Plan::new(request.spec, request.bundle, request.rootfs).map(Some);
+    }
+    match request.rootfs {
+        [] => Ok(None),
+        _ => Err(invalid("a root to be mounted needs a mount namespace")),
+    }
+}
+
+fn root_path(request: &Create<'_>) -> PathBuf {
+    let root = request.spec.root.as_ref();
+    root.map_or_else(|| PathBuf::from("/"), |root| request.bundle.join(&root.path))
+}
+
+/// Opens what the child could not: sources of mounts whose ids are mapped, or that only the host's
+/// root can reach. Without privileges the child, root of its user namespace, can do more than we.
+fn sources_beforehand(root: Option<&rootfs::Plan>, namespaces: &namespaces::Plan) -> Result<Option<Sources>> {
+    let needed = root.filter(|plan| plan.maps_ids() || namespaces.has_user());
+    let able = needed.filter(|_| rustix::process::geteuid().is_root());
+    able.map(Sources::open).transpose()
+}
+
+/// The way into the cgroup, where the child cannot be born there.
+fn entrance(cgroup: Option<&Cgroup>, namespaces: &namespaces::Plan) -> Result<Option<Entrance>> {
+    let needed = cgroup.filter(|cgroup| cgroup.fd().is_none() || namespaces.joins_user());
+    needed.map(Cgroup::entrance).transpose()
+}
+
+/// Makes the child, which doesn't return from here, and gives back what is still of use to the parent.
+fn clone<'a>(init: Init<'a>, new: &mut New) -> Result<(Channel, Launch<'a>)> {
+    let (ours, theirs) = channel::pair()?;
+    let namespaces = init.namespaces;
+    let between = namespaces.joins_user();
+    let approach = namespaces.approach()?;
+    let clone = Clone {
+        namespaces: if between { Namespaces::NONE } else { namespaces.new },
+        parent: Parent::Caller,
+        cgroup: new.cgroup.as_ref().and_then(Cgroup::fd).filter(|_| !between),
+    };
+    match clone3(&clone).context(|| "cannot clone the container's init".into())? {
+        Forked::Child => {
+            drop(ours);
+            init::run(&theirs, || match between {
+                true => go_between(init, &theirs),
+                false => init.start(&theirs),
+            })
+        }
+        Forked::Parent { pid, child } => {
+            new.child = Some((pid, child));
+            approach.leave()?;
+            Ok((ours, init.launch))
+        }
+    }
+}
+
 /// Joins a user namespace, and makes in it the process that goes on.
-fn between(init: Init<'_>, channel: &Channel) -> Result<std::convert::Infallible> {
+fn go_between(init: Init<'_>, channel: &Channel) -> Result<std::convert::Infallible> {
     if let Some(entrance) = &init.entrance {
         entrance.enter().context(|| "cannot enter the cgroup".into())?;
     }

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use corten_oci::runtime::{Linux, Spec, State, Status};
 use corten_sys::namespace::{Namespaces, unshare};
@@ -34,7 +33,7 @@ pub(crate) struct Init<'a> {
     pub(crate) launch: Launch<'a>,
     pub(crate) namespaces: &'a namespaces::Plan,
     pub(crate) root: Option<rootfs::Plan>,
-    pub(crate) root_path: &'a Path,
+    pub(crate) root_path: std::path::PathBuf,
     pub(crate) sources: Option<Sources>,
     pub(crate) cgroups: Option<Vec<(String, std::path::PathBuf)>>,
     pub(crate) entrance: Option<Entrance>,
@@ -147,7 +146,7 @@ impl Init<'_> {
     /// Makes the root, runs the hooks whose time has come, and enters. Returns a terminal's master.
     fn enter_root(&mut self, channel: &Channel) -> Result<Option<OwnedFd>> {
         let Some(plan) = self.root.take() else {
-            rootfs::enter_folder(self.root_path)?;
+            rootfs::enter_folder(&self.root_path)?;
             self.run_hooks(channel)?;
             return self.take_stdio(None);
         };

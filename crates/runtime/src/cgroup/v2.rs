@@ -248,7 +248,6 @@ fn wait_for_change(file: &File, timeout: Duration) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests run programs")]
 mod tests {
     use std::io::Read as _;
     use std::process::{Child, Command, Stdio};
