@@ -28,7 +28,10 @@ impl Bundle {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| format!("cannot open bundle {}: {}", path.display(), error.kind()))?;
-        Ok(Self { path: path.to_owned(), folder })
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+        })
     }
 
     /// Where it is.
@@ -42,7 +45,8 @@ impl Bundle {
         let file = rustix::fs::openat(&self.folder, CONFIG_FILE, flags, Mode::empty());
         let text = file.map_err(io::Error::from).and_then(read_all);
         let text = text.map_err(|error| format!("cannot read {}: {error}", self.name_of(CONFIG_FILE)))?;
-        serde_json::from_slice(&text).map_err(|error| format!("cannot understand {}: {error}", self.name_of(CONFIG_FILE)))
+        serde_json::from_slice(&text)
+            .map_err(|error| format!("cannot understand {}: {error}", self.name_of(CONFIG_FILE)))
     }
 
     /// Makes the socket that engines connect to, in place of one that an earlier run left.

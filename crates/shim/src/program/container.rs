@@ -93,8 +93,7 @@ impl Container {
         };
         let this = Self {
             id: start.id.clone(),
-            // A host without the controller cannot tell of it.
-            oom: container.cgroup.as_ref().and_then(|cgroup| cgroup.oom_events().ok()),
+            oom: None,
             cgroup: container.cgroup,
             init: container.process,
             own_pids: has_own_pids(spec),
@@ -105,12 +104,7 @@ impl Container {
     }
 
     /// Runs another process in the container.
-    pub(crate) fn exec(
-        &self,
-        bundle: &Bundle,
-        process: &Process,
-        wanted: &Wanted,
-    ) -> Result<(Started, Ends), Failure> {
+    pub(crate) fn exec(&self, bundle: &Bundle, process: &Process, wanted: &Wanted) -> Result<(Started, Ends), Failure> {
         let spec = bundle.spec().map_err(|text| failure(FailureKind::Internal, text))?;
         let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
         let executed = exec(Exec {
@@ -207,15 +201,28 @@ impl Container {
         })
     }
 
-    /// The descriptor that tells when memory may have run out.
-    pub(crate) fn oom_notice(&self) -> Option<BorrowedFd<'_>> {
+    /// Returns the descriptor that tells when memory may have run out, from now on.
+    pub(crate) fn listen_for_oom(&mut self) -> Option<BorrowedFd<'_>> {
+        // A host without the controller cannot tell of it.
+        self.oom = self.cgroup.as_ref().and_then(|cgroup| cgroup.oom_events().ok());
         self.oom.as_ref().map(|events| events.as_fd())
     }
 
-    /// Whether a process was killed for lack of memory since the last time.
-    pub(crate) fn take_oom_notice(&mut self) -> bool {
+    /// Takes the word that memory may have run out.
+    pub(crate) fn take_oom_notice(&mut self) {
+        if let Some(events) = &mut self.oom {
+            // The count decides.
+            let _ = events.drain();
+        }
+    }
+
+    /// How many processes were killed for lack of memory.
+    pub(crate) fn oom_kills(&self) -> u64 {
         // A counter that cannot be read is gone with its cgroup.
-        self.oom.as_mut().is_some_and(|events| events.drain().unwrap_or(false))
+        self.cgroup
+            .as_ref()
+            .and_then(|cgroup| cgroup.oom_killed().ok())
+            .unwrap_or(0)
     }
 
     /// Removes what is left of a container whose processes have ended, and runs its last hooks.
@@ -258,7 +265,10 @@ impl Wanted {
                 height: size.rows.into(),
                 width: size.columns.into(),
             });
-            let ends = Ends { tty: true, ..Ends::default() };
+            let ends = Ends {
+                tty: true,
+                ..Ends::default()
+            };
             return Ok((Stdio::Terminal(size.or(self.console)), ends));
         }
         let mut ends = Ends::default();
@@ -297,7 +307,10 @@ fn no_cgroup() -> Failure {
 }
 
 fn without_streams(error: std::io::Error) -> Failure {
-    failure(FailureKind::Internal, format!("cannot make the standard streams: {error}"))
+    failure(
+        FailureKind::Internal,
+        format!("cannot make the standard streams: {error}"),
+    )
 }
 
 fn failed(error: Error) -> Failure {

@@ -151,7 +151,10 @@ mod tests {
             (br#"a"b\c/d"#, r#"a\"b\\c/d"#),
             (b"<a&b>", r"\u003ca\u0026b\u003e"),
             ("\u{2028}x\u{2029}".as_bytes(), r"\u2028x\u2029"),
-            ("\u{2027}\u{20ac}\u{e9}\u{1f600}".as_bytes(), "\u{2027}\u{20ac}\u{e9}\u{1f600}"),
+            (
+                "\u{2027}\u{20ac}\u{e9}\u{1f600}".as_bytes(),
+                "\u{2027}\u{20ac}\u{e9}\u{1f600}",
+            ),
             (b"a\xffb", r"a\ufffdb"),
             (b"\xf0\x9f\x98", r"\ufffd\ufffd\ufffd"),
             (b"\xe2\x80", r"\ufffd\ufffd"),
@@ -163,10 +166,7 @@ mod tests {
 
     #[test]
     fn line_is_docker_s() {
-        let attrs = BTreeMap::from([
-            ("b".to_owned(), "2<3".to_owned()),
-            ("a".to_owned(), "\"".to_owned()),
-        ]);
+        let attrs = BTreeMap::from([("b".to_owned(), "2<3".to_owned()), ("a".to_owned(), "\"".to_owned())]);
         let mut out = Vec::new();
         LineFormat::new(&attrs).write(&mut out, Stream::Stderr, b"x\n", 1_500_000_000);
         LineFormat::new(&BTreeMap::new()).write(&mut out, Stream::Stdout, b"y", 0);

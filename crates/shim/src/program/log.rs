@@ -58,7 +58,14 @@ impl JsonLog {
     ///
     /// A failure is kept for the first write to find again.
     pub(crate) fn open(log: &Log) -> Option<Self> {
-        let Log::JsonFile { path, max_size, max_files, compress, attrs } = log else {
+        let Log::JsonFile {
+            path,
+            max_size,
+            max_files,
+            compress,
+            attrs,
+        } = log
+        else {
             return None;
         };
         let mut this = Self::new(path, *max_size, attrs);

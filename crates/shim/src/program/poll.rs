@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData};
-pub(crate) use rustix::event::epoll::EventFlags;
 use rustix::event::Timespec;
+pub(crate) use rustix::event::epoll::EventFlags;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData};
 
 /// What can wake the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use corten_oci::runtime::Process;
-use corten_shim::protocol::{
-    Attach, Call, Failure, FailureKind, Reply, Request, Response, State, Stdin, WindowSize,
-};
+use corten_shim::protocol::{Attach, Call, Failure, FailureKind, Reply, Request, Response, State, Stdin, WindowSize};
 
 use crate::container::Wanted;
 use crate::streams::Streams;
@@ -20,7 +18,10 @@ impl Supervisor {
             true => self.act(number, call.request, client),
             false => Err(not_found("the container has ended")),
         };
-        Response { number: call.number, result }
+        Response {
+            number: call.number,
+            result,
+        }
     }
 
     fn act(&mut self, number: u32, request: Request, client: Option<OwnedFd>) -> Answer {
@@ -39,9 +40,21 @@ impl Supervisor {
             Request::Pids => Ok(Reply::Pids(self.container.pids()?)),
             Request::Resize { exec, size } => self.resize(exec.as_deref(), size),
             Request::Attach { exec, attach } => self.attach(exec.as_deref(), &attach, client),
-            Request::Exec { id, process, attach, size, stdin } => {
+            Request::Exec {
+                id,
+                process,
+                attach,
+                size,
+                stdin,
+            } => {
                 let client = attach.zip(client);
-                self.exec(NewExec { id, process, client, size, stdin })
+                self.exec(NewExec {
+                    id,
+                    process,
+                    client,
+                    size,
+                    stdin,
+                })
             }
         }
     }
@@ -80,7 +93,10 @@ impl Supervisor {
         };
         match self.with_streams(number, |streams, context| streams.attach(context, client, attach)) {
             Some(Ok(())) => Ok(Reply::Done),
-            Some(Err(error)) => Err(failure(FailureKind::Internal, format!("cannot attach a client: {error}"))),
+            Some(Err(error)) => Err(failure(
+                FailureKind::Internal,
+                format!("cannot attach a client: {error}"),
+            )),
             None => Err(not_found("no such exec")),
         }
     }
@@ -91,7 +107,9 @@ impl Supervisor {
             return Ok(INIT);
         };
         let found = self.execs.iter().find(|(_, exec)| exec.id == id && exec.is_running());
-        found.map(|(number, _)| *number).ok_or_else(|| not_found(format!("no running exec {id}")))
+        found
+            .map(|(number, _)| *number)
+            .ok_or_else(|| not_found(format!("no running exec {id}")))
     }
 
     fn exec(&mut self, new: NewExec) -> Answer {
@@ -99,7 +117,10 @@ impl Supervisor {
             return Err(failure(FailureKind::Invalid, "the container is paused"));
         }
         if self.execs.values().any(|exec| exec.id == new.id) {
-            return Err(failure(FailureKind::Invalid, format!("exec {} is there already", new.id)));
+            return Err(failure(
+                FailureKind::Invalid,
+                format!("exec {} is there already", new.id),
+            ));
         }
         let wanted = Wanted {
             terminal: new.process.terminal,
@@ -114,13 +135,17 @@ impl Supervisor {
         let stdin = if new.stdin { Stdin::Once } else { Stdin::Null };
         let internal = |error| failure(FailureKind::Internal, format!("cannot watch exec {}: {error}", new.id));
         let streams = Streams::new(&self.poll, number, Some(new.id.clone()), stdin, ends, None).map_err(internal)?;
-        self.execs.insert(number, Exec::new(new.id.clone(), started.pid, streams));
+        self.execs
+            .insert(number, Exec::new(new.id.clone(), started.pid, streams));
         if let Some((attach, client)) = new.client {
             self.with_streams(number, |streams, context| streams.attach(context, client, &attach))
                 .transpose()
                 .map_err(internal)?;
         }
-        Ok(Reply::Started { pid: started.pid, start_time: started.start_time })
+        Ok(Reply::Started {
+            pid: started.pid,
+            start_time: started.start_time,
+        })
     }
 }
 
@@ -143,5 +168,8 @@ fn not_found(message: impl Into<String>) -> Failure {
 
 /// Makes a failure.
 pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
-    Failure { kind, message: message.into() }
+    Failure {
+        kind,
+        message: message.into(),
+    }
 }

@@ -7,9 +7,7 @@ use std::path::Path;
 
 use corten_oci::runtime::Spec;
 use corten_shim::connection::Connection;
-use corten_shim::protocol::{
-    Attach, Failure, FailureKind, Message, Reply, Response, Start, VERSION,
-};
+use corten_shim::protocol::{Attach, Failure, FailureKind, Message, Reply, Response, Start, VERSION};
 use corten_sys::heap;
 use corten_sys::signal::{self, SignalFd, SignalSet};
 use rustix::fs::{Mode, OFlags};
@@ -25,6 +23,7 @@ use crate::supervisor::{Beginning, INIT, Supervisor};
 const SIGCHLD: i32 = 17;
 /// Blocks from this size on are given back as soon as they are freed.
 const LARGE: i32 = 32 << 10;
+
 /// The kernel kills nearly anything else first.
 const OOM_SCORE: &str = "-999";
 
@@ -96,7 +95,11 @@ fn engine() -> io::Result<Connection> {
 }
 
 fn nothing() -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// The descriptors that came with the first message.
@@ -115,17 +118,31 @@ fn passed(engine: &mut Connection, start: &Start) -> io::Result<Passed> {
 }
 
 /// Starts the container; whatever fails leaves nothing behind.
-fn begin(path: &Path, engine: &mut Connection, start: &Start, children: SignalFd) -> Result<(Supervisor, Reply), Failure> {
+fn begin(
+    path: &Path,
+    engine: &mut Connection,
+    start: &Start,
+    children: SignalFd,
+) -> Result<(Supervisor, Reply), Failure> {
     let passed = passed(engine, start).map_err(invalid)?;
     if start.version != VERSION {
-        let text = format!("the engine speaks version {} of the shim's protocol, the shim {VERSION}", start.version);
+        let text = format!(
+            "the engine speaks version {} of the shim's protocol, the shim {VERSION}",
+            start.version
+        );
         return Err(failure(FailureKind::Unsupported, text));
     }
     let bundle = Bundle::open(path).map_err(invalid)?;
     let spec = bundle.spec().map_err(invalid)?;
     bundle.forget_exit().map_err(internal)?;
     let listener = bundle.listen().map_err(internal)?;
-    let result = Setting { start, spec, children, listener }.start(bundle, passed);
+    let result = Setting {
+        start,
+        spec,
+        children,
+        listener,
+    }
+    .start(bundle, passed);
     if result.is_err() {
         // Nobody can be served there.
         let _ = rustix::fs::unlink(path.join(corten_shim::protocol::SOCKET));
@@ -147,7 +164,10 @@ impl Setting<'_> {
         let poll = Poll::new().map_err(internal)?;
         let log = JsonLog::open(&start.log);
         let (container, started, ends) = Container::start(&bundle, &self.spec, start, passed.netns)?;
-        let reply = Reply::Started { pid: started.pid, start_time: started.start_time };
+        let reply = Reply::Started {
+            pid: started.pid,
+            start_time: started.start_time,
+        };
         let streams = Streams::new(&poll, INIT, None, start.stdin, ends, log).map_err(internal)?;
         let mut supervisor = Supervisor::new(Beginning {
             poll,

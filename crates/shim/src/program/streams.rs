@@ -101,7 +101,11 @@ impl Streams {
             if let Some(pipe) = pipe {
                 set_nonblocking(&pipe)?;
                 let watch = poll.add(&pipe, Source::Output(number, index != 0), EventFlags::IN)?;
-                outputs[index] = Some(Output { pipe, watch, hung_up: false });
+                outputs[index] = Some(Output {
+                    pipe,
+                    watch,
+                    hung_up: false,
+                });
             }
         }
         if let Some(pipe) = &ends.stdin {

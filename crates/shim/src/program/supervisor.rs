@@ -30,6 +30,8 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How soon the kills for lack of memory are counted again, and the longest pause between counts.
 const FIRST_CHECK: Duration = Duration::from_millis(1);
 const LAST_CHECK: Duration = Duration::from_secs(2);
+/// The exit code of a process that the kernel may have killed for lack of memory.
+const KILLED: i32 = 137;
 /// How long an end is kept from the engine for clients that read slowly (Docker waits as long).
 const SLOW: Duration = Duration::from_secs(2);
 /// How long clients may take to read what is left once the container is gone.
@@ -54,6 +56,7 @@ pub(crate) struct Supervisor {
     phase: Phase,
     /// How long until the count of kills for lack of memory is read again.
     oom_check: Option<Duration>,
+    oom_kills: u64,
     /// Descriptors that are kept open while the container runs.
     held: Vec<OwnedFd>,
 }
@@ -102,12 +105,19 @@ pub(crate) struct Beginning {
 impl Supervisor {
     /// Looks after a container that has been started.
     pub(crate) fn new(beginning: Beginning) -> io::Result<Self> {
-        let Beginning { poll, bundle, container, id, started, streams, children, listener, held } = beginning;
+        let Beginning {
+            poll,
+            bundle,
+            container,
+            id,
+            started,
+            streams,
+            children,
+            listener,
+            held,
+        } = beginning;
         poll.add(&children, Source::Children, EventFlags::IN)?;
         poll.add(&listener, Source::Listener, EventFlags::IN)?;
-        if let Some(notice) = container.oom_notice() {
-            poll.add(notice, Source::OutOfMemory, EventFlags::IN)?;
-        }
         Ok(Self {
             poll,
             bundle,
@@ -133,12 +143,17 @@ impl Supervisor {
             events: Vec::new(),
             phase: Phase::Running,
             oom_check: None,
+            oom_kills: 0,
             held,
         })
     }
 
     /// Adds a connection of which `incoming` has been received; it gets events if `subscribed`.
-    pub(crate) fn add_control(&mut self, socket: std::os::unix::net::UnixStream, incoming: Incoming) -> io::Result<u32> {
+    pub(crate) fn add_control(
+        &mut self,
+        socket: std::os::unix::net::UnixStream,
+        incoming: Incoming,
+    ) -> io::Result<u32> {
         let number = self.next_control;
         self.next_control += 1;
         let control = Control::new(&self.poll, number, socket, incoming)?;
@@ -155,6 +170,10 @@ impl Supervisor {
 
     /// Runs until the container has ended and all who listen know.
     pub(crate) fn run(&mut self) -> io::Result<()> {
+        if let Some(notice) = self.container.listen_for_oom() {
+            self.poll.add(notice, Source::OutOfMemory, EventFlags::IN)?;
+            self.find_oom_kill();
+        }
         loop {
             let patience = self.patience();
             let events = self.poll.wait(patience)?;
@@ -195,7 +214,11 @@ impl Supervisor {
     }
 
     /// Does something with the streams of a process, if it is still known.
-    pub(crate) fn with_streams<T>(&mut self, number: u32, act: impl FnOnce(&mut Streams, &mut Context<'_>) -> T) -> Option<T> {
+    pub(crate) fn with_streams<T>(
+        &mut self,
+        number: u32,
+        act: impl FnOnce(&mut Streams, &mut Context<'_>) -> T,
+    ) -> Option<T> {
         let streams = match number {
             INIT => &mut self.streams,
             _ => &mut self.execs.get_mut(&number)?.streams,
@@ -256,11 +279,13 @@ impl Supervisor {
     }
 
     fn child_ended(&mut self, pid: i32, status: WaitStatus) {
-        self.find_oom_kill();
         let killed = || status.terminating_signal().map(|signal| 128 + signal);
         let Some(code) = status.exit_status().or_else(killed) else {
             return;
         };
+        if code == KILLED {
+            self.find_oom_kill();
+        }
         let exit = Exit {
             code,
             at: clock::now(),
@@ -269,12 +294,19 @@ impl Supervisor {
         if pid == self.state.pid {
             return self.init_ended(exit);
         }
-        let number = self.execs.iter().find(|(_, exec)| exec.pid == pid && exec.end.is_none());
+        let number = self
+            .execs
+            .iter()
+            .find(|(_, exec)| exec.pid == pid && exec.end.is_none());
         if let Some(number) = number.map(|(number, _)| *number) {
             self.with_streams(number, Streams::process_ended);
             if let Some(exec) = self.execs.get_mut(&number) {
                 let deadline = Instant::now() + SLOW;
-                exec.end = Some(End { exit, deadline, told: false });
+                exec.end = Some(End {
+                    exit,
+                    deadline,
+                    told: false,
+                });
             }
         }
     }
@@ -289,6 +321,7 @@ impl Supervisor {
     /// Goes on after the kernel has said that memory ran out. It says so (cgroup v1) before it kills,
     /// and does not say when it has: so the count is read again for a while.
     fn memory_ran_out(&mut self) {
+        self.container.take_oom_notice();
         if !self.find_oom_kill() {
             self.oom_check = Some(FIRST_CHECK);
         }
@@ -305,8 +338,10 @@ impl Supervisor {
 
     /// Finds out whether the kernel has killed a process since the last time.
     fn find_oom_kill(&mut self) -> bool {
-        let killed = self.container.take_oom_notice();
+        let kills = self.container.oom_kills();
+        let killed = kills > self.oom_kills;
         if killed {
+            self.oom_kills = kills;
             self.oom_check = None;
             self.state.oom_killed = true;
             self.events.push(Event::OutOfMemory);
@@ -326,10 +361,14 @@ impl Supervisor {
                 && (exec.streams.is_flushed() || end.deadline <= now)
             {
                 end.told = true;
-                self.events.push(Event::ExecExited { id: exec.id.clone(), exit: end.exit.clone() });
+                self.events.push(Event::ExecExited {
+                    id: exec.id.clone(),
+                    exit: end.exit.clone(),
+                });
             }
         }
-        self.execs.retain(|_, exec| !exec.end.as_ref().is_some_and(|end| end.told) || !exec.streams.is_flushed());
+        self.execs
+            .retain(|_, exec| !exec.end.as_ref().is_some_and(|end| end.told) || !exec.streams.is_flushed());
         if let Phase::Ending { exit, deadline } = &self.phase {
             let flushed = self.streams.is_flushed();
             if *deadline <= now || (flushed && self.execs.is_empty()) {
@@ -354,7 +393,9 @@ impl Supervisor {
         self.poll.remove(&self.listener);
         self.bundle.remove_socket();
         self.events.push(Event::Exited(exit));
-        self.phase = Phase::Leaving { deadline: Instant::now() + LINGER };
+        self.phase = Phase::Leaving {
+            deadline: Instant::now() + LINGER,
+        };
     }
 
     /// Whether nothing is left to do.
@@ -452,7 +493,12 @@ impl Supervisor {
 impl Exec {
     /// An exec that runs.
     pub(crate) fn new(id: String, pid: i32, streams: Streams) -> Self {
-        Self { id, pid, streams, end: None }
+        Self {
+            id,
+            pid,
+            streams,
+            end: None,
+        }
     }
 
     /// Whether its process has not ended.

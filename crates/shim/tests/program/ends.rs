@@ -82,7 +82,11 @@ fn bad_frames_end_their_connection_alone() {
 fn an_engine_that_does_not_read_is_let_go() {
     let mut shim = Setup::command(&["sleep", "1000"]).start();
     let socket = UnixStream::connect(shim.path().join(SOCKET)).unwrap();
-    let frame = corten_shim::connection::encode(&corten_shim::protocol::Call { number: 1, request: Request::State }).unwrap();
+    let frame = corten_shim::connection::encode(&corten_shim::protocol::Call {
+        number: 1,
+        request: Request::State,
+    })
+    .unwrap();
     let mut socket = socket;
     let error = wait_for("the hang-up", || socket.write_all(&frame).err());
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
@@ -106,7 +110,13 @@ fn signals_to_the_shim_change_nothing() {
 #[test]
 fn without_a_pid_namespace_what_init_leaves_is_killed() {
     let mut setup = Setup::script("sleep 1000 & sleep 1000 & echo started");
-    setup.spec.linux.as_mut().unwrap().namespaces.retain(|namespace| namespace.kind != NamespaceKind::Pid);
+    setup
+        .spec
+        .linux
+        .as_mut()
+        .unwrap()
+        .namespaces
+        .retain(|namespace| namespace.kind != NamespaceKind::Pid);
     let mut client = setup.client(outputs());
     let shim = setup.start();
     assert_eq!(client.outputs().0, "started\n");
@@ -116,7 +126,13 @@ fn without_a_pid_namespace_what_init_leaves_is_killed() {
 #[test]
 fn orphans_do_not_stay_zombies() {
     let mut setup = Setup::script("(sleep 0.1 & echo $! ) ; sleep 1000");
-    setup.spec.linux.as_mut().unwrap().namespaces.retain(|namespace| namespace.kind != NamespaceKind::Pid);
+    setup
+        .spec
+        .linux
+        .as_mut()
+        .unwrap()
+        .namespaces
+        .retain(|namespace| namespace.kind != NamespaceKind::Pid);
     let mut client = setup.client(outputs());
     let mut shim = setup.start();
     let mut header = [0; 8];

@@ -40,7 +40,11 @@ fn an_exec_may_have_a_terminal() {
     assert_eq!(client.until("\n"), "5 50\r\n");
     assert!(client.until("\n").starts_with("/dev/pts/"));
     let size = WindowSize { rows: 6, columns: 60 };
-    shim.ask(Request::Resize { exec: Some("t".into()), size }).unwrap();
+    shim.ask(Request::Resize {
+        exec: Some("t".into()),
+        size,
+    })
+    .unwrap();
     client.type_in(b"\n");
     client.until("6 60\r\n");
     assert_eq!(client.rest(), b"");
@@ -55,14 +59,19 @@ fn many_execs_run_at_once() {
     let mut clients: Vec<_> = (0..10)
         .map(|number| {
             let script = format!("read x; echo {number}; exit {number}");
-            shim.exec(&format!("e{number}"), process(&["sh", "-c", &script]), true).unwrap().1
+            shim.exec(&format!("e{number}"), process(&["sh", "-c", &script]), true)
+                .unwrap()
+                .1
         })
         .collect();
     assert_eq!(state(&mut shim).execs.len(), 10);
     for (number, client) in clients.iter_mut().enumerate().rev() {
         client.type_in(b"\n");
         assert_eq!(client.outputs().0, format!("{number}\n"));
-        assert_eq!(shim.engine().exec_exited(&format!("e{number}")).code, i32::try_from(number).unwrap());
+        assert_eq!(
+            shim.engine().exec_exited(&format!("e{number}")).code,
+            i32::try_from(number).unwrap()
+        );
     }
     shim.kill();
     shim.exited();
@@ -71,7 +80,7 @@ fn many_execs_run_at_once() {
 #[test]
 fn failures_have_their_kinds() {
     let mut shim = sleeping();
-    std::fs::File::create(shim.path().join("rootfs/etc/plain")).unwrap();
+    corten_sys::fs::write(shim.path().join("rootfs/etc/plain"), b"").unwrap();
     for (command, kind) in [
         ("missing", FailureKind::CommandNotFound),
         ("/bin/missing", FailureKind::CommandNotFound),
@@ -82,7 +91,12 @@ fn failures_have_their_kinds() {
         assert_eq!(failure.kind, kind, "{}", failure.message);
     }
     let size = WindowSize { rows: 1, columns: 1 };
-    let failure = shim.ask(Request::Resize { exec: Some("e".into()), size }).unwrap_err();
+    let failure = shim
+        .ask(Request::Resize {
+            exec: Some("e".into()),
+            size,
+        })
+        .unwrap_err();
     assert_eq!(failure.kind, FailureKind::NotFound);
     let failure = shim.ask(Request::Signal { signal: 99 }).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Invalid);
@@ -103,7 +117,9 @@ fn execs_end_with_the_container() {
 #[test]
 fn what_an_exec_leaves_behind_does_not_hold_its_end() {
     let mut shim = sleeping();
-    let (_, mut client) = shim.exec("e", process(&["sh", "-c", "sleep 500 & echo started"]), false).unwrap();
+    let (_, mut client) = shim
+        .exec("e", process(&["sh", "-c", "sleep 500 & echo started"]), false)
+        .unwrap();
     assert_eq!(client.outputs().0, "started\n");
     assert_eq!(shim.engine().exec_exited("e").code, 0);
     shim.kill();
@@ -114,7 +130,13 @@ fn what_an_exec_leaves_behind_does_not_hold_its_end() {
 fn a_detached_exec_needs_no_client() {
     let mut shim = sleeping();
     let process = Box::new(process(&["sh", "-c", "echo lost; exit 6"]));
-    let request = Request::Exec { id: "d".into(), process, attach: None, size: None, stdin: false };
+    let request = Request::Exec {
+        id: "d".into(),
+        process,
+        attach: None,
+        size: None,
+        stdin: false,
+    };
     assert!(matches!(shim.ask(request), Ok(Reply::Started { .. })));
     assert_eq!(shim.engine().exec_exited("d").code, 6);
     shim.kill();
@@ -137,21 +159,33 @@ fn a_paused_container_stands_still() {
     let Ok(Reply::Stats(stats)) = shim.ask(Request::Stats) else {
         panic!("no stats");
     };
-    assert!(stats.cpu_total > 0 && stats.memory_usage > 0 && stats.pids == 1, "{stats:?}");
+    assert!(
+        stats.cpu_total > 0 && stats.memory_usage > 0 && stats.pids == 1,
+        "{stats:?}"
+    );
     assert!(matches!(shim.ask(Request::KillAll), Ok(Reply::Done)));
     assert_eq!(shim.exited().code, 137);
 }
 
 #[test]
 fn a_container_that_needs_too_much_memory_is_told_of() {
-    let mut setup = Setup::script("while read x; do tail /dev/zero; done; exit 7").stdin(corten_shim::protocol::Stdin::Open);
+    let mut setup =
+        Setup::script("while read x; do tail /dev/zero; done; exit 7").stdin(corten_shim::protocol::Stdin::Open);
     let linux = setup.spec.linux.as_mut().unwrap();
-    let memory = corten_oci::runtime::Memory { limit: Some(16 << 20), swap: Some(16 << 20), ..Default::default() };
-    linux.resources = Some(corten_oci::runtime::Resources { memory: Some(memory), ..Default::default() });
+    let memory = corten_oci::runtime::Memory {
+        limit: Some(16 << 20),
+        swap: Some(16 << 20),
+        ..Default::default()
+    };
+    linux.resources = Some(corten_oci::runtime::Resources {
+        memory: Some(memory),
+        ..Default::default()
+    });
     let mut client = setup.client(crate::harness::whole());
     let mut shim = setup.start();
     client.type_in(b"go\n");
-    shim.engine().wait_for(|event| (*event == Event::OutOfMemory).then_some(()));
+    shim.engine()
+        .wait_for(|event| (*event == Event::OutOfMemory).then_some(()));
     assert!(state(&mut shim).oom_killed);
     shim.kill();
     let pid = shim.pid;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -97,7 +96,13 @@ impl Setup {
 
     pub(crate) fn log_to(mut self, path: PathBuf, max_size: Option<u64>, max_files: u32, compress: bool) -> Self {
         let attrs = BTreeMap::new();
-        self.start.log = Log::JsonFile { path, max_size, max_files, compress, attrs };
+        self.start.log = Log::JsonFile {
+            path,
+            max_size,
+            max_files,
+            compress,
+            attrs,
+        };
         self
     }
 
@@ -126,7 +131,11 @@ impl Setup {
 
     /// Starts it, or says why not.
     pub(crate) fn try_start(self) -> Result<Shim, Failure> {
-        fs::write(self.bundle.path().join("config.json"), serde_json::to_vec(&self.spec).unwrap()).unwrap();
+        fs::write(
+            self.bundle.path().join("config.json"),
+            serde_json::to_vec(&self.spec).unwrap(),
+        )
+        .unwrap();
         let (near, far) = UnixStream::pair().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_corten-shim"))
             .arg(self.bundle.path())
@@ -165,8 +174,11 @@ fn make_root(root: &Path) {
     fs::hard_link("/bin/busybox", root.join("bin/busybox"))
         .or_else(|_| fs::copy("/bin/busybox", root.join("bin/busybox")).map(drop))
         .unwrap();
-    for name in ["sh", "cat", "echo", "sleep", "true", "head", "yes", "stty", "dd", "kill", "tty", "printf", "seq", "tail", "wc", "ps", "mkdir"] {
-        symlink("busybox", root.join("bin").join(name)).unwrap();
+    for name in [
+        "sh", "cat", "echo", "sleep", "true", "head", "yes", "stty", "dd", "kill", "tty", "printf", "seq", "tail",
+        "wc", "ps", "mkdir",
+    ] {
+        fs::symlink("busybox", root.join("bin").join(name)).unwrap();
     }
 }
 
@@ -188,12 +200,19 @@ fn spec(args: &[&str], cgroup: &str) -> Spec {
     Spec {
         oci_version: "1.2.0".into(),
         process: Some(process(args)),
-        root: Some(Root { path: "rootfs".into(), readonly: false }),
+        root: Some(Root {
+            path: "rootfs".into(),
+            readonly: false,
+        }),
         hostname: Some("test".into()),
         mounts: vec![
             mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
             mount("tmpfs", "/dev", &["nosuid", "mode=755", "size=65536k"]),
-            mount("devpts", "/dev/pts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+            mount(
+                "devpts",
+                "/dev/pts",
+                &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+            ),
         ],
         linux: Some(Linux {
             cgroups_path: Some(cgroup.into()),
@@ -223,12 +242,21 @@ pub(crate) fn process(args: &[&str]) -> Process {
 
 /// A client of everything.
 pub(crate) fn whole() -> Attach {
-    Attach { stdin: true, stdout: true, stderr: true, preface: Vec::new(), detach_keys: Vec::new() }
+    Attach {
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        preface: Vec::new(),
+        detach_keys: Vec::new(),
+    }
 }
 
 /// A client of output alone.
 pub(crate) fn outputs() -> Attach {
-    Attach { stdin: false, ..whole() }
+    Attach {
+        stdin: false,
+        ..whole()
+    }
 }
 
 /// A running shim.
@@ -278,7 +306,13 @@ impl Shim {
         let (near, far) = UnixStream::pair().unwrap();
         let size = process.terminal.then_some(WindowSize { rows: 5, columns: 50 });
         let attach = Some(Attach { stdin, ..whole() });
-        let request = Request::Exec { id: id.into(), process: Box::new(process), attach, size, stdin };
+        let request = Request::Exec {
+            id: id.into(),
+            process: Box::new(process),
+            attach,
+            size,
+            stdin,
+        };
         match self.engine().ask(request, Some(far.into()))? {
             Reply::Started { pid, .. } => Ok((pid, Client::new(near))),
             other => panic!("{other:?}"),
@@ -360,7 +394,8 @@ fn cgroups(path: &str) -> Vec<PathBuf> {
         let mut fields = line.split(' ').skip(1);
         let place = fields.next()?;
         let kind = fields.next()?;
-        kind.starts_with("cgroup").then(|| PathBuf::from(format!("{place}{path}")))
+        kind.starts_with("cgroup")
+            .then(|| PathBuf::from(format!("{place}{path}")))
     });
     folders.filter(|folder| fs::exists(folder).unwrap_or(false)).collect()
 }
@@ -375,12 +410,19 @@ pub(crate) struct Engine {
 impl Engine {
     fn new(socket: UnixStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { connection: Connection::new(socket), number: 0, events: Vec::new() }
+        Self {
+            connection: Connection::new(socket),
+            number: 0,
+            events: Vec::new(),
+        }
     }
 
     pub(crate) fn ask(&mut self, request: Request, client: Option<OwnedFd>) -> Result<Reply, Failure> {
         self.number += 1;
-        let call = Call { number: self.number, request };
+        let call = Call {
+            number: self.number,
+            request,
+        };
         self.connection.send(&call, client.into_iter().collect()).unwrap();
         self.response(self.number)
     }

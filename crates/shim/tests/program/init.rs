@@ -15,7 +15,11 @@ fn run(args: &[&str]) -> Output {
 #[test]
 fn the_command_s_code_is_its_own() {
     for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)] {
-        assert_eq!(run(&["--", "/bin/sh", "-c", script]).status.code(), Some(code), "{script}");
+        assert_eq!(
+            run(&["--", "/bin/sh", "-c", script]).status.code(),
+            Some(code),
+            "{script}"
+        );
     }
     let output = run(&["--", "/bin/echo", "--", "a"]);
     assert_eq!(output.stdout, b"-- a\n");
@@ -24,9 +28,21 @@ fn the_command_s_code_is_its_own() {
 #[test]
 fn failures_are_told_as_tini_tells_them() {
     for (args, code, text) in [
-        (&["--", "/missing"] as &[&str], 127, "exec /missing failed: No such file or directory"),
-        (&["--", "missing-command"], 127, "exec missing-command failed: No such file or directory"),
-        (&["--", "/etc/passwd"], 126, "exec /etc/passwd failed: Permission denied"),
+        (
+            &["--", "/missing"] as &[&str],
+            127,
+            "exec /missing failed: No such file or directory",
+        ),
+        (
+            &["--", "missing-command"],
+            127,
+            "exec missing-command failed: No such file or directory",
+        ),
+        (
+            &["--", "/etc/passwd"],
+            126,
+            "exec /etc/passwd failed: Permission denied",
+        ),
         (&["--"], 1, "no command is given"),
     ] {
         let output = run(args);

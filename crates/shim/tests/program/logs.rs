@@ -26,13 +26,16 @@ fn both_outputs_are_logged_to_the_last_byte() {
     let shim = setup.start();
     let path = keep(shim, &path);
     let wanted = [("stdout", "one\n"), ("stderr", "two\n"), ("stdout", "a\u{fffd}<b>")];
-    assert_eq!(lines(path.path()), wanted.map(|(stream, text)| (stream.to_owned(), text.to_owned())));
+    assert_eq!(
+        lines(path.path()),
+        wanted.map(|(stream, text)| (stream.to_owned(), text.to_owned()))
+    );
 }
 
 /// Waits for the end and keeps the log beyond the bundle.
 fn keep(shim: crate::harness::Shim, path: &Path) -> tempfile::NamedTempFile {
     let kept = tempfile::NamedTempFile::new().unwrap();
-    let file = std::fs::File::open(path).unwrap();
+    let file = fs::open(path).unwrap();
     assert_eq!(shim.exited().code, 0);
     std::io::copy(&mut &file, &mut kept.as_file()).unwrap();
     kept
@@ -44,18 +47,26 @@ fn many_lines_are_logged_with_rotation() {
     let path = folder.path().join("c-json.log");
     let setup = Setup::command(&["seq", "1", "100000"]).log_to(path.clone(), Some(1 << 20), 100, false);
     assert_eq!(setup.start().exited().code, 0);
-    let old = (1..100).rev().map(|number| folder.path().join(format!("c-json.log.{number}")));
+    let old = (1..100)
+        .rev()
+        .map(|number| folder.path().join(format!("c-json.log.{number}")));
     let files = old.filter(|path| fs::exists(path).unwrap()).chain([path]);
     let texts: Vec<String> = files.flat_map(|path| lines(&path)).map(|(_, text)| text).collect();
     assert_eq!(texts.len(), 100_000);
-    assert!(texts.iter().enumerate().all(|(index, text)| *text == format!("{}\n", index + 1)));
+    assert!(
+        texts
+            .iter()
+            .enumerate()
+            .all(|(index, text)| *text == format!("{}\n", index + 1))
+    );
 }
 
 #[test]
 fn a_full_disk_is_told_once_and_clients_get_all() {
     let disk = Disk::new("64k");
     let path = disk.0.path().join("c-json.log");
-    let mut setup = Setup::script("seq 1 5000; echo full; read x; echo again").stdin(corten_shim::protocol::Stdin::Open);
+    let mut setup =
+        Setup::script("seq 1 5000; echo full; read x; echo again").stdin(corten_shim::protocol::Stdin::Open);
     setup = setup.log_to(path.clone(), None, 1, false);
     let mut client = setup.client(crate::harness::whole());
     let mut shim = setup.start();
@@ -86,7 +97,14 @@ impl Disk {
     fn new(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = std::ffi::CString::new(format!("size={size}")).unwrap();
-        rustix::mount::mount("tmpfs", folder.path(), "tmpfs", rustix::mount::MountFlags::empty(), data.as_c_str()).unwrap();
+        rustix::mount::mount(
+            "tmpfs",
+            folder.path(),
+            "tmpfs",
+            rustix::mount::MountFlags::empty(),
+            data.as_c_str(),
+        )
+        .unwrap();
         Self(folder)
     }
 }
@@ -101,11 +119,19 @@ impl Drop for Disk {
 fn a_terminal_s_output_is_logged_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c-json.log");
-    let mut setup = Setup::script("echo one; echo two >&2").tty(24, 80).log_to(path.clone(), None, 1, false);
+    let mut setup = Setup::script("echo one; echo two >&2")
+        .tty(24, 80)
+        .log_to(path.clone(), None, 1, false);
     let mut client = setup.client(outputs());
     let shim = setup.start();
     assert_eq!(client.rest(), b"one\r\ntwo\r\n");
     assert_eq!(shim.exited().code, 0);
     let texts: Vec<_> = lines(&path).into_iter().collect();
-    assert_eq!(texts, [("stdout".to_owned(), "one\r\n".to_owned()), ("stdout".to_owned(), "two\r\n".to_owned())]);
+    assert_eq!(
+        texts,
+        [
+            ("stdout".to_owned(), "one\r\n".to_owned()),
+            ("stdout".to_owned(), "two\r\n".to_owned())
+        ]
+    );
 }

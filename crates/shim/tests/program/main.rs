@@ -2,6 +2,8 @@
 //!
 //! They need root, and a static busybox at `/bin/busybox`, which becomes the containers' root.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod harness;
 
 mod ends;

@@ -18,7 +18,10 @@ fn outputs_are_framed_and_the_code_is_told() {
 #[test]
 fn a_client_gets_only_what_it_asked_for() {
     let mut setup = Setup::script("echo out; echo err >&2");
-    let mut client = setup.client(Attach { stdout: false, ..outputs() });
+    let mut client = setup.client(Attach {
+        stdout: false,
+        ..outputs()
+    });
     let shim = setup.start();
     assert_eq!(client.outputs(), (String::new(), "err\n".into()));
     assert_eq!(shim.exited().code, 0);
@@ -27,7 +30,10 @@ fn a_client_gets_only_what_it_asked_for() {
 #[test]
 fn input_ends_with_the_client_s_half_close() {
     let mut setup = Setup::command(&["cat"]).stdin(Stdin::Once);
-    let mut client = setup.client(Attach { preface: b"early ".into(), ..whole() });
+    let mut client = setup.client(Attach {
+        preface: b"early ".into(),
+        ..whole()
+    });
     let shim = setup.start();
     client.type_in(b"late\n");
     client.end_input();
@@ -68,7 +74,12 @@ fn a_client_that_leaves_at_once_has_still_given_its_input() {
     client.type_in(&vec![b'y'; 300_000]);
     drop(client);
     let log = shim.path().join("c-json.log");
-    wait_for("the log", || corten_sys::fs::read_to_string(&log).unwrap().contains("300000").then_some(()));
+    wait_for("the log", || {
+        corten_sys::fs::read_to_string(&log)
+            .unwrap()
+            .contains("300000")
+            .then_some(())
+    });
     assert_eq!(shim.exited().code, 0);
 }
 
@@ -112,7 +123,10 @@ fn detach_keys_end_the_session_alone() {
     let mut setup = Setup::script("stty -echo; echo ready; read line; echo got $line; sleep 100")
         .tty(24, 80)
         .stdin(Stdin::Open);
-    let mut client = setup.client(Attach { detach_keys: vec![16, 17], ..whole() });
+    let mut client = setup.client(Attach {
+        detach_keys: vec![16, 17],
+        ..whole()
+    });
     let mut shim = setup.start();
     client.until("ready\r\n");
     // A false start is passed on.
@@ -122,7 +136,8 @@ fn detach_keys_end_the_session_alone() {
     client.type_in(b"\x10");
     client.type_in(b"\x11");
     assert_eq!(client.rest(), b"");
-    shim.engine().wait_for(|event| (*event == Event::Detached { exec: None }).then_some(()));
+    shim.engine()
+        .wait_for(|event| (*event == Event::Detached { exec: None }).then_some(()));
     shim.kill();
     assert_eq!(shim.exited().code, 137);
 }
@@ -130,7 +145,10 @@ fn detach_keys_end_the_session_alone() {
 #[test]
 fn detach_keys_are_bytes_like_others_without_a_terminal() {
     let mut setup = Setup::command(&["cat"]).stdin(Stdin::Once);
-    let mut client = setup.client(Attach { detach_keys: vec![16, 17], ..whole() });
+    let mut client = setup.client(Attach {
+        detach_keys: vec![16, 17],
+        ..whole()
+    });
     let shim = setup.start();
     client.type_in(b"\x10\x11");
     client.end_input();
@@ -141,13 +159,22 @@ fn detach_keys_are_bytes_like_others_without_a_terminal() {
 #[test]
 fn a_slow_client_loses_nothing_and_slows_the_process() {
     let mut setup = Setup::script("head -c 3000000 /dev/zero; echo end >&2").log();
-    let mut slow = setup.client(Attach { stderr: false, ..outputs() });
-    let mut quick = setup.client(Attach { stdout: false, ..outputs() });
+    let mut slow = setup.client(Attach {
+        stderr: false,
+        ..outputs()
+    });
+    let mut quick = setup.client(Attach {
+        stdout: false,
+        ..outputs()
+    });
     let shim = setup.start();
     // All buffers on the way are full long before the end.
     let mut early = vec![0; 1000];
     slow.socket.read_exact(&mut early).unwrap();
-    quick.socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    quick
+        .socket
+        .set_read_timeout(Some(std::time::Duration::from_millis(300)))
+        .unwrap();
     let error = quick.socket.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     quick.socket.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
@@ -163,7 +190,13 @@ fn a_client_that_hangs_up_holds_nothing_up() {
     let mut stuck = setup.client(outputs());
     let mut shim = setup.start();
     stuck.socket.read_exact(&mut [0; 1000]).unwrap();
-    let _idle = shim.attach(None, Attach { stdout: false, ..outputs() });
+    let _idle = shim.attach(
+        None,
+        Attach {
+            stdout: false,
+            ..outputs()
+        },
+    );
     drop(stuck);
     assert_eq!(shim.exited().code, 0);
 }

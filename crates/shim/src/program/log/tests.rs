@@ -30,13 +30,22 @@ fn read(path: &Path) -> Vec<Line> {
 fn unpack(path: &Path) -> Vec<Line> {
     let mut text = Vec::new();
     let bytes = fs::read(path).unwrap();
-    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut text).unwrap();
+    flate2::read::GzDecoder::new(bytes.as_slice())
+        .read_to_end(&mut text)
+        .unwrap();
     lines(&text)
 }
 
 fn open(path: &Path, max_size: Option<u64>, max_files: u32, compress: bool) -> JsonLog {
     let attrs = BTreeMap::new();
-    JsonLog::open(&Log::JsonFile { path: path.to_owned(), max_size, max_files, compress, attrs }).unwrap()
+    JsonLog::open(&Log::JsonFile {
+        path: path.to_owned(),
+        max_size,
+        max_files,
+        compress,
+        attrs,
+    })
+    .unwrap()
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -53,7 +62,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn lines_wait_for_their_newline_or_the_end() {
     let (_folder, path) = place();
     let mut log = open(&path, None, 1, false);
-    for (stream, text) in [(Stream::Stdout, "a\nb"), (Stream::Stderr, "x\n"), (Stream::Stdout, "c\nd")] {
+    for (stream, text) in [
+        (Stream::Stdout, "a\nb"),
+        (Stream::Stderr, "x\n"),
+        (Stream::Stdout, "c\nd"),
+    ] {
         assert_eq!(log.append(stream, text.as_bytes()), None);
     }
     let texts: Vec<_> = read(&path).into_iter().map(|line| (line.stream, line.log)).collect();
@@ -201,7 +214,10 @@ fn a_torn_line_is_not_continued() {
 fn a_full_disk_is_told_once() {
     let mut log = open(Path::new("/dev/full"), None, 1, false);
     let message = log.append(Stream::Stdout, b"a\n").unwrap();
-    assert!(message.contains("/dev/full") && message.contains("No space"), "{message}");
+    assert!(
+        message.contains("/dev/full") && message.contains("No space"),
+        "{message}"
+    );
     assert_eq!(log.append(Stream::Stdout, b"b\n"), None);
 }
 
