@@ -2,11 +2,15 @@
 //!
 //! Bind mounts are copies of a part of the host's tree (`open_tree`), all others new instances of a
 //! file system (`fsopen`, `fsconfig`, `fsmount`); as each parameter is a call of its own, an overlay
-//! may have as many layers as the kernel lets it, and no text needs to be escaped.
+//! may have as many layers as the kernel lets it, and no text needs to be escaped. Before Linux 6.8
+//! an overlay is mounted with mount(2) instead.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use corten_sys::mount::{Change, MountAttrFlags, MountPropagationFlags, Reach, mount_setattr};
+use corten_sys::overlay::{Overlay, takes_layers_one_by_one};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -46,6 +50,9 @@ pub(crate) fn new_file_system(kind: &str, source: &str, options: &Options) -> Re
         errno => Error::new(Kind::Internal, format!("fsopen {kind}: {}", reason(errno))),
     })?;
     let configured = configure(&context, kind, source, options);
+    if kind == "overlay" && matches!(configured, Err((_, Errno::INVAL))) && !takes_layers_one_by_one() {
+        return old_overlay(options);
+    }
     configured.map_err(|(what, errno)| refused(&context, kind, &what, errno))?;
     fsmount(
         &context,
@@ -53,6 +60,34 @@ pub(crate) fn new_file_system(kind: &str, source: &str, options: &Options) -> Re
         options.attributes.set | options.tree_attributes.set,
     )
     .map_err(|errno| refused(&context, kind, "mounting", errno))
+}
+
+/// Mounts an overlay as older kernels know it.
+fn old_overlay(options: &Options) -> Result<OwnedFd> {
+    let mut layers = Vec::new();
+    let mut overlay = Overlay::default();
+    for Parameter { key, value } in &options.parameters {
+        match (key.as_str(), value) {
+            ("lowerdir", Some(value)) => layers.extend(overlay_layers(value)),
+            ("lowerdir+", Some(value)) => layers.push((value.clone(), "lowerdir+")),
+            ("datadir+", Some(value)) => layers.push((value.clone(), "datadir+")),
+            (key, value) => overlay.options.push((key, value.as_deref().map(OsStr::new))),
+        }
+    }
+    for (path, key) in &layers {
+        match *key {
+            "datadir+" => overlay.data.push(Path::new(path)),
+            _ => overlay.lower.push(Path::new(path)),
+        }
+    }
+    let attributes = options.attributes.set | options.tree_attributes.set;
+    overlay.mount(attributes).map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::NotFound => Kind::Invalid,
+            _ => Kind::Internal,
+        };
+        Error::new(kind, format!("overlay: {}", corten_sys::fs::reason(&error)))
+    })
 }
 
 type Refusal = (String, Errno);
@@ -245,5 +280,36 @@ mod tests {
         ];
         let expected: Vec<_> = expected.map(|(path, key)| (path.to_owned(), key)).into();
         assert_eq!(layers, expected);
+    }
+
+    #[test]
+    fn overlays_are_mounted_on_older_kernels_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = |name: &str| {
+            let path = folder.path().join(name);
+            corten_sys::fs::create_dir(&path).unwrap();
+            corten_sys::fs::write(path.join(format!("in-{name}")), name).unwrap();
+            path.to_string_lossy().into_owned()
+        };
+        let words = [
+            format!("lowerdir={}:{}", layer("a"), layer("b")),
+            format!("lowerdir+={}", layer("c")),
+            format!("upperdir={}", layer("upper")),
+            format!("workdir={}", layer("work")),
+            "index=off".into(),
+            "volatile".into(),
+            "nosuid".into(),
+        ];
+        // On a thread of its own: it gets a current folder of its own.
+        let mounted = std::thread::spawn(move || old_overlay(&Options::parse(&words)));
+        let mount = mounted.join().unwrap().unwrap();
+        for name in ["in-a", "in-b", "in-c", "in-upper"] {
+            rustix::fs::statat(&mount, name, AtFlags::empty()).expect(name);
+        }
+        let flags = rustix::fs::fstatvfs(&mount).unwrap().f_flag;
+        assert!(flags.contains(rustix::fs::StatVfsMountFlags::NOSUID), "{flags:?}");
+        let words = ["lowerdir+=/there/is/none"];
+        let error = std::thread::spawn(move || old_overlay(&Options::parse(&words)));
+        assert_eq!(error.join().unwrap().unwrap_err().kind(), Kind::Invalid);
     }
 }
