@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apparmor;
 pub mod containers;
 mod crash;
 pub mod error;

@@ -11,7 +11,7 @@ use corten_oci::runtime::Process;
 use corten_shim::protocol::{Attach, Exit, FailureKind, Reply, Request, WindowSize};
 
 use super::{
-    AttachRequest, Container, Containers, State, Target, files, link::LinkError, record::Record, security, spec, start,
+    AttachRequest, Container, Containers, Machine, State, Target, files, link::LinkError, record::Record, security, spec, start,
     users,
 };
 use crate::error::{Error, Kind, Result, blocking};
@@ -152,8 +152,8 @@ impl Containers {
         }
         super::attach::detach_keys(Some(&config.detach_keys))?;
         // A user that is not there is told before the client's connection is taken over.
-        let (held, asked) = (Arc::clone(&container), config.clone());
-        blocking(move || process(&held, &asked).map(|_| ())).await?;
+        let (inner, held, asked) = (Arc::clone(&self.0), Arc::clone(&container), config.clone());
+        blocking(move || process(&inner.machine, &held, &asked).map(|_| ())).await?;
         let id = crate::identifiers::random();
         let action = format!("exec_create: {}", config.cmd.join(" "));
         let exec = Exec {
@@ -216,8 +216,8 @@ impl Containers {
     ) -> Result<()> {
         let (id, exec) = self.0.execs.get(&waiting.id)?;
         let link = container.link()?;
-        let (held, config) = (Arc::clone(container), exec.config.clone());
-        let process = blocking(move || process(&held, &config)).await?;
+        let (inner, held, config) = (Arc::clone(&self.0), Arc::clone(container), exec.config.clone());
+        let process = blocking(move || process(&inner.machine, &held, &config)).await?;
         let (attach, socket) = client.unzip();
         let copy = match &socket {
             Some(socket) => Some(socket.try_clone()?),
@@ -350,8 +350,9 @@ async fn write_to_client(socket: OwnedFd, text: &str, tty: bool) -> Result<()> {
 }
 
 /// The process of an exec: the container's own surroundings with what the exec asks for.
-fn process(container: &Container, config: &ExecConfig) -> Result<Process> {
+fn process(machine: &Machine, container: &Container, config: &ExecConfig) -> Result<Process> {
     let record = container.record();
+    let security = security::parse(&record.host_config)?;
     let pid = record.state.running().ok_or_else(|| container.not_running())?.pid;
     let root = files::root_of(pid)?;
     let read = |name: &str| files::read_in_root(&root, &format!("etc/{name}")).unwrap_or_default();
@@ -378,7 +379,12 @@ fn process(container: &Container, config: &ExecConfig) -> Result<Process> {
         cwd: cwd.to_owned(),
         capabilities: Some(spec::capability_sets(&names, identity.user.uid)),
         user: identity.user,
-        no_new_privileges: security::parse(&record.host_config)?.no_new_privileges,
+        no_new_privileges: security.no_new_privileges,
+        // A privileged exec stays in the container's profile, as in Docker.
+        apparmor_profile: machine
+            .apparmor
+            .profile(security.apparmor, record.host_config.privileged)
+            .map(str::to_owned),
         oom_score_adj: Some(record.host_config.oom_score_adj),
         ..Process::default()
     })

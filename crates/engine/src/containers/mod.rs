@@ -74,6 +74,7 @@ use self::{
     state::{Change, State},
 };
 use crate::{
+    apparmor::AppArmor,
     error::{Error, Result},
     events::Events,
     images::Images,
@@ -112,8 +113,8 @@ struct Machine {
     kernel: (u32, u32),
     /// Whether cgroups are version 2.
     cgroup2: bool,
-    /// The AppArmor profile of containers; none without AppArmor.
-    apparmor: Option<String>,
+    /// What AppArmor does for containers.
+    apparmor: AppArmor,
 }
 
 /// Containers by id and by name.
@@ -198,6 +199,11 @@ impl Containers {
         let containers = Self(inner);
         containers.recover().await?;
         Ok(containers)
+    }
+
+    /// What the user should know about how containers are confined.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.0.machine.apparmor.warning().into_iter().collect()
     }
 
     /// Finds a container by id, name or the beginning of an id, in this order.
@@ -387,10 +393,6 @@ impl Machine {
     fn probe() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
         let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
-        let apparmor = corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
-            .is_ok_and(|text| text.trim() == "Y")
-            .then(|| "corten-default".to_owned())
-            .filter(|profile| loaded(profile));
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let mut numbers = release
             .split(|c: char| !c.is_ascii_digit())
@@ -400,13 +402,7 @@ impl Machine {
             cpus,
             kernel,
             cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"),
-            apparmor,
+            apparmor: AppArmor::prepare(),
         }
     }
-}
-
-/// Whether the kernel knows an AppArmor profile.
-fn loaded(profile: &str) -> bool {
-    corten_sys::fs::read_to_string("/sys/kernel/security/apparmor/profiles")
-        .is_ok_and(|list| list.lines().any(|line| line.split(' ').next() == Some(profile)))
 }

@@ -19,6 +19,7 @@ use super::{
     users::Identity,
 };
 use crate::{
+    apparmor::AppArmor,
     error::{Error, Result},
     settings::Reloadable,
 };
@@ -72,8 +73,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cgroup_parent: &'a str,
     /// The init program on the host; none not to use it.
     pub(crate) init: Option<&'a Path>,
-    /// The kernel's AppArmor profile for containers; none without AppArmor.
-    pub(crate) apparmor: Option<&'a str>,
+    /// What AppArmor does for containers.
+    pub(crate) apparmor: &'a AppArmor,
     /// The kernel's version and patch level.
     pub(crate) kernel: (u32, u32),
     /// Whether the host's cgroups are version 2.
@@ -171,18 +172,12 @@ fn process(record: &Record, around: &Surroundings<'_>, security: &Security<'_>, 
             around.defaults.ulimits.values(),
         ),
         no_new_privileges: security.no_new_privileges,
-        apparmor_profile: apparmor(record, around, security),
+        apparmor_profile: around
+            .apparmor
+            .profile(security.apparmor, record.host_config.privileged)
+            .map(str::to_owned),
         oom_score_adj: Some(record.host_config.oom_score_adj),
         ..Process::default()
-    }
-}
-
-fn apparmor(record: &Record, around: &Surroundings<'_>, security: &Security<'_>) -> Option<String> {
-    let default = around.apparmor?;
-    match security.apparmor {
-        Some(profile) => Some(profile.to_owned()),
-        None if record.host_config.privileged => Some("unconfined".to_owned()),
-        None => Some(default.to_owned()),
     }
 }
 

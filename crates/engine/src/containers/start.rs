@@ -214,7 +214,7 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
             .init
             .unwrap_or(settings.default_init)
             .then_some(settings.init.as_path()),
-        apparmor: inner.machine.apparmor.as_deref(),
+        apparmor: &inner.machine.apparmor,
         cgroup2: inner.machine.cgroup2,
         kernel: inner.machine.kernel,
         joined,

@@ -10,7 +10,7 @@ use corten_api::{
     time::Time,
 };
 
-use super::{Container, Containers, State, record::Record};
+use super::{Container, Containers, State, record::Record, security};
 use crate::{
     error::{Error, Result, blocking},
     name_pattern::NamePattern,
@@ -207,6 +207,9 @@ impl Containers {
             _ => container.log_path().to_string_lossy().into_owned(),
         };
         let network_settings = self.network_settings(&record, pid);
+        let asked = security::parse(&record.host_config).ok().and_then(|security| security.apparmor);
+        let app_armor_profile = self.0.machine.apparmor.profile(asked, record.host_config.privileged);
+        let app_armor_profile = app_armor_profile.unwrap_or_default().to_owned();
         let mut host_config = record.host_config.clone();
         fill_paths(&mut host_config);
         Inspect {
@@ -223,7 +226,7 @@ impl Containers {
             restart_count: record.restarts,
             driver: "overlay2".into(),
             platform: "linux".into(),
-            app_armor_profile: self.0.machine.apparmor.clone().unwrap_or_default(),
+            app_armor_profile,
             exec_ids: self.0.execs.of(&record.id),
             host_config,
             graph_driver: self.graph_driver(&record.id),

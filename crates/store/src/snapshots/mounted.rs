@@ -115,10 +115,7 @@ mod tests {
         };
         corten_sys::fs::create_dir(&folders.work).unwrap();
         for mount in [mount, mount_by_text] {
-            for (access, new) in [
-                (Access::ReadOnly, Err(Errno::ROFS)),
-                (Access::ReadWrite, Ok(())),
-            ] {
+            for (access, new) in [(Access::ReadOnly, Err(Errno::ROFS)), (Access::ReadWrite, Ok(()))] {
                 let root = mount(&folders, access).unwrap();
                 for name in ["in-one", "in-two", "in-upper"] {
                     rustix::fs::statat(&root, name, rustix::fs::AtFlags::empty()).expect(name);
