@@ -178,9 +178,7 @@ pub(crate) async fn progress<F>(work: impl FnOnce(mpsc::Sender<Progress>) -> F) 
 where
     F: Future<Output = corten_engine::Result<()>> + Send + 'static,
 {
-    let (sender, lines) = mpsc::channel(LINES);
-    let work: Work = Box::pin(work(sender));
-    let mut state = Reporting { work: Some(work), lines, first: None, failure: None };
+    let mut state = Reporting::new(work);
     if let Some(work) = &mut state.work {
         tokio::select! {
             biased;
@@ -194,12 +192,16 @@ where
             }
         }
     }
-    let pieces = stream::unfold(state, |mut state| async move {
-        let line = state.next().await?;
-        let bytes = line_of(&line);
-        Some((bytes, state))
-    });
-    Ok(typed("application/json", streamed(pieces)))
+    Ok(state.answer())
+}
+
+/// As [`progress`], for work whose failures are always told by a line, as Docker does when it loads
+/// images.
+pub(crate) fn progress_only<F>(work: impl FnOnce(mpsc::Sender<Progress>) -> F) -> Answer
+where
+    F: Future<Output = corten_engine::Result<()>> + Send + 'static,
+{
+    Reporting::new(work).answer()
 }
 
 fn line_of(progress: &Progress) -> io::Result<Bytes> {
@@ -210,6 +212,22 @@ fn line_of(progress: &Progress) -> io::Result<Bytes> {
 }
 
 impl Reporting {
+    fn new<F>(work: impl FnOnce(mpsc::Sender<Progress>) -> F) -> Self
+    where
+        F: Future<Output = corten_engine::Result<()>> + Send + 'static,
+    {
+        let (sender, lines) = mpsc::channel(LINES);
+        Self { work: Some(Box::pin(work(sender))), lines, first: None, failure: None }
+    }
+
+    fn answer(self) -> Answer {
+        let pieces = stream::unfold(self, |mut state| async move {
+            let line = state.next().await?;
+            Some((line_of(&line), state))
+        });
+        typed("application/json", streamed(pieces))
+    }
+
     async fn next(&mut self) -> Option<Progress> {
         if let Some(first) = self.first.take() {
             return Some(first);

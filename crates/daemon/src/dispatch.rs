@@ -91,7 +91,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::ExecInspect(id) => exec::inspect(engine, &id),
         Route::ImageList => images::list(engine, &call).await,
         Route::ImageCreate => images::create(engine, call).await,
-        Route::ImageLoad => images::load(engine, call).await,
+        Route::ImageLoad => images::load(engine, call),
         Route::ImagePrune => images::prune(engine, &call).await,
         Route::ImageSearch => Err(ApiError::unsupported("searching for images")),
         Route::ImagesSave => images::save(engine, call.query.all("names").to_vec()).await,

@@ -21,11 +21,6 @@ impl Query {
         query
     }
 
-    /// Sets a parameter.
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), vec![value.to_owned()]);
-    }
-
     /// The first value of a parameter; empty when there is none.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0.get(name).and_then(|values| values.first()).map_or("", String::as_str)
@@ -49,11 +44,6 @@ impl Query {
     /// A switch (moby `httputils.BoolValue`): everything but these words is true.
     pub(crate) fn switch(&self, name: &str) -> bool {
         !matches!(self.text(name).trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
-    }
-
-    /// A switch with a default for when it is absent.
-    pub(crate) fn switch_or(&self, name: &str, default: bool) -> bool {
-        if self.has(name) { self.switch(name) } else { default }
     }
 
     /// A number.
@@ -91,7 +81,6 @@ mod tests {
         let query = Query::parse(Some("a=1&b=0&c=&d&e=False&f=no&g=none&h=yes&i=anything&j=t"));
         let on: Vec<_> = "abcdefghijk".chars().filter(|name| query.switch(&name.to_string())).collect();
         assert_eq!(on, ['a', 'h', 'i', 'j']);
-        assert!(query.switch_or("k", true) && !query.switch_or("b", true));
         assert!(query.has("d") && query.given("d").is_none());
     }
 

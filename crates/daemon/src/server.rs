@@ -105,6 +105,8 @@ where
 {
     let service = service_fn(move |request| dispatch::answer(Arc::clone(&app), Arc::clone(&guard), request));
     let connection = http1::Builder::new()
+        // Some clients look for headers by Go's spelling.
+        .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)

@@ -13,6 +13,7 @@ pub(crate) struct ApiVersion(u32);
 
 impl ApiVersion {
     /// `1.<minor>`.
+    #[cfg(test)]
     pub(crate) const fn new(minor: u32) -> Self {
         Self(minor)
     }

@@ -19,7 +19,7 @@ pub(crate) enum Request {
     Version,
 }
 
-/// Reads the arguments; the first is the program's name.
+/// Reads the arguments, without the program's name.
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, ConfigError> {
     let matches = command().try_get_matches_from(args).map_err(|error| usage(&error))?;
     let mut values = Values::new();
@@ -45,7 +45,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Con
 }
 
 fn command() -> Command {
-    let mut command = Command::new("corten daemon").disable_help_flag(true).disable_version_flag(true);
+    let mut command = Command::new("corten daemon").no_binary_name(true).disable_help_flag(true).disable_version_flag(true);
     for option in OPTIONS.iter().filter(|option| !option.flag.is_empty()) {
         let mut arg = Arg::new(option.flag).long(option.flag).action(ArgAction::Append).allow_hyphen_values(true);
         if let Some(letter) = option.short {

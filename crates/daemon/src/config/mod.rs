@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub(crate) use self::{
     flags::{Request, help},
     settings::{Programs, log_level, reloadable},
-    value::{Value, bool_of},
+    value::Value,
 };
 use self::{
     options::{OPTIONS, OptionSpec, Support, Type, by_key},

@@ -3,8 +3,7 @@
 use super::*;
 
 fn flags(args: &[&str]) -> Result<Request, ConfigError> {
-    let args = std::iter::once("corten daemon").chain(args.iter().copied()).map(OsString::from);
-    parse_flags(args)
+    parse_flags(args.iter().map(OsString::from))
 }
 
 fn values(args: &[&str]) -> Values {

@@ -140,7 +140,7 @@ fn collect<T>(texts: &[String], read: fn(&str) -> Result<T, Refusal>) -> Result<
 }
 
 /// Go's `strconv.ParseBool`.
-pub(crate) fn bool_of(text: &str) -> Result<bool, Refusal> {
+fn bool_of(text: &str) -> Result<bool, Refusal> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),

@@ -3,7 +3,7 @@
 use std::io;
 
 use corten_api::{
-    container::{CreateRequest, Top},
+    container::{CreateRequest, Top, UpdateRequest},
     exec::ExecConfig,
 };
 use corten_engine::{
@@ -120,7 +120,10 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         ContainerCall::Changes => Err(ApiError::unsupported("listing a container's changed files")),
         ContainerCall::Export => Err(ApiError::unsupported("exporting a container's files")),
         ContainerCall::Stats => Err(ApiError::unsupported("reading a container's statistics")),
-        ContainerCall::Update => Err(ApiError::unsupported("updating a container's limits")),
+        ContainerCall::Update => {
+            let request: UpdateRequest = body::read_json(&call.headers, call.body).await?;
+            body::json(&containers.update(name, request).await?)
+        }
     }
 }
 

@@ -72,18 +72,17 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
 }
 
 /// `POST /images/load`.
-pub(crate) async fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
+pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
     if call.query.has("platform") && call.query.given("platform").is_some() {
         return Err(ApiError::unsupported("loading one platform of an image"));
     }
     let quiet = call.query.switch("quiet");
     let images = engine.images().clone();
     let (sender, input) = pipe::Reader::new();
-    body::progress(|lines| async move {
+    Ok(body::progress_only(|lines| async move {
         let (loaded, ()) = tokio::join!(images.load(input, quiet, lines), body::pump(call.body, sender));
         loaded
-    })
-    .await
+    }))
 }
 
 /// `GET /images/get` and `GET /images/{name}/get`.

@@ -47,10 +47,10 @@ const COMMIT: &str = match option_env!("CORTEN_COMMIT") {
 const WORKERS: usize = 2;
 
 /// Threads for blocking work at most.
-const BLOCKING: usize = 16;
+const BLOCKING: usize = 64;
 
 /// Stack of each thread, in bytes.
-const STACK: usize = 512 << 10;
+const STACK: usize = 2 << 20;
 
 /// From this size on blocks of the heap are given back when they are freed, in bytes.
 const LARGE: i32 = 128 << 10;
@@ -61,7 +61,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Permissions of the data root (containers' users pass through it) and the exec root.
 const ROOT_MODE: u32 = 0o711;
 
-/// Runs `corten daemon`; `shim` and `init` are the programs that containers are started with.
+/// Runs `corten daemon` with the arguments after it; `shim` and `init` are the programs that containers are started with.
 ///
 /// Returns 0 when it was told to stop, 125 for a command line that cannot be read, else 1.
 pub fn main(args: impl Iterator<Item = OsString>, shim: &'static [u8], init: &'static [u8]) -> ExitCode {
