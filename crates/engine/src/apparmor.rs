@@ -74,7 +74,9 @@ fn load() -> Result<(), String> {
         .ok_or("there is no program apparmor_parser: install the package apparmor")?;
     let input = parser.stdin.take();
     let written = input.map_or(Ok(()), |mut input| input.write_all(TEXT.as_bytes()));
-    let output = parser.wait_with_output().map_err(|error| format!("apparmor_parser: {error}"))?;
+    let output = parser
+        .wait_with_output()
+        .map_err(|error| format!("apparmor_parser: {error}"))?;
     if output.status.success() {
         return written.map_err(|error| format!("apparmor_parser: {error}"));
     }

@@ -196,3 +196,23 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
         Err(error) => Err(Error::internal(format!("an internal task ended early: {error}"))),
     }
 }
+
+/// Runs work that waits for a client, as long as that takes, on a thread of its own: the pool of
+/// [`blocking`] is for work that ends by itself.
+///
+/// # Errors
+/// What the work returns; [`Kind::Internal`] when no thread can be started or it panicked.
+pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("archive".into())
+        .spawn(move || {
+            // Whoever asked may have left.
+            let _ = sender.send(work());
+        })
+        .map_err(|e| Error::internal("cannot start a thread").source(e))?;
+    match receiver.await {
+        Ok(result) => result,
+        Err(_) => Err(Error::internal("an internal thread ended early")),
+    }
+}

@@ -204,7 +204,8 @@ impl System {
                 driver: "nftables".into(),
                 info: None,
             }),
-            warnings: Some([inner.networks.warnings(), inner.containers.warnings()].concat()).filter(|warnings| !warnings.is_empty()),
+            warnings: Some([inner.networks.warnings(), inner.containers.warnings()].concat())
+                .filter(|warnings| !warnings.is_empty()),
             ..Info::default()
         })
     }

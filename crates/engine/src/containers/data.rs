@@ -7,7 +7,7 @@ use corten_store::Access;
 
 use super::{Container, Containers, Inner, files};
 use crate::{
-    error::{Result, blocking},
+    error::{Result, blocking, on_thread},
     pipe::{Pieces, Writer},
 };
 
@@ -39,10 +39,11 @@ impl Containers {
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(&container));
         let root = blocking(move || inner.root_of(&held, Access::ReadOnly)).await?;
         let (mut writer, pieces) = Writer::new();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(on_thread(move || {
             let result = corten_store::export(std::os::fd::AsFd::as_fd(&root), &mut writer);
             writer.finish(result.map_err(Into::into));
-        });
+            Ok(())
+        }));
         self.0.emit(&container, "export", &[]);
         Ok(pieces)
     }

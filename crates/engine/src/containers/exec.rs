@@ -11,8 +11,8 @@ use corten_oci::runtime::Process;
 use corten_shim::protocol::{Attach, Exit, FailureKind, Reply, Request, WindowSize};
 
 use super::{
-    AttachRequest, Container, Containers, Machine, State, Target, files, link::LinkError, record::Record, security, spec, start,
-    users,
+    AttachRequest, Container, Containers, Machine, State, Target, files, link::LinkError, record::Record, security,
+    spec, start, users,
 };
 use crate::error::{Error, Kind, Result, blocking};
 

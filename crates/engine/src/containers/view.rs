@@ -207,7 +207,9 @@ impl Containers {
             _ => container.log_path().to_string_lossy().into_owned(),
         };
         let network_settings = self.network_settings(&record, pid);
-        let asked = security::parse(&record.host_config).ok().and_then(|security| security.apparmor);
+        let asked = security::parse(&record.host_config)
+            .ok()
+            .and_then(|security| security.apparmor);
         let app_armor_profile = self.0.machine.apparmor.profile(asked, record.host_config.privileged);
         let app_armor_profile = app_armor_profile.unwrap_or_default().to_owned();
         let mut host_config = record.host_config.clone();

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Images, changes, parse, pull::bar, signed};
 use crate::{
-    error::{Error, Result, blocking},
+    error::{Error, Result, blocking, on_thread},
     pipe::{self, Pieces},
 };
 
@@ -37,14 +37,15 @@ impl Images {
         let found = blocking(move || images.saved(&first)).await?;
         let images = self.clone();
         let (mut writer, pieces) = pipe::Writer::new();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(on_thread(move || {
             let texts: Vec<_> = names.iter().map(String::as_str).collect();
             let saved = images.0.store.save(&texts, &mut writer).map_err(Error::from);
             if saved.is_ok() {
                 found.iter().for_each(|image| images.emit_of("save", image));
             }
             writer.finish(saved);
-        });
+            Ok(())
+        }));
         Ok(pieces)
     }
 
@@ -54,7 +55,7 @@ impl Images {
     /// `Invalid` when it is no such tar.
     pub async fn load(&self, mut input: pipe::Reader, quiet: bool, progress: mpsc::Sender<Progress>) -> Result<()> {
         let images = self.clone();
-        blocking(move || {
+        on_thread(move || {
             let mut report = |event: LoadEvent| {
                 if !quiet {
                     // A client that left is noticed when its request is dropped.
@@ -120,7 +121,7 @@ impl Images {
             reference: reference.clone(),
         };
         let images = self.clone();
-        let image = blocking(move || {
+        let image = on_thread(move || {
             let id = images.0.store.import(&mut input, order)?;
             Ok(images.0.store.images().get(&id)?)
         })

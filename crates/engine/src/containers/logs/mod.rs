@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 
 /// How many bytes are gathered before they are handed over.
 const BATCH: usize = 64 << 10;
+/// How many such batches are read at once.
+const PASS: usize = 8;
 /// How many such batches may wait for a slow client.
 const WAITING: usize = 4;
 
@@ -80,10 +82,7 @@ impl Containers {
         let (sender, stream) = mpsc::channel(WAITING);
         let reader = Reader {
             path: container.log_path().into(),
-            selection: Selection {
-                framed: !tty,
-                request: request.clone(),
-            },
+            selection: Arc::new(Selection { framed: !tty, request: request.clone() }),
             sender,
         };
         let status = request.follow.then(|| container.status.subscribe());
@@ -101,16 +100,18 @@ impl Containers {
 /// Reads from a place in the log to its end, again and again.
 struct Reader {
     path: Arc<Path>,
-    selection: Selection,
+    selection: Arc<Selection>,
     sender: mpsc::Sender<Result<Bytes>>,
 }
 
 /// Whether reading goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
+    /// There is more to read now.
+    More,
     /// Everything that is there was read.
     AtEnd,
-    /// The client has left, or has all it asked for.
+    /// The client has all it asked for.
     Finished,
 }
 
@@ -118,17 +119,30 @@ impl Reader {
     async fn run(self, tail: Option<usize>, status: Option<watch::Receiver<Status>>) -> Result<()> {
         // Before the first look at the files, so that nothing is missed between it and the wait.
         let changes = status.is_some().then(|| Changes::of(&self.path)).transpose()?;
-        let reader = Arc::new(self);
-        let path = Arc::clone(&reader.path);
+        let path = Arc::clone(&self.path);
         let mut cursor = crate::error::blocking(move || Cursor::open(&path, tail)).await?;
         let mut following = status.zip(changes);
         loop {
             let ended = following.as_ref().is_none_or(|(status, _)| !status.borrow().active);
-            let (held, mut moved) = (Arc::clone(&reader), cursor);
-            let (outcome, back) = crate::error::blocking(move || Ok((held.read(&mut moved)?, moved))).await?;
-            cursor = back;
+            loop {
+                let (selection, mut moved) = (Arc::clone(&self.selection), cursor);
+                let read = move || Ok((read(&selection, &mut moved)?, moved));
+                let ((pieces, outcome), back) = crate::error::blocking(read).await?;
+                cursor = back;
+                for piece in pieces {
+                    // A client that has left does not want to know. A slow one is waited for here, on no thread.
+                    if self.sender.send(Ok(piece)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                match outcome {
+                    Outcome::More => {}
+                    Outcome::AtEnd => break,
+                    Outcome::Finished => return Ok(()),
+                }
+            }
             // What was written before the container was seen to have ended has been read now.
-            if outcome == Outcome::Finished || ended {
+            if ended {
                 return Ok(());
             }
             let Some((status, changes)) = &mut following else {
@@ -138,46 +152,45 @@ impl Reader {
                 changed = changes.next() => changed?,
                 // The sender lives as long as the container.
                 _ = status.changed() => {}
-                () = reader.sender.closed() => return Ok(()),
+                () = self.sender.closed() => return Ok(()),
             }
         }
     }
+}
 
-    /// Reads to the end of the newest file.
-    fn read(&self, cursor: &mut Cursor) -> Result<Outcome> {
+/// Reads on, as far as one pass goes.
+fn read(selection: &Selection, cursor: &mut Cursor) -> Result<(Vec<Bytes>, Outcome)> {
+    let mut pieces = Vec::new();
+    while pieces.len() < PASS {
         let mut batch = Vec::with_capacity(BATCH + 1024);
-        let mut finished = false;
-        while let Some(lines) = cursor.next_lines()? {
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                // A line that a power cut damaged is left out.
-                let Some(entry) = Entry::parse(line) else { continue };
-                match self.selection.take(&entry) {
-                    entry::Verdict::Take => self.selection.write(&entry, &mut batch),
-                    entry::Verdict::Skip => {}
-                    entry::Verdict::Stop => finished = true,
-                }
-                if finished {
-                    break;
-                }
-                if batch.len() >= BATCH && !self.send(&mut batch) {
-                    return Ok(Outcome::Finished);
-                }
-            }
-            if finished {
-                break;
-            }
+        let outcome = fill(selection, cursor, &mut batch)?;
+        if !batch.is_empty() {
+            pieces.push(batch.into());
         }
-        if !batch.is_empty() && !self.send(&mut batch) {
-            return Ok(Outcome::Finished);
+        if outcome != Outcome::More {
+            return Ok((pieces, outcome));
         }
-        Ok(if finished { Outcome::Finished } else { Outcome::AtEnd })
     }
+    Ok((pieces, Outcome::More))
+}
 
-    /// Hands a batch over; returns whether the client is still there.
-    fn send(&self, batch: &mut Vec<u8>) -> bool {
-        let full = std::mem::replace(batch, Vec::with_capacity(BATCH + 1024));
-        self.sender.blocking_send(Ok(full.into())).is_ok()
+/// Gathers one batch.
+fn fill(selection: &Selection, cursor: &mut Cursor, batch: &mut Vec<u8>) -> Result<Outcome> {
+    while batch.len() < BATCH {
+        let Some(lines) = cursor.next_lines()? else {
+            return Ok(Outcome::AtEnd);
+        };
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            // A line that a power cut damaged is left out.
+            let Some(entry) = Entry::parse(line) else { continue };
+            match selection.take(&entry) {
+                entry::Verdict::Take => selection.write(&entry, batch),
+                entry::Verdict::Skip => {}
+                entry::Verdict::Stop => return Ok(Outcome::Finished),
+            }
+        }
     }
+    Ok(Outcome::More)
 }
 
 /// Tells when something in a folder changes (`inotify(7)`).
