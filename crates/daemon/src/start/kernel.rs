@@ -14,11 +14,17 @@ const OLDEST: (u32, u32) = (5, 12);
 pub(super) fn check() -> Result<(), String> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     if version(&release).is_some_and(|version| version < OLDEST) {
-        return Err(format!("the kernel {release} is too old: Linux {}.{} or newer is needed", OLDEST.0, OLDEST.1));
+        return Err(format!(
+            "the kernel {release} is too old: Linux {}.{} or newer is needed",
+            OLDEST.0, OLDEST.1
+        ));
     }
-    let file_systems = fs::read_to_string("/proc/filesystems").map_err(|error| format!("/proc is needed: {error}"))?;
-    if !file_systems.lines().any(|line| line.split_whitespace().next_back() == Some("overlay")) {
-        return Err("the kernel has no overlay file system: load the module with \"modprobe overlay\"".to_owned());
+    // Asking for it has the kernel load its module.
+    if let Err(why) = rustix::mount::fsopen("overlay", rustix::mount::FsOpenFlags::FSOPEN_CLOEXEC) {
+        let why = fs::reason(&why.into());
+        return Err(format!(
+            "overlay file systems cannot be had ({why}): is the engine root, is there the kernel's module overlay?"
+        ));
     }
     for namespace in ["mnt", "pid", "net", "ipc", "uts"] {
         if !is_there(&format!("/proc/self/ns/{namespace}")) {
