@@ -16,7 +16,7 @@ use corten_oci::{
 };
 
 use super::{
-    Containers, Inner, fill,
+    Containers, Inner, Machine, fill,
     modes::{self, Network},
     mounts::{self, Needs, Wanted},
     names,
@@ -87,7 +87,7 @@ impl Inner {
         let image = self.images.find(&config.image)?;
         check_platform(&config.image, &image, platform)?;
         merge_image(&mut config, &image.config.config);
-        fill_defaults(&mut host_config, &self.settings);
+        fill_defaults(&mut host_config, &self.settings, &self.machine);
         validate::check(
             &config,
             &host_config,
@@ -292,7 +292,7 @@ fn command(config: &Config) -> Result<Vec<String>> {
 }
 
 /// What answers show for what was left open, as Docker's do.
-fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings) {
+fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, machine: &Machine) {
     let reloadable = settings.now();
     if host.network_mode.is_empty() || host.network_mode == "default" {
         "bridge".clone_into(&mut host.network_mode);
@@ -304,10 +304,11 @@ fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings) {
         "private".clone_into(&mut host.ipc_mode);
     }
     if host.cgroupns_mode.is_empty() {
-        let default = if host.privileged {
-            "host"
-        } else {
-            settings.default_cgroupns.as_str()
+        let default = match (machine.cgroup2, settings.default_cgroupns.as_str()) {
+            (false, _) if host.privileged => "host",
+            (false, "") => "host",
+            (true, "") => "private",
+            (_, asked) => asked,
         };
         default.clone_into(&mut host.cgroupns_mode);
     }

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use corten_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
@@ -18,6 +19,8 @@ use crate::error::{Error, Kind, Result, blocking};
 
 /// How many ended execs are remembered.
 const REMEMBERED: usize = 1024;
+/// How long, in milliseconds, word of an exec's end may take from its shim.
+const SETTLING: usize = 1000;
 
 /// All execs, by id.
 #[derive(Debug, Default)]
@@ -288,8 +291,9 @@ impl Containers {
     ///
     /// # Errors
     /// `NotFound`.
-    pub fn exec_inspect(&self, id: &str) -> Result<ExecInspect> {
+    pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspect> {
         let (id, exec) = self.0.execs.get(id)?;
+        let exec = self.settled(&id, exec).await;
         let config = &exec.config;
         let (running, exit_code, pid) = match exec.state {
             ExecState::Created => (false, None, 0),
@@ -315,6 +319,31 @@ impl Containers {
             detach_keys: config.detach_keys.clone(),
             pid,
         })
+    }
+
+    /// An exec as its shim knows it. A client whose stream has ended asks at once for the exit code, maybe
+    /// before the shim's word of it was heard here; then it is waited for.
+    async fn settled(&self, id: &str, exec: Exec) -> Exec {
+        if !matches!(exec.state, ExecState::Running(_)) || self.runs_still(id, &exec.container).await {
+            return exec;
+        }
+        for _ in 0..SETTLING {
+            match self.0.execs.get(id) {
+                Ok((_, now)) if !matches!(now.state, ExecState::Running(_)) => return now,
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+        exec
+    }
+
+    async fn runs_still(&self, id: &str, container: &str) -> bool {
+        let Ok(link) = self.find(container).and_then(|container| container.link()) else {
+            return false;
+        };
+        match link.call(Request::State, Vec::new()).await {
+            Ok(Reply::State(state)) => state.execs.iter().any(|(exec, _)| exec == id),
+            _ => false,
+        }
     }
 
     /// Changes the size of an exec's terminal.

@@ -77,8 +77,6 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) apparmor: &'a AppArmor,
     /// The kernel's version and patch level.
     pub(crate) kernel: (u32, u32),
-    /// Whether the host's cgroups are version 2.
-    pub(crate) cgroup2: bool,
     /// First processes of containers whose namespaces are joined.
     pub(crate) joined: Joined,
     /// Where a `/dev/shm` that others may join is mounted on the host.
@@ -472,7 +470,7 @@ fn namespaces(host: &HostConfig, around: &Surroundings<'_>) -> Result<Vec<Namesp
         Ipc::Container(_) => all.push(of(NamespaceKind::Ipc, around.joined.ipc, "ipc")),
         Ipc::Private | Ipc::Shareable | Ipc::None => all.push(own(NamespaceKind::Ipc)),
     }
-    if host.cgroupns_mode == "private" || (host.cgroupns_mode.is_empty() && around.cgroup2 && !host.privileged) {
+    if host.cgroupns_mode == "private" {
         all.push(own(NamespaceKind::Cgroup));
     }
     Ok(all)

@@ -215,7 +215,6 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
             .unwrap_or(settings.default_init)
             .then_some(settings.init.as_path()),
         apparmor: &inner.machine.apparmor,
-        cgroup2: inner.machine.cgroup2,
         kernel: inner.machine.kernel,
         joined,
         shared_memory: shared_memory(inner, container, record)?,

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn others_are_refused() {
         let refused = |change: &str| apply(ContainerConfig::default(), &[change.to_owned()]).unwrap_err();
-        assert_eq!(refused("RUN x").message(), "run is not a valid change command");
+        assert_eq!(refused("RUN x").message(), "RUN is not a valid change command");
         assert_eq!(refused("EXPOSE x").message(), "invalid containerPort: x");
         refused("CMD");
         refused("ENV A=1 B");

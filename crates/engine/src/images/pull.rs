@@ -16,7 +16,7 @@ use crate::{
     settings::Settings,
 };
 
-/// The image that is built in, for a first try without a network.
+/// The image that is built in, for a first try without a network; no registry and no mirror is asked for it.
 const BUILT_IN: &str = "docker.io/library/hello-world:latest";
 
 /// What to pull.
@@ -55,7 +55,7 @@ impl Images {
                     .map_err(|error| Error::invalid(error.to_string()))?,
             ),
         };
-        if self.is_built_in(&reference) {
+        if reference.to_string() == BUILT_IN {
             return self.pull_built_in(&reference, &progress).await;
         }
         let registries = self.registries();
@@ -100,10 +100,6 @@ impl Images {
             descriptor: found.descriptor,
             platforms: found.platforms,
         })
-    }
-
-    fn is_built_in(&self, reference: &Reference) -> bool {
-        reference.to_string() == BUILT_IN && self.0.settings.now().registry_mirrors.is_empty()
     }
 
     async fn pull_built_in(&self, reference: &Reference, progress: &mpsc::Sender<Progress>) -> Result<()> {
