@@ -47,8 +47,10 @@ pub struct CreateRequest {
     /// The driver; empty for `local`.
     pub driver: String,
     /// The driver's options.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
     /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 

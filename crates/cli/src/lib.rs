@@ -72,6 +72,15 @@ pub fn main(args: &[String]) -> ExitCode {
     }
 }
 
+/// Fills a Go template in with a JSON document, as `inspect --format` does with an object of no known type.
+///
+/// # Errors
+/// What is wrong with the template or the document, in the words of Go's `text/template`.
+pub fn render_template(template: &str, document: &[u8]) -> std::result::Result<String, String> {
+    let data = template::Json::parse(document)?.to_value();
+    template::Template::parse(template)?.execute(&data, template::Missing::Error, template::Mode::Rows)
+}
+
 /// The usage hint after an error about flags.
 fn flag_error(path: &str, command: &Command, error: &str) -> Error {
     let usage = flags::usage(path, command);

@@ -57,13 +57,13 @@ pub(crate) fn request(m: &Matches, around: &Surroundings<'_>) -> Result<CreateRe
         ..host_config(m)?
     };
     host.resources = Resources {
-        devices: some(devices.0),
+        devices: Some(devices.0),
         device_requests: some(devices.1),
         ..resources(m)?
     };
     let mut config = config(m)?;
     config.exposed_ports = (!exposed.is_empty()).then_some(exposed);
-    config.volumes = (!volumes.is_empty()).then_some(volumes);
+    config.volumes = Some(volumes);
     config.env = some(environment);
     config.labels = labels;
     if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
@@ -89,6 +89,24 @@ fn owned(list: Vec<&str>) -> Vec<String> {
 
 fn some_list(m: &Matches, flag: &str) -> Option<Vec<String>> {
     some(owned(m.all(flag)))
+}
+
+/// Capabilities by their full names.
+fn capabilities(m: &Matches, flag: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in m.all(flag) {
+        let name = name.trim().to_uppercase();
+        let name = if name == "ALL" || name.starts_with("CAP_") {
+            name
+        } else {
+            format!("CAP_{name}")
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names
 }
 
 /// What `-v` asks for: binds, and paths of volumes without names.
@@ -195,7 +213,6 @@ fn config(m: &Matches) -> Result<Config> {
         stdin_once: m.on("interactive") && stdin,
         cmd: some(command.to_vec()),
         image: image.clone(),
-        mac_address: m.get("mac-address").to_owned(),
         entrypoint,
         working_dir: m.get("workdir").to_owned(),
         stop_signal: m.get("stop-signal").to_owned(),
@@ -277,12 +294,12 @@ fn host_config(m: &Matches) -> Result<HostConfig> {
         volume_driver: m.get("volume-driver").to_owned(),
         volumes_from: some_list(m, "volumes-from"),
         annotations: (!annotations.is_empty()).then_some(annotations),
-        cap_add: some_list(m, "cap-add"),
-        cap_drop: some_list(m, "cap-drop"),
+        cap_add: some(capabilities(m, "cap-add")),
+        cap_drop: some(capabilities(m, "cap-drop")),
         cgroupns_mode: m.get("cgroupns").to_owned(),
-        dns: some_list(m, "dns"),
-        dns_options: some_list(m, "dns-option"),
-        dns_search: some_list(m, "dns-search"),
+        dns: Some(owned(m.all("dns"))),
+        dns_options: Some(owned(m.all("dns-option"))),
+        dns_search: Some(owned(m.all("dns-search"))),
         extra_hosts: some(hosts),
         group_add: some_list(m, "group-add"),
         ipc_mode: m.get("ipc").to_owned(),
@@ -292,7 +309,7 @@ fn host_config(m: &Matches) -> Result<HostConfig> {
         privileged: m.on("privileged"),
         publish_all_ports: m.on("publish-all"),
         readonly_rootfs: m.on("read-only"),
-        security_opt: some(security.options.clone()),
+        security_opt: m.given("security-opt").then(|| security.options.clone()),
         storage_opt: limits::parse_storage(&m.all("storage-opt"))?,
         tmpfs: (!tmpfs.is_empty()).then_some(tmpfs),
         uts_mode: m.get("uts").to_owned(),
@@ -310,8 +327,7 @@ fn host_config(m: &Matches) -> Result<HostConfig> {
 }
 
 fn list<T>(m: &Matches, flag: &str, parse: fn(&str) -> Result<T>) -> Result<Option<Vec<T>>> {
-    let items: Vec<_> = m.all(flag).into_iter().map(parse).collect::<Result<_>>()?;
-    Ok(some(items))
+    m.all(flag).into_iter().map(parse).collect::<Result<_>>().map(Some)
 }
 
 fn resources(m: &Matches) -> Result<Resources> {

@@ -150,7 +150,7 @@ pub(crate) fn verbose(usage: &DiskUsage) -> Result<String> {
     text.push_str(&format.render(&images::HEADINGS, &rows)?);
 
     text.push_str("\nContainers space usage:\n\n");
-    let rows: Vec<_> = usage.containers.iter().flatten().map(|c| own_size(c)).collect();
+    let rows: Vec<_> = usage.containers.iter().flatten().map(own_size).collect();
     let format = Format::new(
         "",
         "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",

@@ -50,7 +50,7 @@ fn parse_date(value: &str, zone: &TimeZone) -> Option<Timestamp> {
     let text = format!("{date}T{clock}");
     if offset.is_empty() {
         let time: DateTime = text.parse().ok()?;
-        return Some(zone.to_timestamp(time).ok()?);
+        return zone.to_timestamp(time).ok();
     }
     format!("{text}{offset}").parse().ok()
 }
