@@ -37,7 +37,9 @@ pub(crate) fn streamed(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 's
 
 /// A body of what a channel gives.
 pub(crate) fn received(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Body {
-    streamed(stream::unfold(pieces, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) }))
+    streamed(stream::unfold(pieces, |mut pieces| async move {
+        pieces.recv().await.map(|piece| (piece, pieces))
+    }))
 }
 
 /// An answer without a body.
@@ -48,7 +50,9 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
 /// An answer with a body of a media type.
 pub(crate) fn typed(media_type: &'static str, body: Body) -> Answer {
     let mut answer = Response::new(body);
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer
 }
 
@@ -82,7 +86,9 @@ pub(crate) fn failure(error: &ApiError) -> Answer {
     if error.status == StatusCode::NOT_MODIFIED {
         return empty(error.status);
     }
-    let body = corten_api::ErrorBody { message: error.message.clone() };
+    let body = corten_api::ErrorBody {
+        message: error.message.clone(),
+    };
     match json_with(error.status, &body) {
         Ok(answer) => answer,
         Err(_) => empty(error.status),
@@ -110,7 +116,11 @@ pub(crate) async fn read_json_or_default<T: DeserializeOwned + Default>(
     body: Incoming,
 ) -> ApiResult<T> {
     let bytes = read_document(headers, body).await?;
-    if bytes.is_empty() { Ok(T::default()) } else { decode(&bytes) }
+    if bytes.is_empty() {
+        Ok(T::default())
+    } else {
+        decode(&bytes)
+    }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
@@ -121,9 +131,10 @@ async fn read_document(headers: &HeaderMap, body: Incoming) -> ApiResult<Bytes> 
     check_media_type(headers)?;
     match Limited::new(body, JSON_LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {JSON_LIMIT} bytes")))
-        }
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {JSON_LIMIT} bytes"),
+        )),
         Err(error) => Err(ApiError::invalid(format!("the body cannot be read: {error}"))),
     }
 }
@@ -138,7 +149,9 @@ fn check_media_type(headers: &HeaderMap) -> ApiResult<()> {
     if media_type.is_empty() || media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(ApiError::invalid(format!("unsupported Content-Type header ({text}): must be 'application/json'")))
+    Err(ApiError::invalid(format!(
+        "unsupported Content-Type header ({text}): must be 'application/json'"
+    )))
 }
 
 /// Sends a request's body on, until its end or until nobody wants it any more.
@@ -217,7 +230,12 @@ impl Reporting {
         F: Future<Output = corten_engine::Result<()>> + Send + 'static,
     {
         let (sender, lines) = mpsc::channel(LINES);
-        Self { work: Some(Box::pin(work(sender))), lines, first: None, failure: None }
+        Self {
+            work: Some(Box::pin(work(sender))),
+            lines,
+            first: None,
+            failure: None,
+        }
     }
 
     fn answer(self) -> Answer {
@@ -259,7 +277,10 @@ impl Reporting {
         if let Err(error) = result {
             let message = error.report();
             self.failure = Some(Progress {
-                error_detail: Some(ErrorDetail { message: message.clone(), ..ErrorDetail::default() }),
+                error_detail: Some(ErrorDetail {
+                    message: message.clone(),
+                    ..ErrorDetail::default()
+                }),
                 error: message,
                 ..Progress::default()
             });
@@ -273,7 +294,10 @@ mod tests {
     use corten_engine::error::Error;
 
     fn status(text: &str) -> Progress {
-        Progress { status: text.to_owned(), ..Progress::default() }
+        Progress {
+            status: text.to_owned(),
+            ..Progress::default()
+        }
     }
 
     async fn text(answer: Answer) -> String {
@@ -282,8 +306,13 @@ mod tests {
 
     #[tokio::test]
     async fn early_failures_have_a_status_and_late_ones_a_line() {
-        let early = progress(|_| async { Err(Error::not_found("manifest unknown")) }).await.unwrap_err();
-        assert_eq!((early.status.as_u16(), early.message.as_str()), (404, "manifest unknown"));
+        let early = progress(|_| async { Err(Error::not_found("manifest unknown")) })
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (early.status.as_u16(), early.message.as_str()),
+            (404, "manifest unknown")
+        );
         let late = progress(|lines| async move {
             for n in 0..3 {
                 lines.send(status(&n.to_string())).await.unwrap();

@@ -44,7 +44,10 @@ pub(crate) async fn answer(
     guard: Arc<Guard>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = request
+        .headers()
+        .contains_key(header::UPGRADE)
+        .then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let label = (parts.method.clone(), parts.uri.path().to_owned());
     let result = handle(&app, &guard, parts, body, upgrade).await;
@@ -65,8 +68,13 @@ async fn handle(
     let path = decoded_path(&parts.uri)?;
     let (version, rest) = version::split(&path)?;
     let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
-    let call =
-        Call { version, query: Query::parse(parts.uri.query()), headers: parts.headers, body, upgrade };
+    let call = Call {
+        version,
+        query: Query::parse(parts.uri.query()),
+        headers: parts.headers,
+        body,
+        upgrade,
+    };
     dispatch(app, route, call, &parts.method).await
 }
 
@@ -88,7 +96,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::Container(name, what) => containers::call(engine, &name, what, call).await,
         Route::ExecStart(id) => exec::start(engine, &id, call).await,
         Route::ExecResize(id) => exec::resize(engine, &id, &call).await,
-        Route::ExecInspect(id) => exec::inspect(engine, &id),
+        Route::ExecInspect(id) => exec::inspect(engine, &id).await,
         Route::ImageList => images::list(engine, &call).await,
         Route::ImageCreate => images::create(engine, call).await,
         Route::ImageLoad => images::load(engine, call),
@@ -114,16 +122,22 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::VolumePrune => volumes::prune(engine, &call).await,
         Route::VolumeInspect(name) => volumes::inspect(engine, &name),
         Route::VolumeRemove(name) => volumes::remove(engine, &name, &call).await,
+        // Nothing was built, so nothing of it is kept.
+        Route::BuildPrune => body::json(&serde_json::json!({"CachesDeleted": null, "SpaceReclaimed": 0})),
         Route::PluginList => body::json(&[(); 0]),
         Route::Swarm => Err(system::no_manager()),
-        Route::SwarmLeave => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm")),
+        Route::SwarmLeave => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This node is not part of a swarm",
+        )),
         Route::Unsupported(what) => Err(ApiError::unsupported(what)),
     }
 }
 
 fn decoded_path(uri: &Uri) -> ApiResult<String> {
     let path = percent_encoding::percent_decode_str(uri.path()).decode_utf8();
-    path.map(|path| path.into_owned()).map_err(|_| ApiError::invalid("the path is not UTF-8"))
+    path.map(|path| path.into_owned())
+        .map_err(|_| ApiError::invalid("the path is not UTF-8"))
 }
 
 fn add_headers(headers: &mut HeaderMap) {

@@ -18,7 +18,10 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// An error with a status.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// 400.
@@ -28,7 +31,10 @@ impl ApiError {
 
     /// 501, for what Docker has and this engine has not.
     pub(crate) fn unsupported(what: &str) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, format!("{what} is not supported by this engine"))
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            format!("{what} is not supported by this engine"),
+        )
     }
 
     /// 404 for paths that the API does not have.
@@ -49,7 +55,10 @@ impl From<Error> for ApiError {
 
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer: {error}"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("cannot write the answer: {error}"),
+        )
     }
 }
 

@@ -32,11 +32,16 @@ impl Guard {
         if headers.contains_key(header::ORIGIN) {
             return forbidden("requests from web pages are not allowed".to_owned());
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         if is_plain(host) || names.iter().any(|name| name.eq_ignore_ascii_case(without_port(host))) {
             return Ok(());
         }
-        forbidden(format!("the engine does not listen under the name {host:?}: use its address, or give the name with -H"))
+        forbidden(format!(
+            "the engine does not listen under the name {host:?}: use its address, or give the name with -H"
+        ))
     }
 }
 
@@ -64,7 +69,10 @@ mod tests {
         let case = |pairs: &[(&str, &str)], expected: bool| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
-                headers.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+                headers.insert(
+                    http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    value.parse().unwrap(),
+                );
             }
             assert_eq!(guard.check(&headers).is_ok(), expected, "{pairs:?}");
             assert!(Guard::Trusted.check(&headers).is_ok());

@@ -94,14 +94,20 @@ fn take(upgraded: Upgraded) -> io::Result<Taken> {
     let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {
         Ok(parts) => {
             let socket = OwnedFd::from(parts.io.into_inner().into_std()?);
-            return Ok(Taken::Socket(Connection { socket, preface: parts.read_buf.to_vec() }));
+            return Ok(Taken::Socket(Connection {
+                socket,
+                preface: parts.read_buf.to_vec(),
+            }));
         }
         Err(upgraded) => upgraded,
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let socket = OwnedFd::from(parts.io.into_inner().into_std()?);
-            Ok(Taken::Socket(Connection { socket, preface: parts.read_buf.to_vec() }))
+            Ok(Taken::Socket(Connection {
+                socket,
+                preface: parts.read_buf.to_vec(),
+            }))
         }
         Err(upgraded) => Ok(Taken::Stream(upgraded)),
     }
@@ -110,7 +116,13 @@ fn take(upgraded: Upgraded) -> io::Result<Taken> {
 /// Carries bytes between an encrypted connection and the target.
 async fn relay(stream: Upgraded, target: Target) -> Result<(), String> {
     let (mut near, far) = pair().map_err(|error| error.to_string())?;
-    target.connect(Connection { socket: far, preface: Vec::new() }).await.map_err(|error| error.report())?;
+    target
+        .connect(Connection {
+            socket: far,
+            preface: Vec::new(),
+        })
+        .await
+        .map_err(|error| error.report())?;
     // An end that breaks off is how sessions end.
     let _ = copy_bidirectional(&mut TokioIo::new(stream), &mut near).await;
     Ok(())
@@ -126,7 +138,13 @@ fn plain(target: Target, input: Option<Incoming>) -> ApiResult<Answer> {
     let (near, far) = pair().map_err(corten_engine::Error::from)?;
     let (mut output, mut to_container) = near.into_split();
     tokio::spawn(async move {
-        if let Err(error) = target.connect(Connection { socket: far, preface: Vec::new() }).await {
+        if let Err(error) = target
+            .connect(Connection {
+                socket: far,
+                preface: Vec::new(),
+            })
+            .await
+        {
             tracing::warn!(error = error.report(), "a client could not be attached");
         }
     });

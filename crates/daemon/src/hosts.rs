@@ -65,7 +65,10 @@ fn tcp(rest: &str) -> Option<Host> {
     if address.contains(':') && !(address.starts_with('[') && address.ends_with(']')) {
         return None;
     }
-    Some(Host::Tcp { address: address.to_owned(), port })
+    Some(Host::Tcp {
+        address: address.to_owned(),
+        port,
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +78,11 @@ mod tests {
     #[test]
     fn hosts_are_read_as_dockerd_does() {
         let case = |text: &str, expected: Option<&str>| {
-            assert_eq!(parse(text).ok().map(|host| host.to_string()).as_deref(), expected, "{text}");
+            assert_eq!(
+                parse(text).ok().map(|host| host.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
         };
         case("unix://", Some("unix:///run/corten.sock"));
         case("unix:///a/b.sock", Some("unix:///a/b.sock"));

@@ -94,12 +94,21 @@ pub(crate) fn listen(host: &Host, rules: &Rules, passed: &mut Vec<OwnedFd>) -> R
 }
 
 fn tcp(name: String, listener: TcpListener, address: &str, rules: &Rules) -> Listener {
-    let guard = if rules.verifies { Guard::Trusted } else { Guard::Names(vec![address.to_owned()]) };
+    let guard = if rules.verifies {
+        Guard::Trusted
+    } else {
+        Guard::Names(vec![address.to_owned()])
+    };
     let socket = match &rules.tls {
         Some(acceptor) => Socket::Tls(listener, acceptor.clone()),
         None => Socket::Tcp(listener),
     };
-    Listener { name, socket, guard: Arc::new(guard), path: None }
+    Listener {
+        name,
+        socket,
+        guard: Arc::new(guard),
+        path: None,
+    }
 }
 
 fn bind_unix(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
@@ -121,10 +130,16 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         return Ok(());
     };
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of that name which is no socket"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file of that name which is no socket",
+        ));
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
     }
@@ -196,11 +211,19 @@ fn from_passed(socket: OwnedFd, rules: &Rules) -> Result<Listener, String> {
         let listener = std::os::unix::net::UnixListener::from(socket);
         listener.set_nonblocking(true).map_err(failed)?;
         let socket = Socket::Unix(UnixListener::from_std(listener).map_err(failed)?);
-        return Ok(Listener { name: "fd://".to_owned(), socket, guard: Arc::new(Guard::Trusted), path: None });
+        return Ok(Listener {
+            name: "fd://".to_owned(),
+            socket,
+            guard: Arc::new(Guard::Trusted),
+            path: None,
+        });
     }
     let listener = std::net::TcpListener::from(socket);
     listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let address = listener
+        .local_addr()
+        .map(|address| address.ip().to_string())
+        .unwrap_or_default();
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     Ok(tcp("fd://".to_owned(), listener, &address, rules))
 }
@@ -210,7 +233,12 @@ mod tests {
     use super::*;
 
     fn rules(plain_wanted: bool) -> Rules {
-        Rules { group: None, tls: None, verifies: false, plain_wanted }
+        Rules {
+            group: None,
+            tls: None,
+            verifies: false,
+            plain_wanted,
+        }
     }
 
     #[tokio::test]
@@ -229,7 +257,10 @@ mod tests {
 
     #[tokio::test]
     async fn plain_tcp_stays_on_loopback_unless_it_is_meant() {
-        let host = |address: &str| Host::Tcp { address: address.to_owned(), port: Some(0) };
+        let host = |address: &str| Host::Tcp {
+            address: address.to_owned(),
+            port: Some(0),
+        };
         listen(&host("127.0.0.1"), &rules(false), &mut Vec::new()).unwrap();
         let error = listen(&host("0.0.0.0"), &rules(false), &mut Vec::new()).unwrap_err();
         assert!(error.contains("--tlsverify"), "{error}");

@@ -23,7 +23,10 @@ impl Query {
 
     /// The first value of a parameter; empty when there is none.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.get(name).and_then(|values| values.first()).map_or("", String::as_str)
+        self.0
+            .get(name)
+            .and_then(|values| values.first())
+            .map_or("", String::as_str)
     }
 
     /// The first value, unless it is empty.
@@ -43,7 +46,10 @@ impl Query {
 
     /// A switch (moby `httputils.BoolValue`): everything but these words is true.
     pub(crate) fn switch(&self, name: &str) -> bool {
-        !matches!(self.text(name).trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
+        !matches!(
+            self.text(name).trim().to_ascii_lowercase().as_str(),
+            "" | "0" | "no" | "false" | "none"
+        )
     }
 
     /// A number.
@@ -55,7 +61,9 @@ impl Query {
             return Ok(None);
         };
         text.parse().map(Some).map_err(|_| {
-            ApiError::invalid(format!("invalid value for {name}: strconv.ParseInt: parsing \"{text}\": invalid syntax"))
+            ApiError::invalid(format!(
+                "invalid value for {name}: strconv.ParseInt: parsing \"{text}\": invalid syntax"
+            ))
         })
     }
 
@@ -69,7 +77,9 @@ impl Query {
 }
 
 fn decode(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+    percent_decode_str(&text.replace('+', " "))
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -79,7 +89,10 @@ mod tests {
     #[test]
     fn switches_follow_go() {
         let query = Query::parse(Some("a=1&b=0&c=&d&e=False&f=no&g=none&h=yes&i=anything&j=t"));
-        let on: Vec<_> = "abcdefghijk".chars().filter(|name| query.switch(&name.to_string())).collect();
+        let on: Vec<_> = "abcdefghijk"
+            .chars()
+            .filter(|name| query.switch(&name.to_string()))
+            .collect();
         assert_eq!(on, ['a', 'h', 'i', 'j']);
         assert!(query.has("d") && query.given("d").is_none());
     }

@@ -88,6 +88,8 @@ pub(crate) enum Route {
     VolumeInspect(String),
     /// `DELETE /volumes/{name}`.
     VolumeRemove(String),
+    /// `POST /build/prune`.
+    BuildPrune,
     /// `GET /plugins`.
     PluginList,
     /// What needs a swarm manager.
@@ -264,7 +266,8 @@ fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
     const BUILD: &str = "building images";
     const PLUGINS: &str = "managing plugins";
     Some(match (method.as_str(), parts) {
-        ("POST", ["build" | "session" | "grpc"] | ["build", "prune" | "cancel"]) => Route::Unsupported(BUILD),
+        ("POST", ["build", "prune"]) => Route::BuildPrune,
+        ("POST", ["build" | "session" | "grpc"] | ["build", "cancel"]) => Route::Unsupported(BUILD),
         ("POST", ["commit"]) => Route::Unsupported("committing a container to an image"),
         ("GET", ["plugins"]) => Route::PluginList,
         ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Unsupported(PLUGINS),
@@ -300,8 +303,16 @@ mod tests {
     fn names_may_hold_slashes() {
         let case = |method: &str, path: &str, route: Route| assert_eq!(find(method, path), Some(route), "{path}");
         case("GET", "/images/json", Route::ImageList);
-        case("GET", "/images/127.0.0.1:5000/a/b:1/json", Route::ImageInspect("127.0.0.1:5000/a/b:1".into()));
-        case("DELETE", "/images/a/b@sha256:0", Route::ImageRemove("a/b@sha256:0".into()));
+        case(
+            "GET",
+            "/images/127.0.0.1:5000/a/b:1/json",
+            Route::ImageInspect("127.0.0.1:5000/a/b:1".into()),
+        );
+        case(
+            "DELETE",
+            "/images/a/b@sha256:0",
+            Route::ImageRemove("a/b@sha256:0".into()),
+        );
         case("POST", "/images/a/b/tag", Route::ImageTag("a/b".into()));
         case("GET", "/images/get", Route::ImagesSave);
         case("GET", "/images/a/get", Route::ImageSave("a".into()));
@@ -314,8 +325,16 @@ mod tests {
         let case = |method: &str, path: &str, route: Route| assert_eq!(find(method, path), Some(route), "{path}");
         case("HEAD", "/_ping", Route::Ping);
         case("GET", "/containers/json", Route::ContainerList);
-        case("GET", "/containers/json/json", Route::Container("json".into(), ContainerCall::Inspect));
-        case("POST", "/containers/web/wait", Route::Container("web".into(), ContainerCall::Wait));
+        case(
+            "GET",
+            "/containers/json/json",
+            Route::Container("json".into(), ContainerCall::Inspect),
+        );
+        case(
+            "POST",
+            "/containers/web/wait",
+            Route::Container("web".into(), ContainerCall::Wait),
+        );
         case("DELETE", "/containers/web", Route::ContainerRemove("web".into()));
         case("GET", "/networks/", Route::NetworkList);
         case("GET", "/networks/x", Route::NetworkInspect("x".into()));
@@ -324,9 +343,14 @@ mod tests {
         case("GET", "/services", Route::Swarm);
         case("POST", "/build", Route::Unsupported("building images"));
         case("OPTIONS", "/anything", Route::Options);
-        for (method, path) in
-            [("GET", "/"), ("GET", "/nosuch"), ("PUT", "/info"), ("POST", "/containers/web"), ("GET", "/images"), ("DELETE", "/containers/")]
-        {
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/nosuch"),
+            ("PUT", "/info"),
+            ("POST", "/containers/web"),
+            ("GET", "/images"),
+            ("DELETE", "/containers/"),
+        ] {
             assert_eq!(find(method, path), None, "{method} {path}");
         }
     }

@@ -94,12 +94,7 @@ impl Connection {
     }
 }
 
-fn speak<I>(
-    io: I,
-    app: Arc<App>,
-    guard: Arc<Guard>,
-    mut stop: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send
+fn speak<I>(io: I, app: Arc<App>, guard: Arc<Guard>, mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send
 where
     I: HyperRead + HyperWrite + Unpin + Send + 'static,
 {

@@ -25,7 +25,9 @@ pub(crate) fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, String> {
         return Ok(None);
     }
     let path = |option: &str, name: &str| {
-        config.text(option).map_or_else(|| PathBuf::from(FOLDER).join(name), PathBuf::from)
+        config
+            .text(option)
+            .map_or_else(|| PathBuf::from(FOLDER).join(name), PathBuf::from)
     };
     let certificates = certificates(&path("tlscert", "cert.pem"))?;
     let key = key(&path("tlskey", "key.pem"))?;
@@ -37,7 +39,9 @@ pub(crate) fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, String> {
         let authorities = path("tlscacert", "ca.pem");
         let mut roots = RootCertStore::empty();
         for certificate in self::certificates(&authorities)? {
-            roots.add(certificate).map_err(|error| format!("{}: {error}", authorities.display()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("{}: {error}", authorities.display()))?;
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()

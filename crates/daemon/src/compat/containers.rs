@@ -83,7 +83,12 @@ pub(crate) fn create(version: ApiVersion, request: &mut CreateRequest) {
         if host.ipc_mode.is_empty() {
             "shareable".clone_into(&mut host.ipc_mode);
         }
-        for options in host.mounts.iter_mut().flatten().filter_map(|mount| mount.bind_options.as_mut()) {
+        for options in host
+            .mounts
+            .iter_mut()
+            .flatten()
+            .filter_map(|mount| mount.bind_options.as_mut())
+        {
             options.non_recursive = false;
         }
     }
@@ -97,18 +102,32 @@ pub(crate) fn create(version: ApiVersion, request: &mut CreateRequest) {
         if let Some(check) = &mut request.config.healthcheck {
             check.start_interval = 0;
         }
-        for options in host.mounts.iter_mut().flatten().filter_map(|mount| mount.bind_options.as_mut()) {
+        for options in host
+            .mounts
+            .iter_mut()
+            .flatten()
+            .filter_map(|mount| mount.bind_options.as_mut())
+        {
             options.read_only_non_recursive = false;
             options.read_only_force_recursive = false;
         }
     }
     if version.before(45) {
-        for options in host.mounts.iter_mut().flatten().filter_map(|mount| mount.volume_options.as_mut()) {
+        for options in host
+            .mounts
+            .iter_mut()
+            .flatten()
+            .filter_map(|mount| mount.volume_options.as_mut())
+        {
             options.subpath.clear();
         }
     }
     if version.before(48) {
-        request.networking_config.endpoints_config.values_mut().for_each(|endpoint| endpoint.gw_priority = 0);
+        request
+            .networking_config
+            .endpoints_config
+            .values_mut()
+            .for_each(|endpoint| endpoint.gw_priority = 0);
     }
 }
 
@@ -136,12 +155,22 @@ mod tests {
             value
         };
         assert_eq!(at(50), newest());
-        assert!(at(47)["NetworkSettings"]["Networks"]["mine"].get("GwPriority").is_none());
-        assert_eq!(at(44)["NetworkSettings"]["Networks"]["mine"]["Aliases"], json!(["0123456789ab"]));
+        assert!(
+            at(47)["NetworkSettings"]["Networks"]["mine"]
+                .get("GwPriority")
+                .is_none()
+        );
+        assert_eq!(
+            at(44)["NetworkSettings"]["Networks"]["mine"]["Aliases"],
+            json!(["0123456789ab"])
+        );
         assert_eq!(at(44)["NetworkSettings"]["Networks"]["bridge"]["Aliases"], Value::Null);
         let old = at(41);
         assert!(old["NetworkSettings"]["Networks"]["mine"].get("DNSNames").is_none());
-        assert_eq!(old["HostConfig"], json!({"DeviceRequests": null, "KernelMemory": 0, "KernelMemoryTCP": 0}));
+        assert_eq!(
+            old["HostConfig"],
+            json!({"DeviceRequests": null, "KernelMemory": 0, "KernelMemoryTCP": 0})
+        );
         assert_eq!(old["Config"]["MacAddress"], "02:42:00:00:00:01");
         assert_eq!(old["Config"]["Healthcheck"], json!({}));
     }

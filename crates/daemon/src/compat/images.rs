@@ -86,6 +86,9 @@ mod tests {
         let mut value = json!({"Size": 5, "Config": {"User": "me"}});
         one(ApiVersion::new(43), &mut value);
         assert_eq!((&value["VirtualSize"], &value["Container"]), (&json!(5), &json!("")));
-        assert_eq!((&value["Config"]["User"], &value["Config"]["Tty"]), (&json!("me"), &json!(false)));
+        assert_eq!(
+            (&value["Config"]["User"], &value["Config"]["Tty"]),
+            (&json!("me"), &json!(false))
+        );
     }
 }

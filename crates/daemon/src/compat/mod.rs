@@ -42,7 +42,10 @@ pub(crate) fn answer<T: Serialize>(
 
 /// Converts each element of a list.
 fn each(version: ApiVersion, list: &mut Value, convert: fn(ApiVersion, &mut Value)) {
-    list.as_array_mut().into_iter().flatten().for_each(|item| convert(version, item));
+    list.as_array_mut()
+        .into_iter()
+        .flatten()
+        .for_each(|item| convert(version, item));
 }
 
 /// An object's members; none for other values.

@@ -25,8 +25,12 @@ pub(crate) fn info(version: ApiVersion, info: &mut Value) {
     if version.before(49)
         && let Some(registries) = members.get_mut("RegistryConfig").and_then(Value::as_object_mut)
     {
-        registries.entry("AllowNondistributableArtifactsCIDRs").or_insert_with(|| json!([]));
-        registries.entry("AllowNondistributableArtifactsHostnames").or_insert_with(|| json!([]));
+        registries
+            .entry("AllowNondistributableArtifactsCIDRs")
+            .or_insert_with(|| json!([]));
+        registries
+            .entry("AllowNondistributableArtifactsHostnames")
+            .or_insert_with(|| json!([]));
     }
     if version.before(46) {
         members.remove("CDISpecDirs");
@@ -60,7 +64,8 @@ mod tests {
 
     #[test]
     fn info_is_converted_down() {
-        let newest = || json!({"FirewallBackend": {}, "RuncCommit": {"ID": "x"}, "RegistryConfig": {}, "CDISpecDirs": []});
+        let newest =
+            || json!({"FirewallBackend": {}, "RuncCommit": {"ID": "x"}, "RegistryConfig": {}, "CDISpecDirs": []});
         let at = |minor| {
             let mut value = newest();
             info(ApiVersion::new(minor), &mut value);
@@ -70,13 +75,19 @@ mod tests {
         let old = at(41);
         assert!(old.get("FirewallBackend").is_none() && old.get("CDISpecDirs").is_none());
         assert_eq!(old["RuncCommit"], json!({"ID": "x", "Expected": "x"}));
-        assert_eq!((&old["KernelMemory"], &old["BridgeNfIptables"]), (&json!(false), &json!(true)));
+        assert_eq!(
+            (&old["KernelMemory"], &old["BridgeNfIptables"]),
+            (&json!(false), &json!(true))
+        );
     }
 
     #[test]
     fn usage_is_converted_down() {
         let mut value = json!({"Images": [{"Size": 5}]});
         disk_usage(ApiVersion::new(41), &mut value);
-        assert_eq!(value, json!({"Images": [{"Size": 5, "VirtualSize": 5}], "BuilderSize": 0}));
+        assert_eq!(
+            value,
+            json!({"Images": [{"Size": 5, "VirtualSize": 5}], "BuilderSize": 0})
+        );
     }
 }

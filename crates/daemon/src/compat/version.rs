@@ -52,7 +52,10 @@ pub(crate) fn split(path: &str) -> ApiResult<(ApiVersion, &str)> {
     let prefix = path.strip_prefix("/v").and_then(|rest| {
         let end = rest.find('/').unwrap_or(rest.len());
         let (version, rest) = rest.split_at(end);
-        version.bytes().all(|b| b.is_ascii_digit() || b == b'.').then_some((version, rest))
+        version
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b'.')
+            .then_some((version, rest))
     });
     let Some((text, rest)) = prefix.filter(|(text, _)| !text.is_empty()) else {
         return Ok((ApiVersion::newest(), path));
@@ -67,7 +70,9 @@ pub(crate) fn split(path: &str) -> ApiResult<(ApiVersion, &str)> {
         ));
     }
     if major > 1 || minor > ApiVersion::newest().0 {
-        return bad(format!("client version {text} is too new. Maximum supported API version is {VERSION}"));
+        return bad(format!(
+            "client version {text} is too new. Maximum supported API version is {VERSION}"
+        ));
     }
     Ok((ApiVersion(minor), rest))
 }
@@ -95,8 +100,14 @@ mod tests {
             let error = split(path).unwrap_err();
             assert_eq!((error.status.as_u16(), error.message.as_str()), (400, message));
         };
-        case("/v1.52/info", "client version 1.52 is too new. Maximum supported API version is 1.51");
-        case("/v2.0/info", "client version 2.0 is too new. Maximum supported API version is 1.51");
+        case(
+            "/v1.52/info",
+            "client version 1.52 is too new. Maximum supported API version is 1.51",
+        );
+        case(
+            "/v2.0/info",
+            "client version 2.0 is too new. Maximum supported API version is 1.51",
+        );
         case(
             "/v1.23/info",
             "client version 1.23 is too old. Minimum supported API version is 1.24, \

@@ -30,7 +30,10 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Con
         let texts: Vec<String> = texts.cloned().collect();
         let value = Value::from_flag(option.kind, &texts).map_err(|(text, why)| {
             let letter = option.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
-            refusal(format!("invalid argument \"{text}\" for \"{letter}--{}\" flag: {why}", option.flag))
+            refusal(format!(
+                "invalid argument \"{text}\" for \"{letter}--{}\" flag: {why}",
+                option.flag
+            ))
         })?;
         values.insert(option.name(), value);
     }
@@ -45,9 +48,15 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Con
 }
 
 fn command() -> Command {
-    let mut command = Command::new("corten daemon").no_binary_name(true).disable_help_flag(true).disable_version_flag(true);
+    let mut command = Command::new("corten daemon")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true);
     for option in OPTIONS.iter().filter(|option| !option.flag.is_empty()) {
-        let mut arg = Arg::new(option.flag).long(option.flag).action(ArgAction::Append).allow_hyphen_values(true);
+        let mut arg = Arg::new(option.flag)
+            .long(option.flag)
+            .action(ArgAction::Append)
+            .allow_hyphen_values(true);
         if let Some(letter) = option.short {
             arg = arg.short(letter);
         }
@@ -69,9 +78,10 @@ fn usage(error: &clap::Error) -> ConfigError {
     let argument = text(ContextKind::InvalidArg);
     let name = argument.split([' ', '=']).next().unwrap_or_default().to_owned();
     match error.kind() {
-        ErrorKind::UnknownArgument if !name.starts_with('-') => {
-            ConfigError { message: "\"corten daemon\" accepts no arguments.\nSee 'corten daemon --help'.".to_owned(), code: 1 }
-        }
+        ErrorKind::UnknownArgument if !name.starts_with('-') => ConfigError {
+            message: "\"corten daemon\" accepts no arguments.\nSee 'corten daemon --help'.".to_owned(),
+            code: 1,
+        },
         ErrorKind::UnknownArgument if !name.starts_with("--") => {
             let letter = name.chars().nth(1).unwrap_or(' ');
             refusal(format!("unknown shorthand flag: '{letter}' in {name}"))
@@ -85,7 +95,10 @@ fn usage(error: &clap::Error) -> ConfigError {
 }
 
 fn refusal(message: String) -> ConfigError {
-    ConfigError { message: format!("{message}\nSee 'corten daemon --help'."), code: 125 }
+    ConfigError {
+        message: format!("{message}\nSee 'corten daemon --help'."),
+        code: 125,
+    }
 }
 
 /// The help.
@@ -94,7 +107,9 @@ pub(crate) fn help() -> String {
                     and volumes.\n\nOptions:\n"
         .to_owned();
     for option in OPTIONS.iter().filter(|option| !option.flag.is_empty()) {
-        let letter = option.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
+        let letter = option
+            .short
+            .map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
         let kind = match option.kind {
             Type::Bool => "",
             Type::Text => "string",
@@ -110,7 +125,12 @@ pub(crate) fn help() -> String {
             _ => "",
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {letter}--{:<36}{}{note}", format!("{} {kind}", option.flag), option.help);
+        let _ = writeln!(
+            text,
+            "  {letter}--{:<36}{}{note}",
+            format!("{} {kind}", option.flag),
+            option.help
+        );
     }
     text
 }

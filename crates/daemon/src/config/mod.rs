@@ -32,7 +32,10 @@ pub(crate) struct ConfigError {
 
 impl ConfigError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self {
+            message: message.into(),
+            code: 1,
+        }
     }
 }
 
@@ -60,18 +63,27 @@ impl Config {
         let path_given = given.is_some();
         let path = given.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
         let failed = |why: String| {
-            ConfigError::new(format!("unable to configure the Docker daemon with file {}: {why}", path.display()))
+            ConfigError::new(format!(
+                "unable to configure the Docker daemon with file {}: {why}",
+                path.display()
+            ))
         };
         let from_file = match corten_sys::fs::if_there(corten_sys::fs::read(&path)) {
             Ok(Some(bytes)) => file::parse(&bytes).map_err(failed)?,
-            Ok(None) if path_given => return Err(failed(format!("open {}: no such file or directory", path.display()))),
+            Ok(None) if path_given => {
+                return Err(failed(format!("open {}: no such file or directory", path.display())));
+            }
             Ok(None) => Values::new(),
             Err(error) => return Err(failed(error.to_string())),
         };
         file::check_conflicts(&flags, &from_file).map_err(failed)?;
         let mut values = from_file;
         values.extend(flags.clone());
-        let config = Self { values, flags, environment };
+        let config = Self {
+            values,
+            flags,
+            environment,
+        };
         config.check()?;
         Ok(config)
     }
@@ -83,7 +95,10 @@ impl Config {
 
     /// The value of an option, if it was given.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        debug_assert!(OPTIONS.iter().any(|option| option.name() == name), "{name} is an option");
+        debug_assert!(
+            OPTIONS.iter().any(|option| option.name() == name),
+            "{name} is an option"
+        );
         self.values.get(name)
     }
 
@@ -161,7 +176,10 @@ impl Config {
 
     /// Options that were given and change nothing, with the reason.
     pub(crate) fn without_effect(&self) -> Vec<String> {
-        let given = self.values.keys().filter_map(|name| OPTIONS.iter().find(|option| option.name() == *name));
+        let given = self
+            .values
+            .keys()
+            .filter_map(|name| OPTIONS.iter().find(|option| option.name() == *name));
         given
             .filter_map(|option| match option.support {
                 Support::NoEffect(why) => Some(format!("the option {} has no effect: {why}", option.name())),
@@ -198,7 +216,11 @@ fn check_support(spec: &OptionSpec, value: &Value) -> Result<(), ConfigError> {
         Support::Only(allowed, why) => Err(ConfigError::new(format!(
             "the option {} cannot be {printed:?}, only {}: {why}",
             spec.name(),
-            allowed.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" or "),
+            allowed
+                .iter()
+                .map(|value| format!("{value:?}"))
+                .collect::<Vec<_>>()
+                .join(" or "),
         ))),
         Support::None if is_empty(spec.kind, value) => Ok(()),
         Support::None => Err(ConfigError::new(format!("the option {} is not supported", spec.name()))),

@@ -48,11 +48,16 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     for root in [config.data_root(), config.exec_root()] {
         if !root.is_absolute() {
-            return Err(ConfigError::new(format!("the folder {} must be given as an absolute path", root.display())));
+            return Err(ConfigError::new(format!(
+                "the folder {} must be given as an absolute path",
+                root.display()
+            )));
         }
     }
     if config.text("bridge") == Some("none") && config.text("bip").is_some() {
-        return Err(ConfigError::new("You specified -b & --bip, mutually exclusive options. Please specify only one"));
+        return Err(ConfigError::new(
+            "You specified -b & --bip, mutually exclusive options. Please specify only one",
+        ));
     }
     for host in config.hosts() {
         crate::hosts::parse(&host).map_err(ConfigError::new)?;
@@ -114,14 +119,17 @@ impl Config {
 /// What a reload may change.
 pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
     let positive = |name: &str, what: &str, default: usize, least: i64| {
-        let given = config.number(name).unwrap_or_else(|| i64::try_from(default).unwrap_or(least));
+        let given = config
+            .number(name)
+            .unwrap_or_else(|| i64::try_from(default).unwrap_or(least));
         if given < least {
             return Err(ConfigError::new(format!("invalid max {what}: {given}")));
         }
         Ok(usize::try_from(given).unwrap_or(default))
     };
     let dns = config.list("dns").iter().map(|text| {
-        text.parse().map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
+        text.parse()
+            .map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
     });
     check_labels(config.list("labels"))?;
     let downloads = positive("max-concurrent-downloads", "concurrent downloads", 3, 0)?;
@@ -154,7 +162,9 @@ pub(crate) fn table(data_root: &Path) -> String {
 
 /// FNV-1a: the same for ever, unlike the standard library's hashes.
 fn fnv(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 fn addresses(config: &Config) -> Result<(), ConfigError> {
@@ -177,7 +187,9 @@ fn check_labels(labels: &[String]) -> Result<(), ConfigError> {
         if let Some(other) = seen.insert(key, value)
             && other != value
         {
-            return Err(ConfigError::new(format!("conflict labels for {key}={value} and {key}={other}")));
+            return Err(ConfigError::new(format!(
+                "conflict labels for {key}={value} and {key}={other}"
+            )));
         }
     }
     Ok(())
@@ -187,7 +199,12 @@ fn check_labels(labels: &[String]) -> Result<(), ConfigError> {
 fn proxies(config: &Config) -> BTreeMap<String, String> {
     ["http-proxy", "https-proxy", "no-proxy"]
         .into_iter()
-        .filter_map(|name| config.text(name).or_else(|| config.environment(name)).map(|text| (name.to_owned(), text.to_owned())))
+        .filter_map(|name| {
+            config
+                .text(name)
+                .or_else(|| config.environment(name))
+                .map(|text| (name.to_owned(), text.to_owned()))
+        })
         .collect()
 }
 
@@ -220,18 +237,23 @@ fn bridge_address(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
     let Some(text) = config.text("bip") else {
         return Ok(None);
     };
-    text.parse().map(Some).map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))
+    text.parse()
+        .map(Some)
+        .map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))
 }
 
 fn fixed_cidr(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
     let Some(text) = config.text("fixed-cidr") else {
         return Ok(None);
     };
-    let net: Ipv4Net = text.parse().map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))?;
+    let net: Ipv4Net = text
+        .parse()
+        .map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))?;
     match bridge_address(config)? {
-        Some(bridge) if !bridge.trunc().contains(&net.trunc()) => {
-            Err(ConfigError::new(format!("fixed-cidr {net} is not within the bridge's subnet {}", bridge.trunc())))
-        }
+        Some(bridge) if !bridge.trunc().contains(&net.trunc()) => Err(ConfigError::new(format!(
+            "fixed-cidr {net} is not within the bridge's subnet {}",
+            bridge.trunc()
+        ))),
         _ => Ok(Some(net.trunc())),
     }
 }
@@ -248,7 +270,8 @@ fn mtu(config: &Config) -> Result<u32, ConfigError> {
 
 fn default_ip(config: &Config) -> Result<IpAddr, ConfigError> {
     let text = config.text("ip").unwrap_or("0.0.0.0");
-    text.parse().map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
+    text.parse()
+        .map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
 }
 
 fn cgroupns(config: &Config) -> Result<String, ConfigError> {
@@ -270,7 +293,11 @@ fn cgroup_driver(config: &Config) -> Result<(), ConfigError> {
                     "the cgroup driver {other} is not supported: the engine uses cgroupfs"
                 )));
             }
-            _ => return Err(ConfigError::new(format!("the runtime option {option} is not supported"))),
+            _ => {
+                return Err(ConfigError::new(format!(
+                    "the runtime option {option} is not supported"
+                )));
+            }
         }
     }
     Ok(())
@@ -280,7 +307,9 @@ fn features(config: &Config) -> Result<(), ConfigError> {
     for (name, value) in config.map("features") {
         match (name.as_str(), value.as_str()) {
             ("containerd-snapshotter", "true") => {
-                return Err(ConfigError::new("the feature containerd-snapshotter cannot be had: there is no containerd"));
+                return Err(ConfigError::new(
+                    "the feature containerd-snapshotter cannot be had: there is no containerd",
+                ));
             }
             ("cdi", "true") => return Err(ConfigError::new("the feature cdi is not supported")),
             (_, "true" | "false") => {}

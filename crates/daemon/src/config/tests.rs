@@ -25,28 +25,42 @@ fn load(args: &[&str], file: &str) -> Result<Config, String> {
 
 #[test]
 fn flags_have_go_s_grammar() {
-    let config = Config::load(values(&[
-        "-D",
-        "--icc=false",
-        "-H",
-        "unix:///a",
-        "-Htcp://127.0.0.1:1",
-        "--label=a=b",
-        "--label",
-        "c=d",
-        "--debug=false",
-        "--mtu=1400",
-        "-l",
-        "warn",
-        "--config-file",
-        "/nonexistent-default",
-    ]), Environment::new());
+    let config = Config::load(
+        values(&[
+            "-D",
+            "--icc=false",
+            "-H",
+            "unix:///a",
+            "-Htcp://127.0.0.1:1",
+            "--label=a=b",
+            "--label",
+            "c=d",
+            "--debug=false",
+            "--mtu=1400",
+            "-l",
+            "warn",
+            "--config-file",
+            "/nonexistent-default",
+        ]),
+        Environment::new(),
+    );
     assert_eq!(
         config.unwrap_err().message,
         "unable to configure the Docker daemon with file /nonexistent-default: \
          open /nonexistent-default: no such file or directory"
     );
-    let config = load(&["-D", "--icc=false", "-H", "unix:///a", "-Htcp://127.0.0.1:1", "--debug=false", "--mtu=1400"], "{}");
+    let config = load(
+        &[
+            "-D",
+            "--icc=false",
+            "-H",
+            "unix:///a",
+            "-Htcp://127.0.0.1:1",
+            "--debug=false",
+            "--mtu=1400",
+        ],
+        "{}",
+    );
     let config = config.unwrap();
     assert!(!config.switch("debug", true) && !config.switch("icc", true));
     assert_eq!(config.hosts(), ["unix:///a", "tcp://127.0.0.1:1"]);
@@ -60,7 +74,11 @@ fn flags_have_go_s_grammar() {
 fn bad_flags_are_refused_in_dockerd_s_words() {
     let case = |args: &[&str], message: &str, code: u8| {
         let error = flags(args).unwrap_err();
-        let message = if code == 125 { format!("{message}\nSee 'corten daemon --help'.") } else { message.to_owned() };
+        let message = if code == 125 {
+            format!("{message}\nSee 'corten daemon --help'.")
+        } else {
+            message.to_owned()
+        };
         assert_eq!((error.message, error.code), (message, code), "{args:?}");
     };
     case(&["--nosuch"], "unknown flag: --nosuch", 125);
@@ -77,7 +95,11 @@ fn bad_flags_are_refused_in_dockerd_s_words() {
         "invalid argument \"x\" for \"-D, --debug\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
         125,
     );
-    case(&["extra"], "\"corten daemon\" accepts no arguments.\nSee 'corten daemon --help'.", 1);
+    case(
+        &["extra"],
+        "\"corten daemon\" accepts no arguments.\nSee 'corten daemon --help'.",
+        1,
+    );
 }
 
 #[test]
@@ -103,7 +125,11 @@ fn the_file_is_checked_in_dockerd_s_words() {
         "the following directives are specified both as a flag and in the configuration file: \
          labels: (from flag: [a=b], from file: [c=d])",
     );
-    assert!(load(&[], "{").unwrap_err().starts_with("unable to configure the Docker daemon with file F: "));
+    assert!(
+        load(&[], "{")
+            .unwrap_err()
+            .starts_with("unable to configure the Docker daemon with file F: ")
+    );
     assert!(load(&[], "").is_ok() && load(&[], "\u{feff}{}").is_ok());
     assert!(load(&[], "[]").is_err());
 }
@@ -113,18 +139,39 @@ fn values_are_checked() {
     let case = |file: &str, message: &str| assert_eq!(load(&[], file).unwrap_err(), message);
     case(r#"{"log-level":"loud"}"#, "invalid logging level: loud");
     case(r#"{"log-format":"xml"}"#, "invalid log format: xml");
-    case(r#"{"max-concurrent-downloads":-1}"#, "invalid max concurrent downloads: -1");
+    case(
+        r#"{"max-concurrent-downloads":-1}"#,
+        "invalid max concurrent downloads: -1",
+    );
     case(r#"{"max-download-attempts":0}"#, "invalid max download attempts: 0");
     case(r#"{"mtu":-1}"#, "invalid default MTU value: -1");
     case(r#"{"dns":["x"]}"#, "x is not an ip address");
     case(r#"{"bip":"172.17.0.1"}"#, "invalid CIDR address: 172.17.0.1");
     case(r#"{"labels":["a=b","a=c"]}"#, "conflict labels for a=c and a=b");
-    case(r#"{"rootless":true}"#, "the option rootless cannot be \"true\", only \"false\": the engine runs as root");
-    case(r#"{"storage-driver":"btrfs"}"#, "the option storage-driver cannot be \"btrfs\", only \"overlay2\": the engine has one storage driver");
-    case(r#"{"live-restore":false}"#, "the option live-restore cannot be \"false\", only \"true\": containers always outlive the engine");
-    case(r#"{"metrics-addr":"127.0.0.1:9"}"#, "the option metrics-addr is not supported");
-    case(r#"{"exec-opts":["native.cgroupdriver=systemd"]}"#, "the cgroup driver systemd is not supported: the engine uses cgroupfs");
-    case(r#"{"registry-mirrors":["mirror.example"]}"#, "invalid mirror: it must begin with http:// or https://: \"mirror.example\"");
+    case(
+        r#"{"rootless":true}"#,
+        "the option rootless cannot be \"true\", only \"false\": the engine runs as root",
+    );
+    case(
+        r#"{"storage-driver":"btrfs"}"#,
+        "the option storage-driver cannot be \"btrfs\", only \"overlay2\": the engine has one storage driver",
+    );
+    case(
+        r#"{"live-restore":false}"#,
+        "the option live-restore cannot be \"false\", only \"true\": containers always outlive the engine",
+    );
+    case(
+        r#"{"metrics-addr":"127.0.0.1:9"}"#,
+        "the option metrics-addr is not supported",
+    );
+    case(
+        r#"{"exec-opts":["native.cgroupdriver=systemd"]}"#,
+        "the cgroup driver systemd is not supported: the engine uses cgroupfs",
+    );
+    case(
+        r#"{"registry-mirrors":["mirror.example"]}"#,
+        "invalid mirror: it must begin with http:// or https://: \"mirror.example\"",
+    );
     for fine in [
         r#"{"live-restore":true,"storage-driver":"overlay2","userland-proxy":false,"metrics-addr":""}"#,
         r#"{"exec-opts":["native.cgroupdriver=cgroupfs"],"features":{"buildkit":true}}"#,
@@ -136,13 +183,29 @@ fn values_are_checked() {
 
 #[test]
 fn settings_have_docker_s_defaults() {
-    let programs = || Programs { shim: "/shim".into(), init: "/init".into() };
+    let programs = || Programs {
+        shim: "/shim".into(),
+        init: "/init".into(),
+    };
     let plain = load(&[], "{}").unwrap().settings(programs()).unwrap();
-    assert_eq!((plain.bridge.as_str(), plain.mtu, plain.default_shm_size), ("corten0", 1500, 64 << 20));
-    assert_eq!((plain.table.as_str(), plain.exec_root.to_str()), ("corten", Some("/run/corten")));
+    assert_eq!(
+        (plain.bridge.as_str(), plain.mtu, plain.default_shm_size),
+        ("corten0", 1500, 64 << 20)
+    );
+    assert_eq!(
+        (plain.table.as_str(), plain.exec_root.to_str()),
+        ("corten", Some("/run/corten"))
+    );
     assert_eq!(plain.now().log.driver, "json-file");
-    assert_eq!((plain.now().max_concurrent_downloads, plain.now().max_download_attempts), (3, 5));
-    let own = load(&["--data-root", "/x", "--bip", "10.0.0.1/24"], r#"{"default-shm-size":"1g"}"#).unwrap();
+    assert_eq!(
+        (plain.now().max_concurrent_downloads, plain.now().max_download_attempts),
+        (3, 5)
+    );
+    let own = load(
+        &["--data-root", "/x", "--bip", "10.0.0.1/24"],
+        r#"{"default-shm-size":"1g"}"#,
+    )
+    .unwrap();
     let own = own.settings(programs()).unwrap();
     assert_ne!(own.table, "corten");
     assert_eq!((own.table.len(), own.default_shm_size), (15, 1 << 30));
@@ -155,14 +218,28 @@ fn proxies_come_from_file_flags_or_environment() {
     let mut config = load(&["--https-proxy", "http://b:2"], file).unwrap();
     config.environment = BTreeMap::from([("http-proxy", "http://env".to_owned())]);
     let proxies = reloadable(&config).unwrap().proxies;
-    assert_eq!(proxies.values().collect::<Vec<_>>(), ["http://a:1", "http://b:2", "x,y"]);
-    assert!(load(&["--http-proxy", "http://b:2"], file).unwrap_err().contains("http-proxy: (from flag: http://b:2"));
+    assert_eq!(
+        proxies.values().collect::<Vec<_>>(),
+        ["http://a:1", "http://b:2", "x,y"]
+    );
+    assert!(
+        load(&["--http-proxy", "http://b:2"], file)
+            .unwrap_err()
+            .contains("http-proxy: (from flag: http://b:2")
+    );
 }
 
 #[test]
 fn reloading_names_what_changed() {
     let before = load(&["--mtu", "1400"], r#"{"debug":false,"labels":["a=b"]}"#).unwrap();
-    let after = load(&["--mtu", "1400"], r#"{"debug":true,"labels":["a=b"],"dns":["1.1.1.1"]}"#).unwrap();
+    let after = load(
+        &["--mtu", "1400"],
+        r#"{"debug":true,"labels":["a=b"],"dns":["1.1.1.1"]}"#,
+    )
+    .unwrap();
     assert_eq!(before.changed(&after), ["debug", "dns"]);
-    assert_eq!(load(&[], r#"{"userland-proxy":true}"#).unwrap().without_effect().len(), 1);
+    assert_eq!(
+        load(&[], r#"{"userland-proxy":true}"#).unwrap().without_effect().len(),
+        1
+    );
 }

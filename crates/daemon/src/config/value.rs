@@ -58,7 +58,10 @@ impl Value {
                 Json::Array(_) => "array",
                 Json::Object(_) => "object",
             };
-            format!("cannot unmarshal {found} into the option {} of type {expected}", spec.key)
+            format!(
+                "cannot unmarshal {found} into the option {} of type {expected}",
+                spec.key
+            )
         };
         match (spec.kind, json) {
             (Type::Bool, Json::Bool(on)) => Ok(Self::Bool(*on)),
@@ -72,7 +75,10 @@ impl Value {
             (Type::Bytes, _) => Err(wrong("bytes")),
             (Type::List, Json::Array(items)) => {
                 let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-                texts.collect::<Option<_>>().map(Self::List).ok_or_else(|| wrong("list of strings"))
+                texts
+                    .collect::<Option<_>>()
+                    .map(Self::List)
+                    .ok_or_else(|| wrong("list of strings"))
             }
             (Type::List, _) => Err(wrong("list of strings")),
             (Type::Map, Json::Object(map)) => {
@@ -81,7 +87,9 @@ impl Value {
                     Json::String(text) => text.clone(),
                     other => other.to_string(),
                 };
-                Ok(Self::Map(map.iter().map(|(key, value)| (key.clone(), text(value))).collect()))
+                Ok(Self::Map(
+                    map.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
+                ))
             }
             (Type::Map, _) => Err(wrong("map")),
             (Type::Pools, Json::Array(items)) => {
@@ -90,7 +98,9 @@ impl Value {
                     let size = item.get("size")?.as_u64()?;
                     Some(pool_parts(base, &size.to_string()))
                 };
-                let pools = items.iter().map(|item| pool(item).unwrap_or_else(|| Err(wrong("list of base and size"))));
+                let pools = items
+                    .iter()
+                    .map(|item| pool(item).unwrap_or_else(|| Err(wrong("list of base and size"))));
                 pools.collect::<Result<_, _>>().map(Self::Pools)
             }
             (Type::Pools, _) => Err(wrong("list of base and size")),
@@ -99,7 +109,11 @@ impl Value {
                     let number = |key: &str| value.get(key).and_then(Json::as_i64);
                     let (soft, hard) = (number("Soft").unwrap_or(0), number("Hard").unwrap_or(0));
                     let name = value.get("Name").and_then(Json::as_str).unwrap_or(name);
-                    check_ulimit(Ulimit { name: name.to_owned(), hard, soft })
+                    check_ulimit(Ulimit {
+                        name: name.to_owned(),
+                        hard,
+                        soft,
+                    })
                 };
                 map.iter().map(ulimit).collect::<Result<Vec<_>, _>>().map(Self::ulimits)
             }
@@ -128,7 +142,10 @@ impl fmt::Display for Value {
                 write!(f, "[{}]", pools.join(" "))
             }
             Self::Ulimits(limits) => {
-                let limits: Vec<_> = limits.values().map(|u| format!("{}={}:{}", u.name, u.soft, u.hard)).collect();
+                let limits: Vec<_> = limits
+                    .values()
+                    .map(|u| format!("{}={}:{}", u.name, u.soft, u.hard))
+                    .collect();
                 write!(f, "[{}]", limits.join(" "))
             }
         }
@@ -136,7 +153,10 @@ impl fmt::Display for Value {
 }
 
 fn collect<T>(texts: &[String], read: fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, (String, Refusal)> {
-    texts.iter().map(|text| read(text).map_err(|why| (text.clone(), why))).collect()
+    texts
+        .iter()
+        .map(|text| read(text).map_err(|why| (text.clone(), why)))
+        .collect()
 }
 
 /// Go's `strconv.ParseBool`.
@@ -149,14 +169,17 @@ fn bool_of(text: &str) -> Result<bool, Refusal> {
 }
 
 fn number_of(text: &str) -> Result<i64, Refusal> {
-    text.parse().map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
+    text.parse()
+        .map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
 }
 
 /// Docker's sizes: a number and `b`, `k`, `m`, `g` or `t`, with or without a second `b` or `ib`.
 pub(crate) fn bytes_of(text: &str) -> Result<i64, Refusal> {
     let bad = || format!("invalid size: '{text}'");
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let digits = lower
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(lower.len());
     let (number, unit) = lower.split_at(digits);
     let shift = match unit.trim() {
         "" | "b" => 0,
@@ -173,7 +196,11 @@ pub(crate) fn bytes_of(text: &str) -> Result<i64, Refusal> {
     if fraction.len() > 9 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(bad());
     }
-    let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| bad())? };
+    let part: i128 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().map_err(|_| bad())?
+    };
     let scale = fraction.bytes().fold(1_i128, |scale, _| scale * 10);
     let part = i64::try_from(i128::from(unit) * part / scale).map_err(|_| bad())?;
     total.checked_add(part).ok_or_else(bad)
@@ -201,10 +228,14 @@ fn pool_of(text: &str) -> Result<(IpNet, u8), Refusal> {
 }
 
 fn pool_parts(base: &str, size: &str) -> Result<(IpNet, u8), Refusal> {
-    let net: IpNet = base.parse().map_err(|_| format!("invalid base pool {base}: invalid CIDR address: {base}"))?;
+    let net: IpNet = base
+        .parse()
+        .map_err(|_| format!("invalid base pool {base}: invalid CIDR address: {base}"))?;
     let bits = size.parse::<u8>().map_err(|_| format!("invalid size value: {size}"))?;
     if bits < net.prefix_len() || bits > net.max_prefix_len() {
-        return Err(format!("invalid default address pool: size {bits} does not fit into {base}"));
+        return Err(format!(
+            "invalid default address pool: size {bits} does not fit into {base}"
+        ));
     }
     Ok((net.trunc(), bits))
 }
@@ -220,19 +251,39 @@ fn ulimit_of(text: &str) -> Result<Ulimit, Refusal> {
         Some((soft, hard)) => (number(soft)?, number(hard)?),
         None => (number(limits)?, number(limits)?),
     };
-    check_ulimit(Ulimit { name: name.to_owned(), hard, soft })
+    check_ulimit(Ulimit {
+        name: name.to_owned(),
+        hard,
+        soft,
+    })
 }
 
 fn check_ulimit(ulimit: Ulimit) -> Result<Ulimit, Refusal> {
     const NAMES: [&str; 15] = [
-        "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-        "rttime", "sigpending", "stack",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
     ];
     if !NAMES.contains(&ulimit.name.as_str()) {
         return Err(format!("invalid ulimit type: {}", ulimit.name));
     }
     if ulimit.hard != -1 && (ulimit.soft > ulimit.hard || ulimit.soft == -1) {
-        return Err(format!("ulimit soft limit must be less than or equal to hard limit: {} > {}", ulimit.soft, ulimit.hard));
+        return Err(format!(
+            "ulimit soft limit must be less than or equal to hard limit: {} > {}",
+            ulimit.soft, ulimit.hard
+        ));
     }
     Ok(ulimit)
 }
@@ -244,7 +295,9 @@ mod tests {
 
     fn flag(kind: Type, texts: &[&str]) -> Result<String, String> {
         let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
-        Value::from_flag(kind, &texts).map(|value| value.to_string()).map_err(|(_, why)| why)
+        Value::from_flag(kind, &texts)
+            .map(|value| value.to_string())
+            .map_err(|(_, why)| why)
     }
 
     #[test]
@@ -275,7 +328,9 @@ mod tests {
     fn json_is_read_by_type() {
         let case = |key: &str, json: &str, expected: Option<&str>| {
             let json = serde_json::from_str(json).unwrap();
-            let value = Value::from_json(by_key(key).unwrap(), &json).ok().map(|value| value.to_string());
+            let value = Value::from_json(by_key(key).unwrap(), &json)
+                .ok()
+                .map(|value| value.to_string());
             assert_eq!(value.as_deref(), expected, "{key}");
         };
         case("debug", "true", Some("true"));
@@ -286,7 +341,15 @@ mod tests {
         case("dns", "[1]", None);
         case("features", "{\"buildkit\":true}", Some("map[buildkit:true]"));
         case("default-shm-size", "\"128M\"", Some("134217728"));
-        case("default-address-pools", r#"[{"base":"10.1.0.0/16","size":24}]"#, Some("[{10.1.0.0/16 24}]"));
-        case("default-ulimits", r#"{"nofile":{"Name":"nofile","Soft":1,"Hard":2}}"#, Some("[nofile=1:2]"));
+        case(
+            "default-address-pools",
+            r#"[{"base":"10.1.0.0/16","size":24}]"#,
+            Some("[{10.1.0.0/16 24}]"),
+        );
+        case(
+            "default-ulimits",
+            r#"{"nofile":{"Name":"nofile","Soft":1,"Hard":2}}"#,
+            Some("[nofile=1:2]"),
+        );
     }
 }

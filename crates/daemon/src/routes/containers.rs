@@ -33,8 +33,17 @@ pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
             filters.add(name, container);
         }
     }
-    let limit = call.query.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-    let request = ListRequest { all: call.query.switch("all"), limit, size: call.query.switch("size"), filters };
+    let limit = call
+        .query
+        .number::<i64>("limit")?
+        .and_then(|limit| usize::try_from(limit).ok())
+        .filter(|limit| *limit > 0);
+    let request = ListRequest {
+        all: call.query.switch("all"),
+        limit,
+        size: call.query.switch("size"),
+        filters,
+    };
     let containers = engine.containers().list(request).await?;
     compat::answer(call.version, &containers, compat::containers::list)
 }
@@ -44,7 +53,10 @@ pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
     let mut request: CreateRequest = body::read_json(&call.headers, call.body).await?;
     compat::containers::create(call.version, &mut request);
     let platform = call.query.given("platform").filter(|_| !call.version.before(41));
-    let created = engine.containers().create(call.query.given("name"), platform, request).await?;
+    let created = engine
+        .containers()
+        .create(call.query.given("name"), platform, request)
+        .await?;
     body::json_with(StatusCode::CREATED, &created)
 }
 
@@ -148,7 +160,10 @@ async fn logs(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
         let piece = pieces.recv().await?;
         Some((piece.map_err(|error| io::Error::other(error.report())), pieces))
     });
-    Ok(body::typed(hijack::media_type(logs.tty, call.version), body::streamed(pieces)))
+    Ok(body::typed(
+        hijack::media_type(logs.tty, call.version),
+        body::streamed(pieces),
+    ))
 }
 
 fn attach(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
@@ -166,11 +181,17 @@ fn attach(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
 
 /// The head of the answer is sent when the container is known and watched, the body when it ends.
 fn wait(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
-    let condition = if call.version.before(30) { "" } else { call.query.text("condition") };
+    let condition = if call.version.before(30) {
+        ""
+    } else {
+        call.query.text("condition")
+    };
     let waiter = engine.containers().wait(name, WaitCondition::parse(condition)?)?;
     let line = stream::once(async move {
         let result = waiter.wait().await;
-        body::line(&result).map(Into::into).map_err(|error| io::Error::other(error.message))
+        body::line(&result)
+            .map(Into::into)
+            .map_err(|error| io::Error::other(error.message))
     });
     Ok(body::typed("application/json", body::streamed(line)))
 }
@@ -184,7 +205,9 @@ async fn exec_create(engine: &Engine, name: &str, call: Call) -> ApiResult<Answe
     }
     let config: ExecConfig = body::read_json(&call.headers, call.body).await?;
     if config.cmd.is_empty() {
-        return Err(ApiError::invalid(format!("no exec command specified for container {name}")));
+        return Err(ApiError::invalid(format!(
+            "no exec command specified for container {name}"
+        )));
     }
     let id = engine.containers().exec_create(name, config).await?;
     body::json_with(StatusCode::CREATED, &Created { id })

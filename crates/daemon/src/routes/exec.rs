@@ -13,7 +13,13 @@ use crate::{
 
 /// `POST /exec/{id}/start`.
 pub(crate) async fn start(engine: &Engine, id: &str, call: Call) -> ApiResult<Answer> {
-    let Call { version, headers, body, upgrade, .. } = call;
+    let Call {
+        version,
+        headers,
+        body,
+        upgrade,
+        ..
+    } = call;
     let start: ExecStart = body::read_json_or_default(&headers, body).await?;
     match engine.containers().exec_start(id, start).await? {
         ExecSession::Detached => Ok(body::empty(StatusCode::OK)),
@@ -29,6 +35,6 @@ pub(crate) async fn resize(engine: &Engine, id: &str, call: &Call) -> ApiResult<
 }
 
 /// `GET /exec/{id}/json`.
-pub(crate) fn inspect(engine: &Engine, id: &str) -> ApiResult<Answer> {
-    body::json(&engine.containers().exec_inspect(id)?)
+pub(crate) async fn inspect(engine: &Engine, id: &str) -> ApiResult<Answer> {
+    body::json(&engine.containers().exec_inspect(id).await?)
 }

@@ -27,7 +27,11 @@ pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
         // From before API 1.28.
         filters.add("reference", name);
     }
-    let request = ListRequest { all: call.query.switch("all"), shared_size: call.query.switch("shared-size"), filters };
+    let request = ListRequest {
+        all: call.query.switch("all"),
+        shared_size: call.query.switch("shared-size"),
+        filters,
+    };
     let images = engine.images().list(request).await?;
     compat::answer(call.version, &images, compat::images::list)
 }
@@ -65,7 +69,12 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
     body::progress(|lines| async move {
         let (id, ()) = tokio::join!(images.import(input, request), body::pump(call.body, sender));
         // A client that left is noticed when its request is dropped.
-        let _ = lines.send(Progress { status: id?, ..Progress::default() }).await;
+        let _ = lines
+            .send(Progress {
+                status: id?,
+                ..Progress::default()
+            })
+            .await;
         Ok(())
     })
     .await
@@ -87,7 +96,10 @@ pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
 
 /// `GET /images/get` and `GET /images/{name}/get`.
 pub(crate) async fn save(engine: &Engine, names: Vec<String>) -> ApiResult<Answer> {
-    Ok(body::typed("application/x-tar", body::received(engine.images().save(names).await?)))
+    Ok(body::typed(
+        "application/x-tar",
+        body::received(engine.images().save(names).await?),
+    ))
 }
 
 /// `GET /images/{name}/json`.
@@ -102,7 +114,10 @@ pub(crate) fn history(engine: &Engine, name: &str) -> ApiResult<Answer> {
 
 /// `POST /images/{name}/tag`.
 pub(crate) async fn tag(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
-    engine.images().tag(name, call.query.text("repo"), call.query.text("tag")).await?;
+    engine
+        .images()
+        .tag(name, call.query.text("repo"), call.query.text("tag"))
+        .await?;
     Ok(body::empty(StatusCode::CREATED))
 }
 
@@ -111,7 +126,10 @@ pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> ApiResul
     if name.trim().is_empty() {
         return Err(ApiError::invalid("image name cannot be blank"));
     }
-    let options = RemoveOptions { force: call.query.switch("force"), prune_parents: !call.query.switch("noprune") };
+    let options = RemoveOptions {
+        force: call.query.switch("force"),
+        prune_parents: !call.query.switch("noprune"),
+    };
     body::json(&engine.images().remove(name, options).await?)
 }
 
@@ -130,12 +148,19 @@ pub(crate) async fn distribution(engine: &Engine, name: &str, call: &Call) -> Ap
         platforms: Vec<P>,
     }
     let found = engine.images().inspect_remote(name, credentials(&call.headers)).await?;
-    body::json(&Inspection { descriptor: found.descriptor, platforms: found.platforms })
+    body::json(&Inspection {
+        descriptor: found.descriptor,
+        platforms: found.platforms,
+    })
 }
 
 /// The parameter `platform`, which begins with API 1.32.
 fn platform(call: &Call) -> String {
-    if call.version.before(32) { String::new() } else { call.query.text("platform").to_lowercase() }
+    if call.version.before(32) {
+        String::new()
+    } else {
+        call.query.text("platform").to_lowercase()
+    }
 }
 
 /// The header `X-Registry-Auth`; one that cannot be read counts as none, as for Docker.
@@ -144,7 +169,9 @@ fn credentials(headers: &HeaderMap) -> Option<AuthConfig> {
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let text = headers.get("x-registry-auth")?.to_str().ok()?;
     let url_safe = text.replace('+', "-").replace('/', "_");
-    let json = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT).decode(url_safe).ok()?;
+    let json = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT)
+        .decode(url_safe)
+        .ok()?;
     let auth: AuthConfig = corten_api::decode(&json).ok()?;
     Some(auth).filter(|auth| *auth != AuthConfig::default())
 }
@@ -161,8 +188,14 @@ mod tests {
             credentials(&headers).map(|auth| auth.username)
         };
         // {"username":"a?>","password":"b"}
-        assert_eq!(case("eyJ1c2VybmFtZSI6ImE_PiIsInBhc3N3b3JkIjoiYiJ9"), Some("a?>".to_owned()));
-        assert_eq!(case("eyJ1c2VybmFtZSI6ImE/PiIsInBhc3N3b3JkIjoiYiJ9"), Some("a?>".to_owned()));
+        assert_eq!(
+            case("eyJ1c2VybmFtZSI6ImE_PiIsInBhc3N3b3JkIjoiYiJ9"),
+            Some("a?>".to_owned())
+        );
+        assert_eq!(
+            case("eyJ1c2VybmFtZSI6ImE/PiIsInBhc3N3b3JkIjoiYiJ9"),
+            Some("a?>".to_owned())
+        );
         assert_eq!(case("e30="), None);
         assert_eq!(case("!"), None);
     }

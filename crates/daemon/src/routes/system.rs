@@ -16,9 +16,15 @@ use crate::{
 
 /// `GET`, `HEAD /_ping`.
 pub(crate) fn ping(method: &Method) -> Answer {
-    let mut answer = body::typed("text/plain; charset=utf-8", body::full(if method == Method::HEAD { "" } else { "OK" }));
+    let mut answer = body::typed(
+        "text/plain; charset=utf-8",
+        body::full(if method == Method::HEAD { "" } else { "OK" }),
+    );
     let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store, must-revalidate"),
+    );
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert("swarm", HeaderValue::from_static("inactive"));
     // The classic builder's number: clients must not expect BuildKit.
@@ -52,7 +58,9 @@ pub(crate) fn events(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let subscription = engine.events().subscribe(since, until, call.query.filters()?)?;
     let lines = stream::unfold(subscription, |mut subscription| async move {
         let event = subscription.next().await?;
-        let line = body::line(&*event).map(Into::into).map_err(|error| io::Error::other(error.message));
+        let line = body::line(&*event)
+            .map(Into::into)
+            .map_err(|error| io::Error::other(error.message));
         Some((line, subscription))
     });
     Ok(body::typed("application/json", body::streamed(lines)))
@@ -60,8 +68,17 @@ pub(crate) fn events(engine: &Engine, call: &Call) -> ApiResult<Answer> {
 
 /// `GET /system/df`.
 pub(crate) async fn disk_usage(engine: &Engine, call: &Call) -> ApiResult<Answer> {
-    let mut of = UsageOf { images: false, containers: false, volumes: false, build_cache: false };
-    let types = if call.version.before(42) { &[] } else { call.query.all("type") };
+    let mut of = UsageOf {
+        images: false,
+        containers: false,
+        volumes: false,
+        build_cache: false,
+    };
+    let types = if call.version.before(42) {
+        &[]
+    } else {
+        call.query.all("type")
+    };
     for kind in types {
         match kind.as_str() {
             "container" => of.containers = true,
@@ -72,7 +89,12 @@ pub(crate) async fn disk_usage(engine: &Engine, call: &Call) -> ApiResult<Answer
         }
     }
     if types.is_empty() {
-        of = UsageOf { images: true, containers: true, volumes: true, build_cache: true };
+        of = UsageOf {
+            images: true,
+            containers: true,
+            volumes: true,
+            build_cache: true,
+        };
     }
     let usage = engine.system().disk_usage(of).await?;
     compat::answer(call.version, &usage, compat::system::disk_usage)

@@ -14,7 +14,10 @@ use crate::{
 /// `GET /volumes`.
 pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let volumes = engine.volumes().list(&call.query.filters()?)?;
-    body::json(&List { volumes, warnings: None })
+    body::json(&List {
+        volumes,
+        warnings: None,
+    })
 }
 
 /// `POST /volumes/create`.
@@ -45,6 +48,10 @@ pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> ApiResul
 pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let (volumes, filters) = (engine.volumes().clone(), call.query.filters()?);
     // Before API 1.42 named volumes went too.
-    let scope = if call.version.before(42) { Scope::All } else { Scope::Anonymous };
+    let scope = if call.version.before(42) {
+        Scope::All
+    } else {
+        Scope::Anonymous
+    };
     body::json(&blocking(move || volumes.prune(&filters, scope)).await?)
 }

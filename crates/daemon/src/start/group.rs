@@ -20,7 +20,10 @@ pub(super) fn of_socket(named: Option<&str>) -> Result<Option<u32>, String> {
     }
     let found = DEFAULTS.iter().find_map(|name| find(&groups, name));
     if found.is_none() {
-        tracing::warn!("there is no group {}: only root may use the socket", DEFAULTS.join(" or "));
+        tracing::warn!(
+            "there is no group {}: only root may use the socket",
+            DEFAULTS.join(" or ")
+        );
     }
     Ok(found)
 }
@@ -29,7 +32,9 @@ pub(super) fn of_socket(named: Option<&str>) -> Result<Option<u32>, String> {
 fn find(groups: &str, name: &str) -> Option<u32> {
     groups.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
     })
 }
 
@@ -40,7 +45,10 @@ mod tests {
     #[test]
     fn groups_are_found_by_name() {
         let text = "root:x:0:\nbad\ndocker:x:999:me,you\n";
-        assert_eq!((find(text, "docker"), find(text, "root"), find(text, "doc")), (Some(999), Some(0), None));
+        assert_eq!(
+            (find(text, "docker"), find(text, "root"), find(text, "doc")),
+            (Some(999), Some(0), None)
+        );
         assert!(of_socket(Some("no-such-group-here")).is_err());
         assert_eq!(of_socket(Some("1234567")), Ok(Some(1_234_567)));
     }

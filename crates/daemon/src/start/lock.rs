@@ -29,9 +29,15 @@ pub(super) fn take(root: &Path, what: &str) -> Result<File, String> {
             "" => String::new(),
             pid => format!(" (pid {pid})"),
         };
-        return Err(format!("the {what} {} is in use by another engine{owner}", root.display()));
+        return Err(format!(
+            "the {what} {} is in use by another engine{owner}",
+            root.display()
+        ));
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "{}", std::process::id()));
     written.map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(file)
 }
@@ -45,7 +51,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = take(root.path(), "data root").unwrap();
         let error = take(root.path(), "data root").unwrap_err();
-        assert!(error.ends_with(&format!("is in use by another engine (pid {})", std::process::id())), "{error}");
+        assert!(
+            error.ends_with(&format!("is in use by another engine (pid {})", std::process::id())),
+            "{error}"
+        );
         drop(first);
         take(root.path(), "data root").unwrap();
     }

@@ -41,7 +41,9 @@ pub(super) fn start(level: tracing::Level, json: bool) -> Level {
         let is_wanted = number(*metadata.level()) <= shared.load(Ordering::Relaxed);
         is_wanted && (metadata.target().starts_with("corten") || *metadata.level() <= tracing::Level::WARN)
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(Lines { json });
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(Lines { json });
     // A second call, as in tests, leaves the first one's subscriber in place.
     let _ = tracing_subscriber::registry().with(lines.with_filter(ours)).try_init();
     current
@@ -112,7 +114,11 @@ impl Fields {
     }
 
     fn put(&mut self, field: &Field, value: String) {
-        if field.name() == "message" { self.message = value } else { self.others.push((field.name(), value)) }
+        if field.name() == "message" {
+            self.message = value
+        } else {
+            self.others.push((field.name(), value))
+        }
     }
 }
 

@@ -97,13 +97,17 @@ fn prepare(args: impl Iterator<Item = OsString>) -> Result<Option<Config>, Confi
 }
 
 fn environment() -> Environment {
-    [("http-proxy", "HTTP_PROXY"), ("https-proxy", "HTTPS_PROXY"), ("no-proxy", "NO_PROXY")]
-        .into_iter()
-        .filter_map(|(option, name)| {
-            let value = env::var(name).or_else(|_| env::var(name.to_lowercase())).ok()?;
-            Some((option, value))
-        })
-        .collect()
+    [
+        ("http-proxy", "HTTP_PROXY"),
+        ("https-proxy", "HTTPS_PROXY"),
+        ("no-proxy", "NO_PROXY"),
+    ]
+    .into_iter()
+    .filter_map(|(option, name)| {
+        let value = env::var(name).or_else(|_| env::var(name.to_lowercase())).ok()?;
+        Some((option, value))
+    })
+    .collect()
 }
 
 fn say(text: &str) {
@@ -130,7 +134,10 @@ fn run(config: Config, shim: &[u8], init: &[u8]) -> Result<(), String> {
     for root in [&data_root, &exec_root] {
         corten_sys::fs::create_dir_all_mode(root, ROOT_MODE).map_err(|error| error.to_string())?;
     }
-    let _locks = [lock::take(&data_root, "data root")?, lock::take(&exec_root, "exec root")?];
+    let _locks = [
+        lock::take(&data_root, "data root")?,
+        lock::take(&exec_root, "exec root")?,
+    ];
     let _pidfile = config.pidfile().map(pidfile::write).transpose()?;
     let programs = programs::install(&data_root.join("bin"), shim, init)?;
     let settings = config.settings(programs).map_err(|error| error.message)?;
@@ -210,16 +217,27 @@ fn reload(config: &Config, engine: &Engine, level: &log::Level) -> Result<Config
     let new = config.reload().map_err(|error| error.message)?;
     let settings = config::reloadable(&new).map_err(|error| error.message)?;
     let changed = config.changed(&new);
-    *engine.settings().reloadable.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    *engine
+        .settings()
+        .reloadable
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = settings;
     engine.images().reload().map_err(|error| error.report())?;
     level.set(config::log_level(&new).map_err(|error| error.message)?);
     let mut attributes: BTreeMap<String, String> = changed
         .iter()
-        .map(|name| ((*name).to_owned(), new.get(name).map(ToString::to_string).unwrap_or_default()))
+        .map(|name| {
+            (
+                (*name).to_owned(),
+                new.get(name).map(ToString::to_string).unwrap_or_default(),
+            )
+        })
         .collect();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     attributes.insert("name".to_owned(), host);
-    engine.events().emit("daemon", "reload", engine.system().id(), attributes);
+    engine
+        .events()
+        .emit("daemon", "reload", engine.system().id(), attributes);
     tracing::info!(changed = changed.join(", "), "Reloaded configuration");
     Ok(new)
 }

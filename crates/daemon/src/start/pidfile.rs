@@ -20,9 +20,16 @@ impl Drop for Pidfile {
 /// # Errors
 /// When it names a process that runs, in dockerd's words, or cannot be written.
 pub(super) fn write(path: PathBuf) -> Result<Pidfile, String> {
-    let failed = |why: String| format!("failed to start daemon, ensure docker is not running or delete {}: {why}", path.display());
+    let failed = |why: String| {
+        format!(
+            "failed to start daemon, ensure docker is not running or delete {}: {why}",
+            path.display()
+        )
+    };
     // What cannot be read names nobody.
-    let earlier = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let earlier = fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok());
     if let Some(pid) = earlier
         && pid != std::process::id()
         && fs::exists(Path::new("/proc").join(pid.to_string())).unwrap_or(false)
@@ -49,7 +56,11 @@ mod tests {
         drop(file);
         assert!(!fs::exists(&path).unwrap());
         fs::write(&path, "1").unwrap();
-        assert!(write(path.clone()).unwrap_err().ends_with("process with PID 1 is still running"));
+        assert!(
+            write(path.clone())
+                .unwrap_err()
+                .ends_with("process with PID 1 is still running")
+        );
         fs::write(&path, "4194305").unwrap();
         write(path).unwrap();
     }

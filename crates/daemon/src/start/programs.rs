@@ -49,7 +49,9 @@ fn remove_old(folder: &Path, programs: &Programs) -> std::io::Result<()> {
     let in_use = executed();
     for item in fs::read_dir(folder)? {
         let path = item?.path();
-        let is_ours = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"corten-"));
+        let is_ours = path
+            .file_name()
+            .is_some_and(|name| name.as_bytes().starts_with(b"corten-"));
         if is_ours && path != programs.shim && path != programs.init && !in_use.contains(path.as_os_str()) {
             fs::remove_file(&path)?;
         }
@@ -63,12 +65,18 @@ fn executed() -> BTreeSet<OsString> {
         return BTreeSet::new();
     };
     // Processes end while we look.
-    processes.flatten().filter_map(|process| fs::read_link(process.path().join("exe")).ok()).map(PathBuf::into_os_string).collect()
+    processes
+        .flatten()
+        .filter_map(|process| fs::read_link(process.path().join("exe")).ok())
+        .map(PathBuf::into_os_string)
+        .collect()
 }
 
 /// FNV-1a: tells versions apart; the contents are compared all the same.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
