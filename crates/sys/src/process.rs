@@ -209,6 +209,26 @@ pub fn clone3(clone: &Clone<'_>) -> io::Result<Forked> {
     }
 }
 
+/// Copies the calling process by the call that every seccomp profile allows (fork(2)); returns the
+/// child's number, or none in the child, which has to end in [`execve`] or [`exit`].
+///
+/// Docker's default profile answers `ENOSYS` to clone3(2).
+///
+/// # Errors
+/// `EBUSY` when the process has more than one thread; else as fork(2).
+pub fn fork() -> io::Result<Option<i32>> {
+    if thread_count()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: this is the only thread (checked above), so that no lock is held by another and the
+    // child, on its copy of all our memory, is as sound as the caller.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid if pid > 0 => Ok(Some(pid)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 

@@ -63,15 +63,7 @@ impl SignalFd {
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new(signals: SignalSet) -> io::Result<Self> {
         // SAFETY: the kernel reads the eight bytes of `signals` only; -1 asks for a new descriptor.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_signalfd4,
-                -1,
-                &raw const signals.0,
-                8,
-                libc::SFD_CLOEXEC,
-            )
-        };
+        let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const signals.0, 8, libc::SFD_CLOEXEC) };
         match i32::try_from(fd) {
             // SAFETY: the kernel has just opened it, and nobody else owns it.
             Ok(fd) if fd >= 0 => Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) })),

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::process::ExitCode;
 
-use corten_sys::process::{Clone, Forked, StringArray, clone3, execve, exit, reset_signals};
+use corten_sys::process::{StringArray, execve, exit, fork, reset_signals};
 use corten_sys::signal::{self, SignalFd, SignalSet};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, setpgid, wait};
@@ -68,9 +68,8 @@ fn run(command: &[OsString]) -> io::Result<i32> {
     let signals = forwarded();
     signal::block(signals)?;
     let arrivals = SignalFd::new(signals)?;
-    let child = match clone3(&Clone::default())? {
-        Forked::Child => exit(execute(command)),
-        Forked::Parent { pid, .. } => pid,
+    let Some(child) = fork()? else {
+        exit(execute(command));
     };
     loop {
         match arrivals.read()? {

@@ -25,6 +25,9 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// Opens the bundle at `path`, which must be absolute.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        if !path.is_absolute() {
+            return Err(format!("the bundle's path {} is not absolute", path.display()));
+        }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| format!("cannot open bundle {}: {}", path.display(), error.kind()))?;

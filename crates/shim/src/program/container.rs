@@ -29,6 +29,8 @@ pub(crate) struct Container {
     oom: Option<OomEvents>,
     own_pids: bool,
     poststop: bool,
+    score: Option<i32>,
+    removed: bool,
 }
 
 /// A process that has been started.
@@ -70,13 +72,19 @@ impl Wanted {
 }
 
 impl Container {
-    /// Starts the container of a bundle.
+    /// Starts the container of a bundle, in the namespace `netns` if given.
+    ///
+    /// Its processes get the OOM score adjustment `score` unless their configuration names one.
     pub(crate) fn start(
         bundle: &Bundle,
-        spec: &Spec,
+        spec: &mut Spec,
         start: &Start,
         netns: Option<OwnedFd>,
+        score: Option<i32>,
     ) -> Result<(Self, Started, Ends), Failure> {
+        if let Some(process) = &mut spec.process {
+            process.oom_score_adj = process.oom_score_adj.or(score);
+        }
         let wanted = Wanted::of_container(spec, start);
         let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
         let container = create(Create {
@@ -98,13 +106,21 @@ impl Container {
             init: container.process,
             own_pids: has_own_pids(spec),
             poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
+            score,
+            removed: false,
         };
         ends.take_console(container.console).map_err(without_streams)?;
         Ok((this, started, ends))
     }
 
     /// Runs another process in the container.
-    pub(crate) fn exec(&self, bundle: &Bundle, process: &Process, wanted: &Wanted) -> Result<(Started, Ends), Failure> {
+    pub(crate) fn exec(
+        &self,
+        bundle: &Bundle,
+        process: &mut Process,
+        wanted: &Wanted,
+    ) -> Result<(Started, Ends), Failure> {
+        process.oom_score_adj = process.oom_score_adj.or(self.score);
         let spec = bundle.spec().map_err(|text| failure(FailureKind::Internal, text))?;
         let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
         let executed = exec(Exec {
@@ -230,6 +246,7 @@ impl Container {
     /// What cannot be removed is left: the container has ended all the same.
     pub(crate) fn remove(&mut self, bundle: &Bundle) {
         self.oom = None;
+        self.removed = true;
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup.delete();
         }
@@ -247,12 +264,15 @@ impl Container {
 }
 
 impl Drop for Container {
-    /// Ends a container that could not be looked after; one that has ended has no cgroup any more.
+    /// Ends a container that could not be looked after.
     fn drop(&mut self) {
-        if let Some(cgroup) = self.cgroup.take() {
-            let _ = cgroup.kill_all();
+        if !self.removed {
+            // The error that led here is told.
+            let _ = self.kill_all();
             let _ = self.init.wait();
-            let _ = cgroup.delete();
+            if let Some(cgroup) = self.cgroup.take() {
+                let _ = cgroup.delete();
+            }
         }
     }
 }

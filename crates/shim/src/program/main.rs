@@ -2,7 +2,7 @@
 //!
 //! Standard input is the engine's end of the [protocol](corten_shim::protocol). The process is
 //! single-threaded and waits in one place, [`supervisor`]. It ends when the container has ended and
-//! all who listen have been told. It ignores every signal but `SIGKILL`: its end is its container's.
+//! all who listen have been told. Once the container runs, it ignores every signal but `SIGKILL`.
 
 #![forbid(unsafe_code)]
 

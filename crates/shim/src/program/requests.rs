@@ -32,7 +32,12 @@ impl Supervisor {
                 Ok(Reply::Done)
             }
             Request::Signal { signal } => done(self.container.signal(signal)),
-            Request::KillAll => done(self.container.kill_all()),
+            Request::KillAll => {
+                self.container.kill_all()?;
+                // The frozen are thawed to die.
+                self.state.paused = false;
+                Ok(Reply::Done)
+            }
             Request::Pause => self.set_paused(true),
             Request::Resume => self.set_paused(false),
             Request::Update { resources } => done(self.container.update(&resources)),
@@ -112,7 +117,7 @@ impl Supervisor {
             .ok_or_else(|| not_found(format!("no running exec {id}")))
     }
 
-    fn exec(&mut self, new: NewExec) -> Answer {
+    fn exec(&mut self, mut new: NewExec) -> Answer {
         if self.state.paused {
             return Err(failure(FailureKind::Invalid, "the container is paused"));
         }
@@ -129,7 +134,7 @@ impl Supervisor {
             size: new.size,
             console: corten_runtime::console_size(&new.process),
         };
-        let (started, ends) = self.container.exec(&self.bundle, &new.process, &wanted)?;
+        let (started, ends) = self.container.exec(&self.bundle, &mut new.process, &wanted)?;
         let number = self.next_exec;
         self.next_exec += 1;
         let stdin = if new.stdin { Stdin::Once } else { Stdin::Null };

@@ -30,14 +30,14 @@ const OOM_SCORE: &str = "-999";
 /// Runs the container in the bundle until its end.
 pub(crate) fn run(path: &Path) -> Result<(), String> {
     heap::keep_small(LARGE);
-    let children = set_up_process().map_err(|error| format!("cannot set up the process: {error}"))?;
+    let score = set_up_process().map_err(|error| format!("cannot set up the process: {error}"))?;
     let mut engine = engine().map_err(|error| format!("cannot use standard input: {error}"))?;
     let first: Start = match engine.receive() {
         Ok(Some(start)) => start,
         Ok(None) => return Ok(()),
         Err(error) => return Err(format!("cannot receive the first message: {error}")),
     };
-    match begin(path, &mut engine, &first, children) {
+    match begin(path, &mut engine, &first, score) {
         Ok((supervisor, reply)) => supervise(supervisor, engine, reply),
         Err(failure) => {
             let message = failure.message.clone();
@@ -64,25 +64,31 @@ fn response(result: Result<Reply, Failure>) -> Message {
     Message::Response(Response { number: 0, result })
 }
 
-/// Makes a process of its own of this one, and returns where its children's ends are told.
-fn set_up_process() -> io::Result<SignalFd> {
-    signal::block(SignalSet::ALL)?;
+/// Makes a process of its own of this one, and returns the OOM score adjustment that its children
+/// need so as not to have this one's.
+fn set_up_process() -> io::Result<Option<i32>> {
     rustix::thread::set_name(c"corten-shim")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     // It fails for a group's leader, which is then as far from the engine's group as can be.
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir("/")?;
-    protect_from_oom();
-    SignalFd::new(SignalSet::NONE.with(SIGCHLD))
+    Ok(is_spared().then_some(0))
 }
 
-/// Asks the kernel to spare this process; it may refuse the unprivileged.
-fn protect_from_oom() {
+/// Asks the kernel to spare this process when memory runs out; it may refuse the unprivileged.
+fn is_spared() -> bool {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::open("/proc/self/oom_score_adj", flags, Mode::empty()) {
-        let _ = rustix::io::write(file, OOM_SCORE.as_bytes());
-    }
+    let file = rustix::fs::open("/proc/self/oom_score_adj", flags, Mode::empty());
+    file.is_ok_and(|file| rustix::io::write(file, OOM_SCORE.as_bytes()).is_ok())
+}
+
+/// Lets no signal end this process from now on, and returns where its children's ends are told.
+///
+/// It is not done before the container runs, for hooks would be born with all signals blocked.
+fn block_signals() -> io::Result<SignalFd> {
+    signal::block(SignalSet::ALL)?;
+    SignalFd::new(SignalSet::NONE.with(SIGCHLD))
 }
 
 /// Takes the engine's socket from standard input, so that no child has it.
@@ -122,7 +128,7 @@ fn begin(
     path: &Path,
     engine: &mut Connection,
     start: &Start,
-    children: SignalFd,
+    score: Option<i32>,
 ) -> Result<(Supervisor, Reply), Failure> {
     let passed = passed(engine, start).map_err(invalid)?;
     if start.version != VERSION {
@@ -139,7 +145,7 @@ fn begin(
     let result = Setting {
         start,
         spec,
-        children,
+        score,
         listener,
     }
     .start(bundle, passed);
@@ -154,16 +160,16 @@ fn begin(
 struct Setting<'a> {
     start: &'a Start,
     spec: Spec,
-    children: SignalFd,
+    score: Option<i32>,
     listener: std::os::unix::net::UnixListener,
 }
 
 impl Setting<'_> {
-    fn start(self, bundle: Bundle, passed: Passed) -> Result<(Supervisor, Reply), Failure> {
+    fn start(mut self, bundle: Bundle, passed: Passed) -> Result<(Supervisor, Reply), Failure> {
         let start = self.start;
         let poll = Poll::new().map_err(internal)?;
         let log = JsonLog::open(&start.log);
-        let (container, started, ends) = Container::start(&bundle, &self.spec, start, passed.netns)?;
+        let (container, started, ends) = Container::start(&bundle, &mut self.spec, start, passed.netns, self.score)?;
         let reply = Reply::Started {
             pid: started.pid,
             start_time: started.start_time,
@@ -176,7 +182,7 @@ impl Setting<'_> {
             id: start.id.clone(),
             started,
             streams,
-            children: self.children,
+            children: block_signals().map_err(internal)?,
             listener: self.listener,
             held: passed.held,
         })

@@ -174,10 +174,14 @@ impl Supervisor {
             self.poll.add(notice, Source::OutOfMemory, EventFlags::IN)?;
             self.find_oom_kill();
         }
-        loop {
+        // What ended before signals were blocked is told by nobody.
+        self.reap();
+        self.advance();
+        self.tell();
+        while !self.is_over() {
             let patience = self.patience();
             let events = self.poll.wait(patience)?;
-            if events.is_empty() {
+            if events.is_empty() && patience != Some(0) {
                 self.rest();
             }
             self.check_memory_again();
@@ -189,15 +193,17 @@ impl Supervisor {
             }
             self.advance();
             self.tell();
-            if self.is_over() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     fn dispatch(&mut self, source: Source, flags: EventFlags) {
         match source {
-            Source::Children => self.reap(),
+            Source::Children => {
+                // Signals of one kind melt into one; the children say who it was.
+                let _ = self.children.read();
+                self.reap();
+            }
             Source::Listener => self.accept(),
             Source::OutOfMemory => self.memory_ran_out(),
             Source::Control(number) => self.control_ready(number, flags),
@@ -267,8 +273,6 @@ impl Supervisor {
 
     /// Reaps all children that have ended: ours, and those whose parents have left them to us.
     fn reap(&mut self) {
-        // Signals of one kind melt into one; the children say who it was.
-        let _ = self.children.read();
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => self.child_ended(pid.as_raw_nonzero().get(), status),

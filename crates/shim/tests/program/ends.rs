@@ -1,6 +1,6 @@
 //! Failures to start, ends, and engines that die.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 use corten_oci::runtime::NamespaceKind;
@@ -29,7 +29,11 @@ fn another_version_is_refused() {
 
 #[test]
 fn the_engine_may_die_and_another_finds_the_container() {
-    let mut shim = Setup::script("trap 'exit 11' TERM; while :; do sleep 0.05; done").start();
+    let mut setup = Setup::script("trap 'exit 11' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut client = setup.client(outputs());
+    let mut shim = setup.start();
+    client.socket.read_exact(&mut [0; 8]).unwrap();
+    client.until("ready\n");
     shim.kill_engine();
     shim.reconnect();
     let Ok(Reply::State(state)) = shim.ask(Request::State) else {
@@ -70,7 +74,7 @@ fn bad_frames_end_their_connection_alone() {
         socket.write_all(bytes).unwrap();
         if !bytes.ends_with(b"half") {
             let mut rest = Vec::new();
-            std::io::Read::read_to_end(&mut socket, &mut rest).unwrap();
+            socket.read_to_end(&mut rest).unwrap();
         }
     }
     assert!(matches!(shim.ask(Request::State), Ok(Reply::State(_))));
@@ -136,7 +140,7 @@ fn orphans_do_not_stay_zombies() {
     let mut client = setup.client(outputs());
     let mut shim = setup.start();
     let mut header = [0; 8];
-    std::io::Read::read_exact(&mut client.socket, &mut header).unwrap();
+    client.socket.read_exact(&mut header).unwrap();
     let pid: i32 = client.until("\n").trim().parse().unwrap();
     wait_for("the orphan's end", || corten_sys::process::start_time(pid).err());
     shim.kill();

@@ -56,6 +56,9 @@ fn failures_are_told_as_tini_tells_them() {
 fn as_the_first_process_it_forwards_signals_and_reaps() {
     let script = "(sleep 0.1 & exec true) & trap 'exit 21' TERM; echo ready; while :; do sleep 0.05; done";
     let mut setup = Setup::command(&["/init", "--", "sh", "-c", script]);
+    // As Docker's default profile.
+    let seccomp = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["clone3"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#;
+    setup.spec.linux.as_mut().unwrap().seccomp = Some(serde_json::from_str(seccomp).unwrap());
     corten_sys::fs::copy(INIT, setup.path().join("rootfs/init")).unwrap();
     let mut client = setup.client(outputs());
     let mut shim = setup.start();
