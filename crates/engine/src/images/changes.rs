@@ -56,12 +56,7 @@ fn instruction(config: &mut ContainerConfig, name: &str, rest: &str) -> Result<(
         "WORKDIR" => config.working_dir = format!("{}/{rest}", config.working_dir.trim_end_matches('/')),
         "STOPSIGNAL" => rest.clone_into(&mut config.stop_signal),
         "ONBUILD" => config.on_build.push(rest.to_owned()),
-        other => {
-            return Err(Error::invalid(format!(
-                "{} is not a valid change command",
-                other.to_lowercase()
-            )));
-        }
+        other => return Err(Error::invalid(format!("{other} is not a valid change command"))),
     }
     Ok(())
 }
