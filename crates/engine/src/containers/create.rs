@@ -125,6 +125,7 @@ impl Inner {
             restarts: 0,
             stopped_by_user: false,
             wanted: false,
+            remove_volumes: false,
         };
         match self.make_files(&mut record, wanted) {
             Ok(warnings) => Ok((record, warnings)),

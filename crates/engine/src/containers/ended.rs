@@ -130,7 +130,7 @@ impl Containers {
         }
         self.0.images.set_running(&container.id, false);
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
-        if let Err(error) = blocking(move || start::undo(&inner, &held)).await {
+        if let Err(error) = blocking(move || start::release(&inner, &held)).await {
             tracing::warn!(
                 container = container.id,
                 error = error.report(),

@@ -130,7 +130,7 @@ struct Container {
     id: String,
     /// Its folder in the data root.
     folder: PathBuf,
-    /// Its folder in the exec root, there while it runs.
+    /// Its folder in the exec root: there while it runs, and how it ended until it is started or removed.
     bundle: PathBuf,
     /// Held while it is started or removed.
     operation: tokio::sync::Mutex<()>,

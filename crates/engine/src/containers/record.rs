@@ -61,6 +61,9 @@ pub(crate) struct Record {
     /// Whether it should run: it was started and neither ended for good nor was stopped.
     #[serde(default)]
     pub(crate) wanted: bool,
+    /// Whether the removal that has begun takes anonymous volumes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) remove_volumes: bool,
 }
 
 /// A mount of a container.

@@ -8,19 +8,21 @@
 //! | running, paused | gone | there | exited as it says |
 //! | running, paused | gone | none | exited with 137: the machine or the shim was killed |
 //! | created, exited, restarting | answers | – | running: the engine died between the start and its record |
+//! | created, exited, restarting | gone | newer than the record | exited as it says: likewise, and it ended meanwhile |
 //! | removing | – | – | removed |
 
 use std::{sync::Arc, time::Duration};
 
 use corten_api::time::Time;
-use corten_shim::protocol::Exit;
+use corten_shim::protocol::{CONFIG_FILE, Exit};
 use tokio::task::JoinSet;
 
 use super::{
-    Change, Container, Containers, RemoveOptions, State,
+    Change, Container, Containers, Inner, RemoveOptions, State,
     ended::{kill_orphans, read_exit},
     link,
     record::Record,
+    start,
 };
 use crate::error::{Error, Result, blocking};
 
@@ -43,7 +45,12 @@ impl Containers {
         blocking(move || networks.restored()).await?;
         self.0.recovered.send_replace(true);
         self.remove_stray_bundles();
-        Ok(())
+        let inner = Arc::clone(&self.0);
+        blocking(move || {
+            inner.remove_stray_snapshots();
+            Ok(())
+        })
+        .await
     }
 
     async fn recover_one(&self, container: &Arc<Container>) {
@@ -80,9 +87,43 @@ impl Containers {
                 });
                 self.recover_ended(container, exit).await;
             }
-            Err(_) => {}
+            Err(_) => match read_exit(container) {
+                Some(exit) if record.state.ended().is_some_and(|ended| ended.finished_at.nanoseconds() < exit.at) => {
+                    self.recover_unseen(container, exit).await;
+                }
+                _ => self.undo_start(container).await,
+            },
         }
         self.start_wanted(container, &record);
+    }
+
+    /// The container was started and ended, and neither was recorded.
+    async fn recover_unseen(&self, container: &Arc<Container>, exit: Exit) {
+        let change = Change::Started {
+            pid: 0,
+            start_time: 0,
+            at: started_before(container, &exit),
+        };
+        if let Err(error) = container.change_with(change, |record| record.wanted = true) {
+            tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot record that a container ran"
+            );
+        }
+        self.ended(container, exit).await;
+    }
+
+    /// Takes back what a start has made that never came to its end.
+    async fn undo_start(&self, container: &Arc<Container>) {
+        let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
+        if let Err(error) = blocking(move || start::undo(&inner, &held)).await {
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot clean up after a container"
+            );
+        }
     }
 
     /// The container runs: takes it up as it is.
@@ -102,6 +143,9 @@ impl Containers {
                     at,
                 })?;
                 inner.record.wanted = true;
+                if let Some(endpoint) = start::Endpoint::read(container) {
+                    endpoint.record(&mut inner.record);
+                }
             }
             match (&inner.record.state, shim.paused) {
                 (State::Running(_), true) => inner.apply(Change::Paused)?,
@@ -177,6 +221,7 @@ impl Containers {
     }
 
     async fn finish_removal(&self, container: &Arc<Container>) {
+        let volumes = container.lock().record.remove_volumes;
         // As if it had failed, so that it can be tried again.
         let failed = container.change(Change::RemovalFailed {
             error: "the engine ended during the removal".into(),
@@ -187,7 +232,7 @@ impl Containers {
                     container,
                     RemoveOptions {
                         force: false,
-                        volumes: true,
+                        volumes,
                         link: false,
                     },
                 )
@@ -220,6 +265,29 @@ impl Containers {
             }
         }
     }
+}
+
+impl Inner {
+    /// Snapshots of containers whose making was cut off. Those of damaged records are kept.
+    fn remove_stray_snapshots(&self) {
+        for id in self.store.snapshots().list() {
+            let aside = self.folder_of(&id).with_extension("damaged");
+            if self.index().by_id.contains_key(&id) || corten_sys::fs::exists(&aside).unwrap_or(true) {
+                continue;
+            }
+            if let Err(error) = self.store.snapshots().remove(&id) {
+                tracing::warn!(container = id, %error, "cannot remove the snapshot of a container that was not made");
+            }
+        }
+    }
+}
+
+/// When a container that nobody saw start did so: when its configuration was written, at the latest at its end.
+fn started_before(container: &Container, exit: &Exit) -> Time {
+    let written = corten_sys::fs::metadata(container.bundle.join(CONFIG_FILE)).and_then(|about| about.modified());
+    let at = written.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let at = at.and_then(|at| i64::try_from(at.as_nanos()).ok());
+    Time::from_nanoseconds(at.map_or(exit.at, |at| at.min(exit.at)))
 }
 
 /// Reads every record; damaged ones are set aside, folders without one are remains of a creation or removal.

@@ -69,7 +69,7 @@ impl Containers {
         if container.status.borrow().removed {
             return Ok(());
         }
-        container.change(Change::Removing)?;
+        container.change_with(Change::Removing, |record| record.remove_volumes = options.volumes)?;
         crash::point("remove:noted");
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
         let removed = blocking(move || inner.remove_files(&held.record(), options.volumes)).await;

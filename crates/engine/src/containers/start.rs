@@ -20,6 +20,7 @@ use corten_network::{
 };
 use corten_oci::runtime::Mount;
 use corten_shim::protocol::{Attach, CONFIG_FILE, Failure, FailureKind, Start, Stdin, VERSION, WindowSize};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Change, Container, Containers, Inner, State, files,
@@ -42,7 +43,37 @@ struct Prepared {
     spawned: Spawned,
     start: Start,
     descriptors: Vec<OwnedFd>,
-    networks: Option<(String, EndpointSettings, PortMap)>,
+    networks: Option<Endpoint>,
+}
+
+/// What the network gave, kept in the bundle for an engine that finds the container started and the
+/// record of that unwritten.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Endpoint {
+    network: String,
+    settings: EndpointSettings,
+    ports: PortMap,
+}
+
+impl Endpoint {
+    const FILE: &str = "endpoint.json";
+
+    fn write(&self, container: &Container) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|e| Error::internal("cannot write an endpoint").source(e))?;
+        Ok(corten_sys::fs::write(container.bundle.join(Self::FILE), bytes)?)
+    }
+
+    /// The endpoint of a container's last start; none when it has no network of its own.
+    pub(super) fn read(container: &Container) -> Option<Self> {
+        let bytes = corten_sys::fs::read(container.bundle.join(Self::FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Puts it into the record.
+    pub(super) fn record(self, record: &mut Record) {
+        record.networks.insert(self.network, self.settings);
+        record.ports = self.ports;
+    }
 }
 
 impl Containers {
@@ -105,9 +136,8 @@ impl Containers {
         };
         container.change_with(change, |record| {
             record.wanted = true;
-            if let Some((name, settings, ports)) = networks {
-                record.networks.insert(name, settings);
-                record.ports = ports;
+            if let Some(endpoint) = networks {
+                endpoint.record(record);
             }
         })?;
         crash::point("start:recorded");
@@ -226,11 +256,20 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
     corten_sys::fs::write(container.bundle.join(CONFIG_FILE), config)?;
     let start = start_message(container, record, rootfs, attached.as_ref())?;
     let mut descriptors = Vec::new();
-    let networks = attached.map(|attached| {
-        descriptors.push(attached.netns);
-        descriptors.extend(attached.hold);
-        (attached.network_name, attached.settings, attached.ports)
-    });
+    let networks = match attached {
+        Some(attached) => {
+            descriptors.push(attached.netns);
+            descriptors.extend(attached.hold);
+            let endpoint = Endpoint {
+                network: attached.network_name,
+                settings: attached.settings,
+                ports: attached.ports,
+            };
+            endpoint.write(container)?;
+            Some(endpoint)
+        }
+        None => None,
+    };
     Ok(Prepared {
         spawned,
         start,
@@ -250,7 +289,7 @@ fn durability(record: &Record) -> corten_store::Sync {
 /// Removes what an earlier run left in the bundle.
 fn remove_stale(container: &Container) -> Result<()> {
     use corten_shim::protocol::{EXIT_FILE, SOCKET};
-    for name in [EXIT_FILE, SOCKET] {
+    for name in [EXIT_FILE, SOCKET, Endpoint::FILE] {
         corten_sys::fs::if_there(corten_sys::fs::remove_file(container.bundle.join(name)))?;
     }
     Ok(())
@@ -483,8 +522,16 @@ fn start_message(
     })
 }
 
-/// Takes back what a start has made; also what a container's end leaves.
+/// Takes back what a start has made.
 pub(super) fn undo(inner: &Inner, container: &Container) -> Result<()> {
+    release(inner, container)?;
+    corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(&container.bundle))?;
+    Ok(())
+}
+
+/// Gives back what a container that has ended held. How it ended stays in the bundle until the next
+/// start or the removal, for an engine that dies before it has recorded that.
+pub(super) fn release(inner: &Inner, container: &Container) -> Result<()> {
     inner.networks.detach(&container.id);
     let shm = container.bundle.join("shm");
     if corten_sys::fs::exists(&shm)? {
@@ -493,8 +540,9 @@ pub(super) fn undo(inner: &Inner, container: &Container) -> Result<()> {
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
             Err(error) => return Err(corten_sys::fs::with_path("unmount", &shm, error.into()).into()),
         }
+        corten_sys::fs::remove_dir(&shm)?;
     }
-    corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(&container.bundle))?;
+    corten_sys::fs::if_there(corten_sys::fs::remove_file(container.bundle.join(CONFIG_FILE)))?;
     Ok(())
 }
 
