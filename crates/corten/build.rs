@@ -20,8 +20,14 @@ fn main() {
     watch(&crates);
     build(&crates, &target_dir, &target);
     let programs = target_dir.join(&target).join("shim");
-    tell(&format!("rustc-env=CORTEN_SHIM_PATH={}", programs.join("corten-shim").display()));
-    tell(&format!("rustc-env=CORTEN_INIT_PATH={}", programs.join("corten-init").display()));
+    tell(&format!(
+        "rustc-env=CORTEN_SHIM_PATH={}",
+        programs.join("corten-shim").display()
+    ));
+    tell(&format!(
+        "rustc-env=CORTEN_INIT_PATH={}",
+        programs.join("corten-init").display()
+    ));
 }
 
 fn variable(name: &str) -> PathBuf {
@@ -47,7 +53,16 @@ fn watch(crates: &Path) {
 fn build(crates: &Path, target_dir: &Path, target: &Path) {
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--quiet", "--offline", "--profile", "shim", "--features", "program", "--bins"])
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--profile",
+            "shim",
+            "--features",
+            "program",
+            "--bins",
+        ])
         .args([OsString::from("--manifest-path"), crates.join("shim/Cargo.toml").into()])
         .args([OsString::from("--target-dir"), target_dir.into()])
         .args([OsString::from("--target"), target.into()])
@@ -58,7 +73,11 @@ fn build(crates: &Path, target_dir: &Path, target: &Path) {
         .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static");
     if variable("PROFILE") == Path::new("debug") {
         let quick = ["lto=\"off\"", "codegen-units=16", "incremental=true"];
-        cargo.args(quick.into_iter().flat_map(|setting| ["--config".to_owned(), format!("profile.shim.{setting}")]));
+        cargo.args(
+            quick
+                .into_iter()
+                .flat_map(|setting| ["--config".to_owned(), format!("profile.shim.{setting}")]),
+        );
     }
     let status = cargo.status().expect("cargo runs, having run this");
     assert!(status.success(), "building the shim failed: {status}");
