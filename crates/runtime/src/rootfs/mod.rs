@@ -244,8 +244,12 @@ impl Built {
         put(copy, place).context(naming)
     }
 
-    /// Hides and protects what the plan says, the root itself last.
+    /// Hides and protects what the plan says, the root itself last. Before that comes the folder that the
+    /// program starts in: as with runc it is made when it isn't there.
     pub(crate) fn protect(&self, plan: &Plan) -> Result<()> {
+        if let Some(path) = &plan.working_directory {
+            make(self.root.as_fd(), Path::new(path), Shape::Directory)?;
+        }
         cover::protect(self.root.as_fd(), &plan.read_only_paths)?;
         cover::mask(self.root.as_fd(), &plan.masked, &self.null)?;
         if !plan.read_only {

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) masked: Vec<String>,
     /// Paths that cannot be written.
     pub(crate) read_only_paths: Vec<String>,
+    /// The folder that the program starts in, made when it is missing.
+    pub(crate) working_directory: Option<String>,
 }
 
 /// A mount.
@@ -76,6 +78,7 @@ impl Plan {
             devices: needs_devices(&mounts).then(|| devices(&linux.devices)),
             masked: linux.masked_paths.clone(),
             read_only_paths: linux.readonly_paths.clone(),
+            working_directory: spec.process.as_ref().map(|process| process.cwd.clone()),
             mounts,
         })
     }
