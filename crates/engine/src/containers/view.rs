@@ -163,7 +163,7 @@ impl Containers {
             names: vec![format!("/{}", record.name)],
             image: self.image_name(record),
             image_id: record.image.to_string(),
-            command: record.command.join(" "),
+            command: shown_command(&record.command),
             created: record.created.seconds(),
             ports: ports(record),
             size_rw: None,
@@ -460,3 +460,12 @@ fn exposed(record: &Record, (first, last, protocol): &(u16, u16, &str)) -> bool 
     keys.filter_map(|port| split_port(port))
         .any(|(port, own)| own == *protocol && (first..=last).contains(&&port))
 }
+/// A command on one line, words with spaces in quotes as Docker shows them.
+fn shown_command(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| match word.contains(' ') {
+        true => format!("'{word}'"),
+        false => word.clone(),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
