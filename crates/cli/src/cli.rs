@@ -103,6 +103,11 @@ impl Cli {
         }
     }
 
+    /// Whether the environment says where the engine is.
+    pub(crate) fn default_host_is_set(&self) -> bool {
+        self.ours_or_dockers("HOST").is_some()
+    }
+
     fn tls(&self) -> TlsChoice {
         let verify = match self.globals.opt("tlsverify") {
             Some(_) => self.globals.on("tlsverify"),
@@ -131,9 +136,6 @@ impl Cli {
             return Err(Error::new(
                 "conflicting options: cannot specify both --host and --context",
             ));
-        }
-        if self.globals.all("host").len() > 1 {
-            return Err(Error::new("Specify only one -H"));
         }
         let context = self.context_name();
         let refuse = |e: String| Error::new(format!("Failed to initialize: unable to resolve docker endpoint: {e}"));

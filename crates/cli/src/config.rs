@@ -78,6 +78,34 @@ impl Config {
     }
 }
 
+/// Changes the file and leaves what is not touched as it is.
+pub(crate) fn edit(
+    folder: &Path,
+    change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>),
+) -> Result<(), String> {
+    let path = folder.join("config.json");
+    let mut document = match corten_sys::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))?,
+        Err(_) => serde_json::Map::new(),
+    };
+    change(&mut document);
+    let text = serde_json::to_string(&document).map_err(|e| e.to_string())?;
+    let text = crate::template::indent(&text).replace("    ", "\t");
+    corten_sys::fs::create_dir_all_mode(folder, 0o700).map_err(|e| e.to_string())?;
+    corten_sys::fs::write_atomic_mode(&path, text.as_bytes(), 0o600).map_err(|e| e.to_string())
+}
+
+/// Sets a text in the file, or takes it away when it is empty.
+pub(crate) fn set(folder: &Path, name: &str, value: &str) -> Result<(), String> {
+    edit(folder, |document| {
+        if value.is_empty() {
+            document.remove(name);
+        } else {
+            document.insert(name.to_owned(), value.into());
+        }
+    })
+}
+
 /// The folder of the configuration: as the user says, else ours, else Docker's.
 pub(crate) fn folder(program: &str, given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
     let set = |name: &str| variable(name).filter(|v| !v.is_empty());

@@ -172,19 +172,12 @@ pub(crate) fn erase(folder: &Path, config: &Config, key: &str) -> Result<bool, S
 
 /// Changes the file's `auths` and leaves the rest as it is.
 fn edit(folder: &Path, change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) -> Result<(), String> {
-    let path = folder.join("config.json");
-    let mut document = match corten_sys::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))?,
-        Err(_) => serde_json::Map::new(),
-    };
-    let auths = document.entry("auths").or_insert_with(|| serde_json::Map::new().into());
-    if let Some(auths) = auths.as_object_mut() {
-        change(auths);
-    }
-    let text = serde_json::to_vec(&document).map_err(|e| e.to_string())?;
-    let text = crate::template::indent(&String::from_utf8_lossy(&text)).replace("    ", "\t");
-    corten_sys::fs::create_dir_all_mode(folder, 0o700).map_err(|e| e.to_string())?;
-    corten_sys::fs::write_atomic_mode(&path, text.as_bytes(), 0o600).map_err(|e| e.to_string())
+    crate::config::edit(folder, |document| {
+        let auths = document.entry("auths").or_insert_with(|| serde_json::Map::new().into());
+        if let Some(auths) = auths.as_object_mut() {
+            change(auths);
+        }
+    })
 }
 
 #[cfg(test)]

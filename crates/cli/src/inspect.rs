@@ -176,15 +176,19 @@ fn inspect(cli: &Cli, m: &Matches, kinds: &[Kind]) -> Result<()> {
 /// Writes objects: all of them as one JSON list, or each by a template.
 enum Writer {
     Documents(Vec<String>),
-    Template { template: Template, text: String },
-    Lines(String),
+    Template {
+        template: Template,
+        text: String,
+    },
+    /// One JSON list on one line.
+    Line(Vec<String>),
 }
 
 impl Writer {
     fn new(format: &str) -> Result<Self> {
         Ok(match format {
             "" => Self::Documents(Vec::new()),
-            "json" => Self::Lines(String::new()),
+            "json" => Self::Line(Vec::new()),
             format => Self::Template {
                 template: Template::parse(format)
                     .map_err(|e| Error::with_status(64, format!("template parsing error: {e}")))?,
@@ -196,10 +200,10 @@ impl Writer {
     fn add(&mut self, kind: Kind, document: &[u8]) -> Result<()> {
         match self {
             Self::Documents(documents) => documents.push(String::from_utf8_lossy(document).trim().to_owned()),
-            Self::Lines(text) => {
-                let json = Json::parse(document).map_err(Error::new)?;
-                json.write(crate::template::Escape::Plain, text);
-                text.push('\n');
+            Self::Line(documents) => {
+                let (json, mut text) = (Json::parse(document).map_err(Error::new)?, String::new());
+                json.write(crate::template::Escape::Plain, &mut text);
+                documents.push(text);
             }
             Self::Template { template, text } => {
                 let json = Json::parse(document).map_err(Error::new)?;
@@ -214,7 +218,7 @@ impl Writer {
         match self {
             Self::Documents(documents) if documents.is_empty() => "[]\n".to_owned(),
             Self::Documents(documents) => format!("{}\n", indent(&format!("[{}]", documents.join(",")))),
-            Self::Lines(text) => text,
+            Self::Line(documents) => format!("[{}]\n", documents.join(",")),
             Self::Template { text, .. } if text.is_empty() => "\n".to_owned(),
             Self::Template { text, .. } => text,
         }

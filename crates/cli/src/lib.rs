@@ -20,6 +20,7 @@ mod command;
 mod completion;
 mod config;
 mod container;
+mod context;
 mod credentials;
 mod error;
 mod flags;
@@ -93,10 +94,24 @@ fn flag_error(path: &str, command: &Command, error: &str) -> Error {
 fn run(program: &'static str, args: &[String]) -> Result<()> {
     let root = &tree::ROOT;
     let globals = flags::parse(root, program.to_owned(), args).map_err(|e| flag_error(program, root, &e))?;
+    if let Some(second) = globals.all("host").get(1) {
+        let error = format!(
+            "invalid argument {} for \"-H, --host\" flag: specify only one -H",
+            opts::quote(second)
+        );
+        return Err(flag_error(program, root, &error));
+    }
+    let level = globals.get("log-level");
+    if !matches!(
+        level,
+        "debug" | "info" | "warn" | "warning" | "error" | "fatal" | "panic" | "trace"
+    ) {
+        return Err(Error::new(format!("Unable to parse logging level: {level}")));
+    }
     let rest = globals.args.clone();
     let (help, version) = (globals.help, globals.on("version"));
     let cli = Cli::new(program, globals);
-    if version {
+    if version && rest.is_empty() {
         cli.out(&system::version::line(program));
         return Ok(());
     }
@@ -128,7 +143,7 @@ fn show_help(cli: &Cli, words: &[String]) -> Result<()> {
     let mut path = cli.program.to_owned();
     for word in words {
         let Some(entry) = command.find(word) else {
-            return Err(Error::new(format!("unknown help topic: {}", words.join(" "))));
+            return Err(Error::new(format!("unknown help topic: {word}")));
         };
         command = entry.command;
         path.push(' ');

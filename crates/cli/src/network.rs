@@ -12,7 +12,7 @@ use crate::{
     container::list::FORMAT_HELP,
     error::{Error, Result},
     flags::Matches,
-    formatter::{Format, natural_order, network as rows},
+    formatter::{BuiltIn, Format, natural_order, network as rows},
     inspect,
     opts::{self, address, environment, filter},
     prune,
@@ -100,10 +100,16 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
         "" if !m.on("quiet") => cli.config().networks_format.as_str(),
         given => given,
     };
-    let format = match (m.on("quiet"), given) {
-        (true, "" | "table") => Format::plain("{{.ID}}"),
-        _ => Format::new(given, rows::TABLE),
-    };
+    let format = Format::choose(
+        given,
+        m.on("quiet"),
+        &BuiltIn {
+            table: rows::TABLE,
+            quiet: "{{.ID}}",
+            raw_id: "network_id",
+            raw: "name: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
+        },
+    );
     let filters = filter::parse(&m.all("filter"));
     let mut networks = cli.wait(async { Ok(cli.client()?.networks(&filters).await?) })?;
     networks.sort_by(|a, b| natural_order(&a.name, &b.name));

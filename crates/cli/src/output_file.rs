@@ -104,10 +104,7 @@ fn check(path: &str) -> std::result::Result<(), String> {
         }
     }
     match corten_sys::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Err(format!(
-            "invalid output path: {} must be a regular file",
-            crate::opts::quote(path)
-        )),
+        Ok(metadata) if metadata.is_dir() => Err("cannot write to a directory".to_owned()),
         _ => Ok(()),
     }
 }

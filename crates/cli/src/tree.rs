@@ -2,7 +2,7 @@
 
 use crate::{
     command::{Action, Command, Entry, Flag},
-    completion, container, image, inspect, network, registry, system, volume,
+    completion, container, context, image, inspect, network, registry, system, volume,
 };
 
 const COMMON: &str = "Common Commands";
@@ -50,6 +50,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["info"], &system::info::COMMAND).section(COMMON),
     Entry::new(&["completion"], &completion::GROUP).section(MANAGEMENT),
     Entry::new(&["container"], &container::GROUP).section(MANAGEMENT),
+    Entry::new(&["context"], &context::GROUP).section(MANAGEMENT),
     Entry::new(&["image"], &image::GROUP).section(MANAGEMENT),
     Entry::new(&["network"], &network::GROUP).section(MANAGEMENT),
     Entry::new(&["system"], &system::GROUP).section(MANAGEMENT),

@@ -8,7 +8,7 @@ use crate::{
     container::list::FORMAT_HELP,
     error::{Error, Result},
     flags::Matches,
-    formatter::{Format, natural_order, volume as rows},
+    formatter::{BuiltIn, Format, natural_order, volume as rows},
     inspect,
     opts::{self, environment, filter},
     prune,
@@ -54,7 +54,7 @@ static REMOVE: Command = Command::new("[OPTIONS] VOLUME [VOLUME...]", "Remove vo
 fn create(cli: &Cli, m: &Matches) -> Result<()> {
     if m.given("name") && !m.args.is_empty() {
         return Err(Error::new(
-            "conflicting options: either specify --name or provide positional arg, not both",
+            "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
         ));
     }
     let name = if m.given("name") { m.get("name") } else { m.arg(0) };
@@ -74,10 +74,16 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
         "" if !m.on("quiet") => cli.config().volumes_format.as_str(),
         given => given,
     };
-    let format = match (m.on("quiet"), given) {
-        (true, "" | "table") => Format::plain("{{.Name}}"),
-        _ => Format::new(given, rows::TABLE),
-    };
+    let format = Format::choose(
+        given,
+        m.on("quiet"),
+        &BuiltIn {
+            table: rows::TABLE,
+            quiet: "{{.Name}}",
+            raw_id: "name",
+            raw: "driver: {{.Driver}}\n",
+        },
+    );
     let filters = filter::parse(&m.all("filter"));
     let mut volumes = cli.wait(async { Ok(cli.client()?.volumes(&filters).await?) })?.volumes;
     volumes.sort_by(|a, b| natural_order(&a.name, &b.name));

@@ -95,10 +95,16 @@ impl Error {
     }
 
     /// The connection broke, or what came was no HTTP.
-    pub(crate) fn transport(source: impl fmt::Display) -> Self {
+    pub(crate) fn transport(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        // The innermost error says what happened; those around it say where in the library.
+        let mut inner: &dyn std::error::Error = source.as_ref();
+        while let Some(next) = inner.source() {
+            inner = next;
+        }
         Self::new(
             Kind::Unavailable,
-            format!("error during connect: the connection to the engine broke: {source}"),
+            format!("error during connect: the connection to the engine broke: {inner}"),
         )
     }
 

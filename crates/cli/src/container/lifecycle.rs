@@ -167,7 +167,7 @@ fn remove(cli: &Cli, m: &Matches) -> Result<()> {
         let client = cli.client()?;
         let names: Vec<_> = m.args.iter().map(|n| n.trim_matches('/').to_owned()).collect();
         if names.iter().any(String::is_empty) {
-            return Err(Error::new("Container name cannot be empty"));
+            return Err(Error::new("container name cannot be empty"));
         }
         let results = join(names.iter().map(|name| client.remove_container(name, options))).await;
         let mut errors = Vec::new();

@@ -5,7 +5,7 @@ use crate::{
     command::{Arity, Command, Flag},
     error::Result,
     flags::Matches,
-    formatter::{Format, container as rows},
+    formatter::{BuiltIn, Format, container as rows},
     opts::filter,
 };
 
@@ -39,10 +39,24 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
     } else {
         rows::TABLE
     };
-    let format = match (m.on("quiet"), given) {
-        (true, "" | "table") => Format::plain("{{.ID}}"),
-        _ => Format::new(given, table),
+    let raw = if m.on("size") { rows::RAW_WITH_SIZE } else { rows::RAW };
+    let custom = !matches!(given, "" | "table" | "raw");
+    let given = if m.on("quiet") && custom {
+        cli.err("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+        ""
+    } else {
+        given
     };
+    let format = Format::choose(
+        given,
+        m.on("quiet"),
+        &BuiltIn {
+            table,
+            quiet: "{{.ID}}",
+            raw_id: "container_id",
+            raw,
+        },
+    );
     let mut size = m.on("size");
     if !m.get("format").is_empty() {
         // A template that makes no sense is refused before the engine is asked.

@@ -4,6 +4,12 @@
 //!   create ──► attach ∥ wait ──► start ──► carry streams, pass signals on ──► exit status
 //! ```
 
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use corten_api::container::WaitResult;
 use corten_client::{AttachOptions, Client, Waiting};
 
 use super::{
@@ -18,6 +24,9 @@ use crate::{
     session::{End, Options, Session},
     signals, terminal,
 };
+
+/// How long after the end of the output a dead engine's successor is waited for.
+const NEXT_ENGINE: Duration = Duration::from_secs(10);
 
 /// `run`.
 pub(crate) static COMMAND: Command = Command::new(
@@ -173,7 +182,8 @@ pub(crate) async fn follow(
     tty: bool,
 ) -> Result<Option<u8>> {
     let streams = session.run();
-    let status = waiting.result();
+    let output_ended = Cell::new(false);
+    let status = status(client, id, waiting, &output_ended);
     let aside = aside(client, id, signals, tty);
     tokio::pin!(streams, status, aside);
     let (mut streams_done, mut code) = (false, None);
@@ -188,18 +198,43 @@ pub(crate) async fn follow(
             () = drain_limit(), if code.is_some() && !streams_done => streams_done = true,
             end = &mut aside => return Err(Error::silent(end)),
         }
+        output_ended.set(streams_done);
         if let (true, Some(code)) = (streams_done, code) {
             return Ok(Some(code));
         }
     }
 }
 
-/// How long output may still come after the exit.
-async fn drain_limit() {
-    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+/// Waits for the exit. An engine that dies takes neither container nor streams with it: the next one is asked.
+async fn status(
+    client: &Client,
+    id: &str,
+    waiting: Waiting<'_>,
+    output_ended: &Cell<bool>,
+) -> corten_client::Result<WaitResult> {
+    let mut result = waiting.result().await;
+    let mut ended_at = None;
+    while let Err(error) = &result
+        && error.kind() == corten_client::Kind::Unavailable
+    {
+        if output_ended.get() && ended_at.get_or_insert_with(Instant::now).elapsed() > NEXT_ENGINE {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        result = match client.wait_container(id, "not-running").await {
+            Ok(waiting) => waiting.result().await,
+            Err(error) => Err(error),
+        };
+    }
+    result
 }
 
-fn exit_status(result: corten_api::container::WaitResult) -> Result<u8> {
+/// How long output may still come after the exit.
+async fn drain_limit() {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+}
+
+fn exit_status(result: WaitResult) -> Result<u8> {
     match result.error {
         Some(error) if !error.message.is_empty() => Err(Error::with_status(
             125,

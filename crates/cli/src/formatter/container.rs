@@ -19,6 +19,11 @@ pub(crate) const TABLE: &str =
 pub(crate) const TABLE_WITH_SIZE: &str =
     "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 
+/// `raw` without the id.
+pub(crate) const RAW: &str = "image: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate:{{pad .State 1 0}}\nstatus:{{pad .Status 1 0}}\nnames: {{.Names}}\nlabels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\n";
+/// `raw` without the id, with sizes.
+pub(crate) const RAW_WITH_SIZE: &str = "image: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate:{{pad .State 1 0}}\nstatus:{{pad .Status 1 0}}\nnames: {{.Names}}\nlabels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\nsize: {{.Size}}\n";
+
 /// The headings.
 pub(crate) const HEADINGS: [(&str, &str); 14] = [
     ("ID", "CONTAINER ID"),

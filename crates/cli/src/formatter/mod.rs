@@ -19,6 +19,18 @@ use crate::{
     template::{Missing, Mode, Struct, Template, Value},
 };
 
+/// The formats that a list knows by name.
+pub(crate) struct BuiltIn<'a> {
+    /// `table`.
+    pub(crate) table: &'a str,
+    /// The one field of `--quiet`.
+    pub(crate) quiet: &'a str,
+    /// What `raw` calls that field.
+    pub(crate) raw_id: &'a str,
+    /// The other lines of `raw`.
+    pub(crate) raw: &'a str,
+}
+
 /// How a list is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Format {
@@ -42,6 +54,16 @@ impl Format {
         Self {
             template: template.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n"),
             table,
+        }
+    }
+
+    /// What `--format` and `--quiet` ask for.
+    pub(crate) fn choose(given: &str, quiet: bool, built_in: &BuiltIn<'_>) -> Self {
+        match (given, quiet) {
+            ("" | "table", true) => Self::plain(built_in.quiet),
+            ("raw", true) => Self::plain(&format!("{}: {}", built_in.raw_id, built_in.quiet)),
+            ("raw", false) => Self::plain(&format!("{}: {}\n{}", built_in.raw_id, built_in.quiet, built_in.raw)),
+            (given, _) => Self::new(given, built_in.table),
         }
     }
 

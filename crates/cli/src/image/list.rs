@@ -8,7 +8,7 @@ use crate::{
     container::list::FORMAT_HELP,
     error::Result,
     flags::Matches,
-    formatter::{Format, image as rows},
+    formatter::{BuiltIn, Format, image as rows},
     opts::filter,
 };
 
@@ -36,9 +36,19 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
     };
     let digests = m.on("digests");
     let table = if digests { rows::TABLE_WITH_DIGESTS } else { rows::TABLE };
-    let format = match (m.on("quiet"), given) {
-        (true, "" | "table") => Format::plain("{{.ID}}"),
-        _ => Format::new(given, table),
+    let format = match (given, m.on("quiet")) {
+        ("raw", false) if digests => Format::plain(rows::RAW_WITH_DIGESTS),
+        ("raw", false) => Format::plain(rows::RAW),
+        (given, quiet) => Format::choose(
+            given,
+            quiet,
+            &BuiltIn {
+                table,
+                quiet: "{{.ID}}",
+                raw_id: "image_id",
+                raw: "",
+            },
+        ),
     };
     let options = ListOptions {
         all: m.on("all"),

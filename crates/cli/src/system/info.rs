@@ -257,7 +257,10 @@ fn rest(lines: &mut Lines, info: &Json) {
     lines.add("Live Restore Enabled", info.on("LiveRestoreEnabled"));
     lines.some("Product License", info.text("ProductLicense"));
     if let Some(firewall) = info.get("FirewallBackend") {
-        lines.some("Firewall Backend", firewall.text("Driver"));
+        // The usual one goes without saying.
+        if firewall.text("Driver") != "iptables" {
+            lines.some("Firewall Backend", firewall.text("Driver"));
+        }
     }
 }
 

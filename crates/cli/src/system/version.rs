@@ -81,9 +81,10 @@ fn version(cli: &Cli, m: &Matches) -> Result<()> {
     let format = m.get("format");
     let template = match format {
         "" | "json" => None,
-        text => {
-            Some(Template::parse(text).map_err(|e| Error::with_status(64, format!("template parsing error: {e}")))?)
-        }
+        text => Some(
+            Template::named("version", text)
+                .map_err(|e| Error::with_status(64, format!("template parsing error: {e}")))?,
+        ),
     };
     let server = if m.on("client") {
         Ok(None)

@@ -12,9 +12,16 @@ const MAX_DEPTH: usize = 500;
 const MAX_OUTPUT: usize = 256 << 20;
 
 /// Fills a template in.
-pub(super) fn execute(tree: &Tree, text: &str, data: &Value, missing: Missing, mode: Mode) -> Result<String> {
+pub(super) fn execute(
+    tree: &Tree,
+    (name, text): (&str, &str),
+    data: &Value,
+    missing: Missing,
+    mode: Mode,
+) -> Result<String> {
     let mut state = State {
         tree,
+        name,
         text,
         missing,
         mode,
@@ -28,6 +35,7 @@ pub(super) fn execute(tree: &Tree, text: &str, data: &Value, missing: Missing, m
 
 struct State<'a> {
     tree: &'a Tree,
+    name: &'a str,
     text: &'a str,
     missing: Missing,
     mode: Mode,
@@ -53,7 +61,9 @@ impl State<'_> {
         let line = 1 + before.matches('\n').count();
         let column = before.len() - before.rfind('\n').map_or(0, |n| n + 1);
         Err(format!(
-            "template: :{line}:{column}: executing \"\" at <{context}>: {message}"
+            "template: {0}:{line}:{column}: executing {1} at <{context}>: {message}",
+            self.name,
+            crate::opts::quote(self.name)
         ))
     }
 

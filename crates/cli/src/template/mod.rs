@@ -38,18 +38,28 @@ pub(crate) enum Mode {
 pub(crate) struct Template {
     tree: parse::Tree,
     text: String,
+    name: &'static str,
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template without a name.
     ///
     /// # Errors
     /// Go's text: `template: :1: unclosed action`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let tree = parse::parse(text, functions::is_defined)?;
+        Self::named("", text)
+    }
+
+    /// Reads a template whose errors call it by this name.
+    ///
+    /// # Errors
+    /// Go's text: `template: name:1: unclosed action`.
+    pub(crate) fn named(name: &'static str, text: &str) -> Result<Self, String> {
+        let tree = parse::parse(name, text, functions::is_defined)?;
         Ok(Self {
             tree,
             text: text.to_owned(),
+            name,
         })
     }
 
@@ -58,7 +68,7 @@ impl Template {
     /// # Errors
     /// Go's text: `template: :1:2: executing "" at <.X>: …`.
     pub(crate) fn execute(&self, data: &Value, missing: Missing, mode: Mode) -> Result<String, String> {
-        exec::execute(&self.tree, &self.text, data, missing, mode)
+        exec::execute(&self.tree, (self.name, &self.text), data, missing, mode)
     }
 }
 

@@ -139,8 +139,8 @@ struct Parser {
 type Result<T> = std::result::Result<T, (usize, String)>;
 
 /// Reads a template.
-pub(super) fn parse(text: &str, is_function: fn(&str) -> bool) -> std::result::Result<Tree, String> {
-    let show = |(line, message): (usize, String)| format!("template: :{line}: {message}");
+pub(super) fn parse(name: &str, text: &str, is_function: fn(&str) -> bool) -> std::result::Result<Tree, String> {
+    let show = |(line, message): (usize, String)| format!("template: {name}:{line}: {message}");
     let mut parser = Parser {
         tokens: lex(text).map_err(show)?,
         next: 0,
