@@ -45,14 +45,14 @@ pub(crate) fn put(mount: impl AsFd, place: impl AsFd) -> std::result::Result<(),
 
 /// Makes a new instance of a file system.
 pub(crate) fn new_file_system(kind: &str, source: &str, options: &Options) -> Result<OwnedFd> {
+    if kind == "overlay" && !takes_layers_one_by_one() {
+        return old_overlay(options);
+    }
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| match errno {
         Errno::NODEV => Error::new(Kind::Unsupported, format!("the kernel has no file system {kind:?}")),
         errno => Error::new(Kind::Internal, format!("fsopen {kind}: {}", reason(errno))),
     })?;
     let configured = configure(&context, kind, source, options);
-    if kind == "overlay" && matches!(configured, Err((_, Errno::INVAL))) && !takes_layers_one_by_one() {
-        return old_overlay(options);
-    }
     configured.map_err(|(what, errno)| refused(&context, kind, &what, errno))?;
     fsmount(
         &context,

@@ -36,9 +36,9 @@ impl Snapshots<'_> {
                 id.get(..12).unwrap_or(id)
             ))
         };
-        let mount = match mount(&folders, access) {
-            Err(Errno::INVAL) if !takes_layers_one_by_one() => mount_by_text(&folders, access),
-            result => result,
+        let mount = match takes_layers_one_by_one() {
+            true => mount(&folders, access),
+            false => mount_by_text(&folders, access),
         };
         // The mount's own descriptor cannot be read; the open folder keeps the mount alive.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
