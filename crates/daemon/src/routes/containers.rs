@@ -129,8 +129,15 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         ContainerCall::Attach => attach(engine, name, call),
         ContainerCall::Wait => wait(engine, name, &call),
         ContainerCall::Exec => exec_create(engine, name, call).await,
-        ContainerCall::Changes => Err(ApiError::unsupported("listing a container's changed files")),
-        ContainerCall::Export => Err(ApiError::unsupported("exporting a container's files")),
+        ContainerCall::Changes => {
+            let changes = containers.changes(name).await?;
+            // Go writes a list that was never begun as null.
+            body::json(&(!changes.is_empty()).then_some(changes))
+        }
+        ContainerCall::Export => {
+            let pieces = containers.export(name).await?;
+            Ok(body::typed("application/octet-stream", body::received(pieces)))
+        }
         ContainerCall::Stats => Err(ApiError::unsupported("reading a container's statistics")),
         ContainerCall::Update => {
             let request: UpdateRequest = body::read_json(&call.headers, call.body).await?;
