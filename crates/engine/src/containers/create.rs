@@ -128,7 +128,12 @@ impl Inner {
             remove_volumes: false,
         };
         match self.make_files(&mut record, wanted) {
-            Ok(warnings) => Ok((record, warnings)),
+            Ok(mut warnings) => {
+                if image.config.config.healthcheck.is_some() && record.config.healthcheck.is_none() {
+                    warnings.push("The image's health check is not run: health checks are not supported yet".to_owned());
+                }
+                Ok((record, warnings))
+            }
             Err(error) => {
                 self.unmake(&record);
                 Err(error)
