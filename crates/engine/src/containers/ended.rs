@@ -7,17 +7,14 @@ use corten_shim::protocol::{EXIT_FILE, Event, Exit};
 use tokio::sync::mpsc;
 
 use super::{Change, Container, Containers, Mutable, RemoveOptions, State, start};
-use crate::{
-    crash,
-    error::{Error, Result, blocking},
-};
+use crate::{crash, error::blocking};
 
 /// The longest pause before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A container that ran this long is taken to have worked.
 const WORKED: Duration = Duration::from_secs(10);
 /// The exit code of a container whose shim was killed: nobody knows a better one.
-const LOST: i32 = 137;
+pub(super) const LOST: i32 = 137;
 
 impl Containers {
     /// Follows a container in the background.
@@ -65,7 +62,7 @@ impl Containers {
                     container = container.id,
                     "the container's shim was killed; its processes are killed too"
                 );
-                kill_orphans(&container);
+                self.kill_orphans(&container).await;
                 Exit {
                     code: LOST,
                     at: Time::now().nanoseconds(),
@@ -226,36 +223,6 @@ fn forget_addresses(settings: &mut corten_api::network::EndpointSettings) {
 pub(super) fn read_exit(container: &Container) -> Option<Exit> {
     let bytes = corten_sys::fs::read(container.bundle.join(EXIT_FILE)).ok()?;
     serde_json::from_slice(&bytes).ok()
-}
-
-/// Kills the first process of a container without a shim, if it is still that process.
-pub(super) fn kill_orphans(container: &Container) {
-    let Some(running) = container.lock().record.state.running().cloned() else {
-        return;
-    };
-    if let Err(error) = kill_exactly(running.pid, running.start_time) {
-        tracing::error!(
-            container = container.id,
-            error = error.report(),
-            "cannot kill a process without a shim"
-        );
-    }
-}
-
-fn kill_exactly(pid: i32, start_time: u64) -> Result<()> {
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-        return Ok(());
-    };
-    // Held by now, so that the number cannot pass to another between the look and the signal.
-    if start_time_of(pid.as_raw_nonzero().get()) != Some(start_time) {
-        return Ok(());
-    }
-    match pidfd_send_signal(&process, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(Error::internal(format!("cannot kill process {}", pid.as_raw_nonzero())).source(error)),
-    }
 }
 
 /// Field 22 of `/proc/<pid>/stat` (`proc_pid_stat(5)`).

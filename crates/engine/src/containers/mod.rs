@@ -27,6 +27,7 @@ mod logs;
 mod modes;
 mod mounts;
 mod names;
+mod orphans;
 mod readiness;
 mod reaper;
 mod record;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Change, Container, Containers, Inner, RemoveOptions, State,
-    ended::{kill_orphans, read_exit},
+    ended::{LOST, read_exit},
     link,
     record::Record,
     start,
@@ -77,18 +77,26 @@ impl Containers {
         match link::connect(&container.bundle).await {
             Ok((link, shim, events)) => self.reconnect(container, link, &shim, events),
             Err(_) if record.state.running().is_some() => {
-                let exit = read_exit(container).unwrap_or_else(|| {
-                    kill_orphans(container);
-                    Exit {
-                        code: 137,
-                        at: Time::now().nanoseconds(),
-                        oom_killed: false,
+                let exit = match read_exit(container) {
+                    Some(exit) => exit,
+                    None => {
+                        self.kill_orphans(container).await;
+                        Exit {
+                            code: LOST,
+                            at: Time::now().nanoseconds(),
+                            oom_killed: false,
+                        }
                     }
-                });
+                };
                 self.recover_ended(container, exit).await;
             }
             Err(_) => match read_exit(container) {
-                Some(exit) if record.state.ended().is_some_and(|ended| ended.finished_at.nanoseconds() < exit.at) => {
+                Some(exit)
+                    if record
+                        .state
+                        .ended()
+                        .is_some_and(|ended| ended.finished_at.nanoseconds() < exit.at) =>
+                {
                     self.recover_unseen(container, exit).await;
                 }
                 _ => self.undo_start(container).await,
@@ -285,7 +293,9 @@ impl Inner {
 /// When a container that nobody saw start did so: when its configuration was written, at the latest at its end.
 fn started_before(container: &Container, exit: &Exit) -> Time {
     let written = corten_sys::fs::metadata(container.bundle.join(CONFIG_FILE)).and_then(|about| about.modified());
-    let at = written.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let at = written
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let at = at.and_then(|at| i64::try_from(at.as_nanos()).ok());
     Time::from_nanoseconds(at.map_or(exit.at, |at| at.min(exit.at)))
 }

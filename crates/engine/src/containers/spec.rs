@@ -395,7 +395,7 @@ fn linux(
             devices: devices.rules,
             ..resources::limits(&host.resources)?
         }),
-        cgroups_path: Some(cgroup_path(record, around)),
+        cgroups_path: Some(cgroup_path(record, around.cgroup_parent)),
         namespaces: namespaces(host, around)?,
         devices: devices.nodes,
         seccomp: filter(host, security, capabilities, around.kernel)?,
@@ -424,9 +424,9 @@ fn propagation(record: &Record) -> Option<String> {
 }
 
 /// The container's cgroup.
-pub(crate) fn cgroup_path(record: &Record, around: &Surroundings<'_>) -> String {
+pub(crate) fn cgroup_path(record: &Record, default_parent: &str) -> String {
     let parent = match record.host_config.resources.cgroup_parent.as_str() {
-        "" => around.cgroup_parent,
+        "" => default_parent,
         own => own,
     };
     format!("/{}/{}", parent.trim_matches('/'), record.id)

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Images, parse, signed};
 use crate::{
+    crash,
     error::{Error, Kind, Result, blocking},
     settings::Settings,
 };
@@ -77,10 +78,9 @@ impl Images {
                 .await
                 .map(|pulled| vec![pulled])
         };
-        pulled
-            .map_err(Error::from)?
-            .iter()
-            .for_each(|pulled| self.announce(pulled));
+        let pulled = pulled.map_err(Error::from)?;
+        crash::point("pull:stored");
+        pulled.iter().for_each(|pulled| self.announce(pulled));
         Ok(())
     }
 
