@@ -8,13 +8,13 @@ use crate::scene::{dies_of, dying_at, has_died, is_alive, pid, web, web_answers}
 fn a_container_whose_making_was_cut_off_is_not_there() {
     for point in ["create:folder", "create:snapshot"] {
         let mut engine = dying_at(point);
-        dies_of(&mut engine, ["create", "--name", "c", "-v", "/anonymous", "busybox", "true"]);
+        dies_of(&mut engine, ["create", "--name", "box", "-v", "/anonymous", "busybox", "true"]);
         engine.launch();
         assert_eq!(engine.corten(["ps", "-aq"]).ok(), "", "{point}");
         let left = |folder: &str| corten_sys::fs::read_dir(engine.data_root().join(folder)).map_or(0, Iterator::count);
         assert_eq!(left("containers"), 0, "{point}");
-        assert_eq!(engine.corten(["run", "--name", "c", "busybox", "echo", "again"]).ok(), "again\n", "{point}");
-        engine.corten(["rm", "c"]).ok();
+        assert_eq!(engine.corten(["run", "--name", "box", "busybox", "echo", "again"]).ok(), "again\n", "{point}");
+        engine.corten(["rm", "box"]).ok();
         engine.corten(["rmi", "busybox"]).ok();
     }
 }
@@ -22,10 +22,10 @@ fn a_container_whose_making_was_cut_off_is_not_there() {
 #[test]
 fn a_container_that_was_recorded_can_be_used() {
     let mut engine = dying_at("create:recorded");
-    dies_of(&mut engine, ["create", "--name", "c", "busybox", "echo", "here"]);
+    dies_of(&mut engine, ["create", "--name", "box", "busybox", "echo", "here"]);
     engine.launch();
-    assert_eq!(engine.inspect("c", "{{.State.Status}}"), "created");
-    assert_eq!(engine.corten(["start", "-a", "c"]).ok(), "here\n");
+    assert_eq!(engine.inspect("box", "{{.State.Status}}"), "created");
+    assert_eq!(engine.corten(["start", "-a", "box"]).ok(), "here\n");
 }
 
 #[test]
@@ -43,10 +43,10 @@ fn a_start_that_was_cut_off_can_be_repeated() {
 #[test]
 fn a_start_with_shared_memory_that_was_cut_off_can_be_removed() {
     let mut engine = dying_at("start:prepared");
-    engine.corten(["create", "--name", "c", "--ipc", "shareable", "busybox", "true"]).ok();
-    dies_of(&mut engine, ["start", "c"]);
+    engine.corten(["create", "--name", "box", "--ipc", "shareable", "busybox", "true"]).ok();
+    dies_of(&mut engine, ["start", "box"]);
     engine.launch();
-    engine.corten(["rm", "c"]).ok();
+    engine.corten(["rm", "box"]).ok();
 }
 
 #[test]
@@ -76,31 +76,31 @@ fn a_container_that_was_started_runs_on() {
 #[test]
 fn a_container_that_was_started_and_ended_unseen_is_told_of() {
     let mut engine = dying_at("start:running");
-    engine.corten(["create", "--name", "c", "busybox", "sh", "-c", "echo done; exit 7"]).ok();
-    dies_of(&mut engine, ["start", "c"]);
+    engine.corten(["create", "--name", "box", "busybox", "sh", "-c", "echo done; exit 7"]).ok();
+    dies_of(&mut engine, ["start", "box"]);
     let id_folder = corten_sys::fs::read_dir(engine.exec_root().join("containers")).expect("bundles");
     let bundle = id_folder.flatten().next().expect("one").path();
     until::is("the container has ended", || bundle.join("exit.json").exists());
     engine.launch();
-    engine.wait_for("c", "{{.State.Status}} {{.State.ExitCode}}", "exited 7");
-    assert_eq!(engine.corten(["logs", "c"]).ok(), "done\n");
-    let finished = engine.inspect("c", "{{.State.FinishedAt}}");
+    engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 7");
+    assert_eq!(engine.corten(["logs", "box"]).ok(), "done\n");
+    let finished = engine.inspect("box", "{{.State.FinishedAt}}");
     engine.crash();
-    assert_eq!(engine.inspect("c", "{{.State.ExitCode}} {{.State.FinishedAt}}"), format!("7 {finished}"));
+    assert_eq!(engine.inspect("box", "{{.State.ExitCode}} {{.State.FinishedAt}}"), format!("7 {finished}"));
 }
 
 #[test]
 fn a_stop_that_was_cut_off_leaves_a_container_that_can_be_stopped() {
     for point in ["stop:noted", "stop:signalled"] {
         let mut engine = dying_at(point);
-        engine.corten(["run", "-d", "--name", "c", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
-        let first = pid(&engine, "c");
-        dies_of(&mut engine, ["stop", "-t", "60", "c"]);
+        engine.corten(["run", "-d", "--name", "box", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
+        let first = pid(&engine, "box");
+        dies_of(&mut engine, ["stop", "-t", "60", "box"]);
         assert!(is_alive(first), "process 1 has no handler for the signal");
         engine.launch();
-        assert_eq!(engine.inspect("c", "{{.State.Status}}"), "running", "{point}");
-        engine.corten(["stop", "-t", "0", "c"]).ok();
-        assert_eq!(engine.inspect("c", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137", "{point}");
+        assert_eq!(engine.inspect("box", "{{.State.Status}}"), "running", "{point}");
+        engine.corten(["stop", "-t", "0", "box"]).ok();
+        assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137", "{point}");
         assert!(!is_alive(first));
     }
 }
@@ -110,18 +110,18 @@ fn an_end_is_told_truly_wherever_the_engine_dies() {
     for point in ["end:seen", "end:released", "end:recorded"] {
         let mut engine = dying_at(point);
         let script = "echo begun; while [ ! -e /end ]; do sleep 0.02; done; echo ended; exit 5";
-        engine.corten(["run", "-d", "--name", "c", "-p", "8080:80", "busybox", "sh", "-c", script]).ok();
-        let _ = engine.corten(["exec", "c", "touch", "/end"]).run();
+        engine.corten(["run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sh", "-c", script]).ok();
+        let _ = engine.corten(["exec", "box", "touch", "/end"]).run();
         has_died(&mut engine);
         engine.launch();
-        assert_eq!(engine.inspect("c", "{{.State.Status}} {{.State.ExitCode}}"), "exited 5", "{point}");
-        assert_eq!(engine.corten(["logs", "c"]).ok(), "begun\nended\n", "{point}");
-        let times = engine.inspect("c", "{{.State.StartedAt}} {{.State.FinishedAt}}");
+        assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 5", "{point}");
+        assert_eq!(engine.corten(["logs", "box"]).ok(), "begun\nended\n", "{point}");
+        let times = engine.inspect("box", "{{.State.StartedAt}} {{.State.FinishedAt}}");
         let (started, finished) = times.split_once(' ').expect("two");
         assert!(started < finished && !finished.starts_with("0001"), "{point}: {times}");
-        engine.corten(["start", "c"]).ok();
-        engine.wait_for("c", "{{.State.Status}} {{.State.ExitCode}}", "exited 5");
-        engine.corten(["rm", "c"]).ok();
+        engine.corten(["start", "box"]).ok();
+        engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 5");
+        engine.corten(["rm", "box"]).ok();
     }
 }
 
@@ -130,13 +130,13 @@ fn a_removal_that_was_cut_off_is_finished() {
     for point in ["remove:noted", "remove:snapshot", "remove:volumes"] {
         for (flag, left) in [("-f", 1), ("-v", 0)] {
             let mut engine = dying_at(point);
-            engine.corten(["run", "--name", "c", "-v", "/anonymous", "busybox", "touch", "/anonymous/kept"]).ok();
-            dies_of(&mut engine, ["rm", flag, "c"]);
+            engine.corten(["run", "--name", "box", "-v", "/anonymous", "busybox", "touch", "/anonymous/kept"]).ok();
+            dies_of(&mut engine, ["rm", flag, "box"]);
             engine.launch();
             assert_eq!(engine.corten(["ps", "-aq"]).ok(), "", "{point}");
             let volumes = engine.corten(["volume", "ls", "-q"]).ok();
             assert_eq!(volumes.lines().count(), left, "{point} {flag}: {volumes}");
-            engine.corten(["run", "--rm", "--name", "c", "busybox", "true"]).ok();
+            engine.corten(["run", "--rm", "--name", "box", "busybox", "true"]).ok();
             engine.corten(["rmi", "busybox"]).ok();
         }
     }

@@ -9,13 +9,13 @@ use crate::scene::{is_alive, kill, pid, shim};
 fn ends_on_demand(engine: &Engine, code: u8, options: &[&str]) {
     let script = format!("while [ ! -e /w/end ]; do sleep 0.02; done; echo over; exit {code}");
     let volume = format!("{}:/w", engine.work().display());
-    let head = ["run", "-d", "--name", "c", "-v", &volume];
+    let head = ["run", "-d", "--name", "box", "-v", &volume];
     engine.corten(head.iter().chain(options).chain(&["busybox", "sh", "-c", &script])).ok();
 }
 
 /// Lets the container end while the engine is dead, and starts the next engine.
 fn end_meanwhile(engine: &Engine) {
-    let first = pid(engine, "c");
+    let first = pid(engine, "box");
     let shim = shim(first);
     engine.kill();
     corten_sys::fs::write(engine.work().join("end"), "").expect("a file");
@@ -27,14 +27,14 @@ fn end_meanwhile(engine: &Engine) {
 fn code_and_time_are_those_of_the_end() {
     let engine = Engine::start();
     ends_on_demand(&engine, 42, &[]);
-    let mut waiting = engine.corten(["wait", "c"]).spawn();
+    let mut waiting = engine.corten(["wait", "box"]).spawn();
     assert!(!waiting.has_ended());
     let before = engine.sh("date -u +%Y-%m-%dT%H:%M:%S").line();
     end_meanwhile(&engine);
-    assert_eq!(engine.inspect("c", "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}"), "exited 42 0");
-    assert!(engine.inspect("c", "{{.State.FinishedAt}}") > before);
-    assert_eq!(engine.corten(["logs", "c"]).ok(), "over\n");
-    assert_eq!(engine.corten(["wait", "c"]).ok(), "42\n");
+    assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}"), "exited 42 0");
+    assert!(engine.inspect("box", "{{.State.FinishedAt}}") > before);
+    assert_eq!(engine.corten(["logs", "box"]).ok(), "over\n");
+    assert_eq!(engine.corten(["wait", "box"]).ok(), "42\n");
 }
 
 #[test]
@@ -53,50 +53,50 @@ fn one_that_is_to_be_started_again_is() {
         ends_on_demand(&engine, code, &["--restart", policy]);
         end_meanwhile(&engine);
         if again {
-            until::is("it is started again", || engine.inspect("c", "{{.RestartCount}}") != "0");
+            until::is("it is started again", || engine.inspect("box", "{{.RestartCount}}") != "0");
         } else {
-            assert_eq!(engine.inspect("c", "{{.State.Status}} {{.RestartCount}}"), "exited 0", "{policy}");
+            assert_eq!(engine.inspect("box", "{{.State.Status}} {{.RestartCount}}"), "exited 0", "{policy}");
         }
-        engine.corten(["rm", "-f", "c"]).ok();
+        engine.corten(["rm", "-f", "box"]).ok();
     }
 }
 
 #[test]
 fn one_that_waits_for_its_restart_is_started_by_the_next_engine() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "c", "--restart", "always", "busybox", "false"]).ok();
-    let restarts = || engine.inspect("c", "{{.RestartCount}}").parse::<u64>().expect("a number");
+    engine.corten(["run", "-d", "--name", "box", "--restart", "always", "busybox", "false"]).ok();
+    let restarts = || engine.inspect("box", "{{.RestartCount}}").parse::<u64>().expect("a number");
     until::is("it is in its pauses", || restarts() >= 3);
     engine.kill();
     engine.launch();
     let before = restarts();
     until::is("it is started again", || restarts() > before);
-    engine.corten(["stop", "c"]).ok();
+    engine.corten(["stop", "box"]).ok();
     engine.crash();
-    assert_eq!(engine.inspect("c", "{{.State.Status}}"), "exited");
+    assert_eq!(engine.inspect("box", "{{.State.Status}}"), "exited");
 }
 
 #[test]
 fn one_that_the_user_stopped_stays_so() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "c", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
-    engine.corten(["stop", "-t", "0", "c"]).ok();
+    engine.corten(["run", "-d", "--name", "box", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
+    engine.corten(["stop", "-t", "0", "box"]).ok();
     engine.crash();
-    assert_eq!(engine.inspect("c", "{{.State.Status}}"), "exited");
+    assert_eq!(engine.inspect("box", "{{.State.Status}}"), "exited");
 }
 
 #[test]
 fn after_the_end_of_everything_what_should_run_is_started() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "c", "--restart", "always", "busybox", "sleep", "1000"]).ok();
-    let first = pid(&engine, "c");
+    engine.corten(["run", "-d", "--name", "box", "--restart", "always", "busybox", "sleep", "1000"]).ok();
+    let first = pid(&engine, "box");
     let shim = shim(first);
     engine.kill();
     kill(shim);
     until::is("the shim is gone", || !is_alive(shim));
     engine.launch();
     until::is("it runs again", || {
-        let state = engine.inspect("c", "{{.State.Status}} {{.State.Pid}}");
+        let state = engine.inspect("box", "{{.State.Status}} {{.State.Pid}}");
         state.starts_with("running") && !state.ends_with(&format!(" {first}"))
     });
     until::is("the first is gone", || !is_alive(first));

@@ -11,14 +11,14 @@ use crate::scene::{is_alive, kill, pid, shim, web, web_answers};
 fn no_line_of_the_log_is_lost_and_none_comes_twice() {
     let engine = Engine::start();
     let script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo line $i; done";
-    engine.corten(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    engine.corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
     let mut crashes = 0;
-    while engine.inspect("c", "{{.State.Status}}") == "running" || crashes < 3 {
+    while engine.inspect("box", "{{.State.Status}}") == "running" || crashes < 3 {
         engine.crash();
         crashes += 1;
     }
-    engine.wait_for("c", "{{.State.Status}} {{.State.ExitCode}}", "exited 0");
-    let log = engine.corten(["logs", "c"]).ok();
+    engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 0");
+    let log = engine.corten(["logs", "box"]).ok();
     for (at, line) in log.lines().enumerate() {
         assert_eq!(line, format!("line {}", at + 1), "after {crashes} crashes");
     }
@@ -54,31 +54,31 @@ fn everything_works_on_after_the_engine_s_death() {
 #[test]
 fn a_killed_shim_ends_its_container() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "c", "-p", "8080:80", "busybox", "sleep", "1000"]).ok();
-    let first = pid(&engine, "c");
+    engine.corten(["run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sleep", "1000"]).ok();
+    let first = pid(&engine, "box");
     kill(shim(first));
-    engine.wait_for("c", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
+    engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
     until::is("its process is gone", || !is_alive(first));
     assert!(engine.log().contains("shim was killed"), "{}", engine.log());
-    engine.corten(["start", "c"]).ok();
-    assert_eq!(engine.inspect("c", "{{.State.Status}}"), "running");
-    engine.corten(["rm", "-f", "c"]).ok();
+    engine.corten(["start", "box"]).ok();
+    assert_eq!(engine.inspect("box", "{{.State.Status}}"), "running");
+    engine.corten(["rm", "-f", "box"]).ok();
 }
 
 #[test]
 fn a_shim_killed_with_the_engine_ends_its_container() {
     let engine = Engine::start();
     let script = "sleep 1000 & sleep 1000 & wait";
-    engine.corten(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
-    let first = pid(&engine, "c");
+    engine.corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
+    let first = pid(&engine, "box");
     let shim = shim(first);
     engine.kill();
     kill(shim);
     until::is("the shim is gone", || !is_alive(shim));
     engine.launch();
-    engine.wait_for("c", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
+    engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
     until::is("its process is gone", || !is_alive(first));
-    engine.corten(["rm", "c"]).ok();
+    engine.corten(["rm", "box"]).ok();
 }
 
 #[test]
