@@ -50,7 +50,11 @@ pub struct Running {
 impl Call {
     /// A program with arguments, in a network namespace if one is given.
     pub fn new(command: Command, netns: Option<Arc<OwnedFd>>) -> Self {
-        Self { command, stdin: Vec::new(), netns }
+        Self {
+            command,
+            stdin: Vec::new(),
+            netns,
+        }
     }
 
     /// What it gets on standard input; nothing unless told.
@@ -133,7 +137,10 @@ impl Call {
     #[track_caller]
     pub fn spawn(mut self) -> Running {
         let name = self.to_string();
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.start();
         Running {
             name,
@@ -164,13 +171,19 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.command.get_program().to_string_lossy())?;
-        self.command.get_args().try_for_each(|argument| write!(f, " {}", argument.to_string_lossy()))
+        self.command
+            .get_args()
+            .try_for_each(|argument| write!(f, " {}", argument.to_string_lossy()))
     }
 }
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -213,7 +226,11 @@ impl Running {
             let rest = deadline.saturating_duration_since(Instant::now());
             match self.stdout.recv_timeout(rest) {
                 Ok(bytes) => self.seen.extend(bytes),
-                Err(_) => panic!("{}: no {text:?} in {seen:?}; stderr: {}", self.name, drain(&self.stderr)),
+                Err(_) => panic!(
+                    "{}: no {text:?} in {seen:?}; stderr: {}",
+                    self.name,
+                    drain(&self.stderr)
+                ),
             }
         }
     }
@@ -235,7 +252,11 @@ impl Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
             let out = String::from_utf8_lossy(&self.seen).into_owned() + &drain(&self.stdout);
-            panic!("{} does not end; stdout: {out}; stderr: {}", self.name, drain(&self.stderr));
+            panic!(
+                "{} does not end; stdout: {out}; stderr: {}",
+                self.name,
+                drain(&self.stderr)
+            );
         };
         let mut stdout = std::mem::take(&mut self.seen);
         stdout.extend(rest(&self.stdout));

@@ -53,12 +53,18 @@ pub struct Options {
 impl Options {
     /// A plain engine whose registry also has these images.
     pub fn with_images(images: &[&'static str]) -> Self {
-        Self { images: images.to_vec(), ..Self::default() }
+        Self {
+            images: images.to_vec(),
+            ..Self::default()
+        }
     }
 
     /// A plain engine with more flags.
     pub fn with_flags(flags: &[&str]) -> Self {
-        Self { flags: flags.iter().map(ToString::to_string).collect(), ..Self::default() }
+        Self {
+            flags: flags.iter().map(ToString::to_string).collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -145,7 +151,10 @@ impl Engine {
     /// When it does not come up.
     #[track_caller]
     pub fn relaunch_without(&self, variable: &str) {
-        self.unset.lock().unwrap_or_else(PoisonError::into_inner).push(variable.to_owned());
+        self.unset
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(variable.to_owned());
         self.launch();
     }
 
@@ -164,9 +173,19 @@ impl Engine {
         let mut command = Command::new(programs::corten());
         let place = &self.place;
         command.arg("daemon");
-        command.arg("--data-root").arg(place.data_root()).arg("--exec-root").arg(place.exec_root());
-        command.arg("--host").arg(format!("unix://{}", place.socket().display()));
-        command.arg("--pidfile").arg(place.pidfile()).arg("--config-file").arg(place.config());
+        command
+            .arg("--data-root")
+            .arg(place.data_root())
+            .arg("--exec-root")
+            .arg(place.exec_root());
+        command
+            .arg("--host")
+            .arg(format!("unix://{}", place.socket().display()));
+        command
+            .arg("--pidfile")
+            .arg(place.pidfile())
+            .arg("--config-file")
+            .arg(place.config());
         command.args(["--cgroup-parent", &place.cgroup_parent]);
         command.args(["--registry-mirror", &format!("http://{REGISTRY}")]);
         if !self.options.flags.iter().any(|flag| flag.starts_with("--b")) {
@@ -182,7 +201,10 @@ impl Engine {
 
     /// Gives the engine another environment, from its next launch on.
     pub fn set_env(&mut self, env: &[(&str, &str)]) {
-        self.options.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.options.env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
     }
 
     /// Runs `corten` against the engine.
@@ -228,7 +250,9 @@ impl Engine {
     /// Fetches a page from inside the engine's network namespace.
     #[track_caller]
     pub fn try_curl(&self, url: &str) -> Option<String> {
-        let finished = self.program(Path::new("curl"), ["-sS", "-m", "5", "--noproxy", "*", url]).run();
+        let finished = self
+            .program(Path::new("curl"), ["-sS", "-m", "5", "--noproxy", "*", url])
+            .run();
         (finished.code == 0).then_some(finished.stdout)
     }
 
@@ -261,7 +285,10 @@ impl Engine {
         let mut last = String::new();
         let deadline = std::time::Instant::now() + until::PATIENCE;
         while last != value {
-            assert!(std::time::Instant::now() < deadline, "{container}: {template} is {last:?}, not {value:?}");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{container}: {template} is {last:?}, not {value:?}"
+            );
             last = self.inspect(container, template);
         }
     }
@@ -328,7 +355,9 @@ impl Engine {
     /// Whether the engine's process runs.
     pub fn is_running(&self) -> bool {
         let mut child = self.child();
-        child.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_none())
+        child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().expect("a child").is_none())
     }
 
     /// Kills the engine's process with SIGKILL.
@@ -444,6 +473,9 @@ impl Drop for Engine {
             Ok(Err(why)) => panic!("{why}\n{log}"),
             Err(_) => panic!("the engine could not be stopped\n{log}"),
         }
-        assert!(left.is_empty() || self.options.may_leave, "left behind: {left:#?}\n{log}");
+        assert!(
+            left.is_empty() || self.options.may_leave,
+            "left behind: {left:#?}\n{log}"
+        );
     }
 }

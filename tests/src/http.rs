@@ -39,7 +39,10 @@ impl Response {
     #[track_caller]
     pub fn message(&self) -> String {
         let json = self.json();
-        json["message"].as_str().unwrap_or_else(|| panic!("no message: {json}")).to_owned()
+        json["message"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no message: {json}"))
+            .to_owned()
     }
 
     /// A header's value.
@@ -56,7 +59,11 @@ impl Response {
 #[track_caller]
 pub fn request(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Response {
     let body = body.map(ToString::to_string).unwrap_or_default();
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
     raw(
         socket,
         format!(
@@ -89,12 +96,17 @@ fn parse(answer: &[u8]) -> Response {
     let end = end.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(answer)));
     let head = String::from_utf8_lossy(&answer[..end]);
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .and_then(|code| code.parse().ok());
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let is_chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+    let is_chunked = headers
+        .iter()
+        .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = &answer[end + 4..];
     Response {
         status: status.expect("a status"),

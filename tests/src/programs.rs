@@ -8,7 +8,11 @@ use std::path::PathBuf;
 /// When it is not there: `cargo build -p corten` makes it.
 pub fn corten() -> PathBuf {
     let path = std::env::var_os("CORTEN").map_or_else(beside_the_test, PathBuf::from);
-    assert!(path.exists(), "{} is not there: run `cargo build -p corten`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo build -p corten`",
+        path.display()
+    );
     path
 }
 
@@ -27,10 +31,19 @@ pub fn docker() -> Option<PathBuf> {
     let named = std::env::var_os("DOCKER").map(PathBuf::from);
     let unpacked = target().join("docker-cli/usr/bin/docker");
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).map(|folder| folder.join("docker")).collect::<Vec<_>>();
-    let found = named.into_iter().chain([unpacked]).chain(on_path).find(|path| path.is_file());
+    let on_path = std::env::split_paths(&on_path)
+        .map(|folder| folder.join("docker"))
+        .collect::<Vec<_>>();
+    let found = named
+        .into_iter()
+        .chain([unpacked])
+        .chain(on_path)
+        .find(|path| path.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "no docker command line: run the tests with `./x test`");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no docker command line: run the tests with `./x test`"
+        );
         eprintln!("SKIPPED: there is no docker command line (./x test fetches one)");
     }
     found

@@ -51,13 +51,22 @@ impl Terminal {
         let mut call = call;
         lead_a_session(&mut call);
         call.command().env("TERM", "xterm");
-        call.command().stdin(Stdio::from(slave())).stdout(Stdio::from(slave())).stderr(Stdio::from(slave()));
+        call.command()
+            .stdin(Stdio::from(slave()))
+            .stdout(Stdio::from(slave()))
+            .stderr(Stdio::from(slave()));
         let child = call.start();
         let output = Arc::new(Output::default());
         let reader = std::fs::File::from(master.try_clone().expect("a descriptor"));
         let shared = output.clone();
         thread::spawn(move || read(reader, &shared));
-        Self { master, slave: kept, child, output, seen: 0 }
+        Self {
+            master,
+            slave: kept,
+            child,
+            output,
+            seen: 0,
+        }
     }
 
     /// Types.
@@ -66,7 +75,8 @@ impl Terminal {
     /// When the terminal is gone.
     pub fn send(&self, bytes: impl AsRef<[u8]>) {
         let mut file = std::fs::File::from(self.master.try_clone().expect("a descriptor"));
-        file.write_all(bytes.as_ref()).expect("the terminal takes what is typed");
+        file.write_all(bytes.as_ref())
+            .expect("the terminal takes what is typed");
     }
 
     /// Waits until the text appears after what earlier calls waited for.
@@ -84,7 +94,11 @@ impl Terminal {
                 return;
             }
             let rest = deadline.saturating_duration_since(Instant::now());
-            assert!(!rest.is_zero(), "no {text:?} on the terminal: {:?}", String::from_utf8_lossy(new));
+            assert!(
+                !rest.is_zero(),
+                "no {text:?} on the terminal: {:?}",
+                String::from_utf8_lossy(new)
+            );
             let waited = self.output.grown.wait_timeout(bytes, rest.min(Duration::from_secs(1)));
             bytes = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -151,7 +165,12 @@ fn lead_a_session(call: &mut Call) {
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
 }
 
 fn read(mut master: std::fs::File, output: &Output) {

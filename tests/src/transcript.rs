@@ -118,7 +118,10 @@ impl Outcome {
     /// Both, one above the other, for people.
     pub fn difference(&self, seen: &Self) -> String {
         let mut said = String::new();
-        for (what, expected, seen) in [("stdout", &self.stdout, &seen.stdout), ("stderr", &self.stderr, &seen.stderr)] {
+        for (what, expected, seen) in [
+            ("stdout", &self.stdout, &seen.stdout),
+            ("stderr", &self.stderr, &seen.stderr),
+        ] {
             if expected != seen {
                 said += &format!("  {what} should be: {expected:?}\n  {what}        is: {seen:?}\n");
             }
@@ -180,7 +183,10 @@ const KINDS: [Kind; 12] = [
 
 /// Walks both texts; at a placeholder, the fewest characters that let the rest fit.
 fn matches(pattern: &str, seen: &str) -> bool {
-    let kind = KINDS.iter().filter_map(|kind| pattern.find(kind.0).map(|at| (at, kind))).min_by_key(|found| found.0);
+    let kind = KINDS
+        .iter()
+        .filter_map(|kind| pattern.find(kind.0).map(|at| (at, kind)))
+        .min_by_key(|found| found.0);
     let Some((at, (name, is_part, least, most))) = kind else {
         return pattern == seen;
     };
@@ -192,8 +198,14 @@ fn matches(pattern: &str, seen: &str) -> bool {
     if seen.strip_prefix(name).is_some_and(|seen| matches(pattern, seen)) {
         return true;
     }
-    let possible = seen.char_indices().take_while(|(_, c)| is_part(*c)).map(|(at, c)| at + c.len_utf8());
-    possible.take(*most).skip(least - 1).any(|end| matches(pattern, &seen[end..]))
+    let possible = seen
+        .char_indices()
+        .take_while(|(_, c)| is_part(*c))
+        .map(|(at, c)| at + c.len_utf8());
+    possible
+        .take(*most)
+        .skip(least - 1)
+        .any(|end| matches(pattern, &seen[end..]))
 }
 
 #[cfg(test)]

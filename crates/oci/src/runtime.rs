@@ -22,9 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The version of the specification that documents made here carry.
 pub const VERSION: &str = "1.2.1";
 
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -513,10 +511,7 @@ pub struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swappiness: Option<u64>,
     /// Whether processes wait at the limit instead of being killed (cgroup v1).
-    #[serde(
-        rename = "disableOOMKiller",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "disableOOMKiller", skip_serializing_if = "Option::is_none")]
     pub disable_oom_killer: Option<bool>,
     /// Whether children count (cgroup v1).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -685,18 +680,10 @@ pub struct Seccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
     /// `SCMP_ARCH_X86_64`, …; the native one when empty.
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
     /// `SECCOMP_FILTER_FLAG_LOG`, ….
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// The socket that gets the descriptor of `SCMP_ACT_NOTIFY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -705,11 +692,7 @@ pub struct Seccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_metadata: Option<String>,
     /// The rules.
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SeccompSyscall>,
 }
 
@@ -757,11 +740,7 @@ pub struct SeccompSyscall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// Conditions, all of which must hold.
-    #[serde(
-        default,
-        deserialize_with = "nullable",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<SeccompArg>,
 }
 
@@ -931,10 +910,9 @@ mod tests {
 
     #[test]
     fn null_is_empty() {
-        let spec: Spec = serde_json::from_str(
-            r#"{"ociVersion":"1.0","mounts":null,"linux":{"namespaces":null,"sysctl":null}}"#,
-        )
-        .unwrap();
+        let spec: Spec =
+            serde_json::from_str(r#"{"ociVersion":"1.0","mounts":null,"linux":{"namespaces":null,"sysctl":null}}"#)
+                .unwrap();
         assert_eq!(spec.mounts, []);
     }
 

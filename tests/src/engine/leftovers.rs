@@ -27,10 +27,21 @@ pub(super) fn find(place: &Place) -> Vec<String> {
 fn look(place: &Place) -> Vec<String> {
     let mut left = Vec::new();
     let own_disk = place.has_own_disk.then(|| place.data_root());
-    let mounts = mounts(&place.folder).into_iter().filter(|path| Some(path) != own_disk.as_ref());
+    let mounts = mounts(&place.folder)
+        .into_iter()
+        .filter(|path| Some(path) != own_disk.as_ref());
     left.extend(mounts.map(|path| format!("mount {}", path.display())));
-    left.extend(processes(&place.folder).into_iter().map(|(pid, what)| format!("process {pid}: {what}")));
-    left.extend(cgroups(place).into_iter().flat_map(|parent| below(&parent)).map(|path| format!("cgroup {path:?}")));
+    left.extend(
+        processes(&place.folder)
+            .into_iter()
+            .map(|(pid, what)| format!("process {pid}: {what}")),
+    );
+    left.extend(
+        cgroups(place)
+            .into_iter()
+            .flat_map(|parent| below(&parent))
+            .map(|path| format!("cgroup {path:?}")),
+    );
     left.extend(links(place));
     left.extend(files(place));
     left
@@ -47,7 +58,11 @@ pub(super) fn remove(place: &Place) {
     for parent in cgroups(place) {
         for cgroup in below(&parent).into_iter().chain([parent]) {
             let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-            for pid in pids.lines().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+            for pid in pids
+                .lines()
+                .filter_map(|pid| pid.parse().ok())
+                .filter_map(rustix::process::Pid::from_raw)
+            {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
             let deadline = Instant::now() + Duration::from_secs(2);
@@ -65,7 +80,10 @@ pub(super) fn remove(place: &Place) {
 /// Mount points below a folder.
 fn mounts(folder: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let points = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from);
     points.filter(|point| point.starts_with(folder)).collect()
 }
 
@@ -77,7 +95,9 @@ fn processes(folder: &Path) -> Vec<(i32, String)> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     ids.filter(|pid| *pid != own)
         .filter_map(|pid| {
-            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ");
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .ok()?
+                .replace('\0', " ");
             let uses = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).is_ok_and(|to| to.starts_with(folder));
             (line.contains(&*name) || uses("exe") || uses("cwd")).then_some((pid, line))
         })
@@ -88,8 +108,18 @@ fn processes(folder: &Path) -> Vec<(i32, String)> {
 fn cgroups(place: &Place) -> Vec<PathBuf> {
     let parent = place.cgroup_parent.trim_start_matches('/');
     let mut roots = vec![PathBuf::from(CGROUPS)];
-    roots.extend(fs::read_dir(CGROUPS).into_iter().flatten().flatten().map(|entry| entry.path()));
-    roots.into_iter().map(|root| root.join(parent)).filter(|path| path.is_dir()).collect()
+    roots.extend(
+        fs::read_dir(CGROUPS)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path()),
+    );
+    roots
+        .into_iter()
+        .map(|root| root.join(parent))
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 /// Cgroups below one, deepest first.
@@ -106,7 +136,12 @@ fn below(parent: &Path) -> Vec<PathBuf> {
 
 /// Endpoints of containers; bridges stay while the engine is away.
 fn links(place: &Place) -> Vec<String> {
-    let list = || Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().expect("ip runs");
+    let list = || {
+        Command::new("ip")
+            .args(["-o", "link", "show", "type", "veth"])
+            .output()
+            .expect("ip runs")
+    };
     let output = netns::run_in(place.netns.as_fd(), list).expect("the namespace is there");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().map(|line| format!("link {line}")).collect()
@@ -115,8 +150,17 @@ fn links(place: &Place) -> Vec<String> {
 /// Files of containers, and of things half-made.
 fn files(place: &Place) -> Vec<String> {
     let mut left = Vec::new();
-    for folder in [place.data_root().join("containers"), place.exec_root().join("containers")] {
-        left.extend(fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| format!("file {:?}", entry.path())));
+    for folder in [
+        place.data_root().join("containers"),
+        place.exec_root().join("containers"),
+    ] {
+        left.extend(
+            fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| format!("file {:?}", entry.path())),
+        );
     }
     if place.socket().exists() {
         left.push("the socket".to_owned());

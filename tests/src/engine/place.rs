@@ -41,7 +41,10 @@ impl Place {
             let options = format!("size={size},mode=755");
             let at = place.data_root();
             let at = at.to_str().expect("a plain path");
-            assert!(run("mount", &["-t", "tmpfs", "-o", &options, "corten-test", at]), "mount {at}");
+            assert!(
+                run("mount", &["-t", "tmpfs", "-o", &options, "corten-test", at]),
+                "mount {at}"
+            );
         }
         place
     }

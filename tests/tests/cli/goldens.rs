@@ -34,7 +34,10 @@ fn play(who: &'static str, program: &Path) {
     let all = transcripts();
     let known: Vec<&str> = all.iter().map(|transcript| transcript.name.as_str()).collect();
     for name in differences.as_object().expect("an object").keys() {
-        assert!(known.contains(&name.as_str()), "differences.json has {name}, which is no transcript");
+        assert!(
+            known.contains(&name.as_str()),
+            "differences.json has {name}, which is no transcript"
+        );
     }
     let wanted = std::env::var("GOLDEN").unwrap_or_default();
     let plays = |transcript: &Transcript| transcript.name.contains(&wanted) && (who == "ours" || !transcript.is_local);
@@ -58,7 +61,11 @@ fn play(who: &'static str, program: &Path) {
     let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.sort();
     let failed = failures.len();
-    assert!(failures.is_empty(), "{failed} of {count} transcripts differ ({who}):\n{}", failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{failed} of {count} transcripts differ ({who}):\n{}",
+        failures.join("\n")
+    );
 }
 
 /// What is listed for a transcript and a command line.
@@ -73,8 +80,12 @@ fn folder() -> PathBuf {
 }
 
 fn transcripts() -> Vec<Transcript> {
-    let entries = fs::read_dir(folder()).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    let entries = fs::read_dir(folder())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
     files.retain(|path| !path.ends_with("differences.json"));
     files.sort();
     files.iter().map(|path| Transcript::read(path)).collect()
@@ -102,10 +113,21 @@ impl Stage {
         let layer = engine.work().join("busybox.tar");
         fs::write(&layer, busybox_tar()).expect("a file");
         // As the transcripts' own was: with neither a digest nor an environment.
-        engine.corten(["import", "-c", "CMD [\"sh\"]", &layer.to_string_lossy(), "busybox"]).ok();
-        let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
+        engine
+            .corten(["import", "-c", "CMD [\"sh\"]", &layer.to_string_lossy(), "busybox"])
+            .ok();
+        let path = format!(
+            "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            bin.display()
+        );
         let version = engine.program(program, ["--version"]).line();
-        Self { engine, _registry: registry, layer, is_new: major(&version) >= 28 || program == programs::corten(), path }
+        Self {
+            engine,
+            _registry: registry,
+            layer,
+            is_new: major(&version) >= 28 || program == programs::corten(),
+            path,
+        }
     }
 
     fn check(&self, transcript: &Transcript, difference: Option<&Value>) -> Result<(), String> {
@@ -124,7 +146,10 @@ impl Stage {
                 said += &format!("  setup {script:?}: {finished}\n");
             }
         }
-        let finished = self.sh(transcript, &folder, &transcript.cmd).stdin(transcript.stdin.clone()).run();
+        let finished = self
+            .sh(transcript, &folder, &transcript.cmd)
+            .stdin(transcript.stdin.clone())
+            .run();
         for script in &transcript.teardown {
             self.sh(transcript, &folder, script).run();
         }
@@ -136,7 +161,12 @@ impl Stage {
     }
 
     fn sh(&self, transcript: &Transcript, folder: &Path, script: &str) -> Call {
-        let mut call = self.engine.sh(script).current_dir(folder).env("PATH", &self.path).env("LAYER", &self.layer);
+        let mut call = self
+            .engine
+            .sh(script)
+            .current_dir(folder)
+            .env("PATH", &self.path)
+            .env("LAYER", &self.layer);
         for (name, value) in &transcript.env {
             call = call.env(name, value);
         }
@@ -147,7 +177,8 @@ impl Stage {
     fn clear(&self) {
         for container in self.engine.get("/containers/json?all=1").as_array().expect("a list") {
             let id = container["Id"].as_str().expect("an id");
-            self.engine.http("DELETE", &format!("/containers/{id}?force=1&v=1"), None);
+            self.engine
+                .http("DELETE", &format!("/containers/{id}?force=1&v=1"), None);
         }
         for volume in self.engine.get("/volumes")["Volumes"].as_array().into_iter().flatten() {
             let name = volume["Name"].as_str().expect("a name");
@@ -165,10 +196,19 @@ fn major(version: &str) -> u32 {
 /// An older command line words its own part otherwise: only what the engine says counts.
 fn judge_engine(transcript: &Transcript, difference: Option<&Value>, finished: &Finished) -> Result<(), String> {
     let expected = difference.map_or_else(|| transcript.expected.clone(), Outcome::from_json);
-    let said = expected.stderr.split("Error response from daemon: ").nth(1).and_then(|said| said.lines().next());
+    let said = expected
+        .stderr
+        .split("Error response from daemon: ")
+        .nth(1)
+        .and_then(|said| said.lines().next());
     let fits = said.is_none_or(|said| {
-        let lines = finished.stderr.lines().filter_map(|line| line.split("Error response from daemon: ").nth(1));
-        lines.into_iter().any(|line| transcript::fits(said, line.trim_end_matches('.'), Compare::Spaces, ""))
+        let lines = finished
+            .stderr
+            .lines()
+            .filter_map(|line| line.split("Error response from daemon: ").nth(1));
+        lines
+            .into_iter()
+            .any(|line| transcript::fits(said, line.trim_end_matches('.'), Compare::Spaces, ""))
     });
     match fits && (expected.exit == 0) == (finished.code == 0) {
         true => Ok(()),
@@ -182,7 +222,9 @@ fn busybox_tar() -> Vec<u8> {
     let (_, manifest, blob) = busybox();
     let mut tar = Vec::new();
     let packed = blob(&manifest["layers"][0]["digest"]);
-    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut tar).expect("gzip");
+    flate2::read::GzDecoder::new(&packed[..])
+        .read_to_end(&mut tar)
+        .expect("gzip");
     tar
 }
 
@@ -191,7 +233,11 @@ fn busybox() -> (Value, Value, impl Fn(&Value) -> Vec<u8>) {
     let layout = corten_tests::images::real(&["busybox:latest"]);
     let index = read_json(&layout.join("index.json"));
     let blob = move |digest: &Value| {
-        let hex = digest.as_str().and_then(|digest| digest.split_once(':')).expect("a digest").1;
+        let hex = digest
+            .as_str()
+            .and_then(|digest| digest.split_once(':'))
+            .expect("a digest")
+            .1;
         fs::read(layout.join("blobs/sha256").join(hex)).expect("a blob")
     };
     let entries = index["manifests"].as_array().expect("manifests");
@@ -210,7 +256,12 @@ fn fill(registry: &corten_tests::registry::Registry) {
     for layer in manifest["layers"].as_array().expect("layers") {
         registry.add_blob("gp/bb", &blob(&layer["digest"]));
     }
-    registry.add_manifest("gp/bb", Some("1"), entry["mediaType"].as_str().expect("a type"), &blob(&entry["digest"]));
+    registry.add_manifest(
+        "gp/bb",
+        Some("1"),
+        entry["mediaType"].as_str().expect("a type"),
+        &blob(&entry["digest"]),
+    );
 }
 
 fn judge(
@@ -219,7 +270,11 @@ fn judge(
     finished: &Finished,
     folder: &Path,
 ) -> Result<(), String> {
-    let seen = Outcome { stdout: finished.stdout.clone(), stderr: finished.stderr.clone(), exit: finished.code };
+    let seen = Outcome {
+        stdout: finished.stdout.clone(),
+        stderr: finished.stderr.clone(),
+        exit: finished.code,
+    };
     let folder = folder.to_string_lossy();
     let fits = |expected: &Outcome, compare| expected.fits(&seen, compare, &folder);
     match difference {
@@ -232,7 +287,10 @@ fn judge(
             let ours = Outcome::from_json(difference);
             match fits(&ours, Compare::Spaces) {
                 true => Ok(()),
-                false => Err(format!("differs, and otherwise than listed\n{}", ours.difference(&seen))),
+                false => Err(format!(
+                    "differs, and otherwise than listed\n{}",
+                    ours.difference(&seen)
+                )),
             }
         }
     }

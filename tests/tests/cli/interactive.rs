@@ -22,7 +22,15 @@ fn the_window_s_size_is_followed() {
 #[test]
 fn ctrl_c_goes_to_the_program() {
     let engine = Engine::start();
-    let mut shell = engine.terminal(["run", "-it", "--rm", "busybox", "sh", "-c", "trap 'echo caught; exit 5' INT; echo re''ady; while :; do sleep 0.1; done"]);
+    let mut shell = engine.terminal([
+        "run",
+        "-it",
+        "--rm",
+        "busybox",
+        "sh",
+        "-c",
+        "trap 'echo caught; exit 5' INT; echo re''ady; while :; do sleep 0.1; done",
+    ]);
     shell.expect("ready");
     shell.send([3]);
     shell.expect("caught");
@@ -48,7 +56,16 @@ fn detaching_leaves_the_container_running() {
 #[test]
 fn detach_keys_can_be_chosen() {
     let engine = Engine::start();
-    let mut shell = engine.terminal(["run", "-it", "--detach-keys", "ctrl-x,x", "--name", "kept", "busybox", "sh"]);
+    let mut shell = engine.terminal([
+        "run",
+        "-it",
+        "--detach-keys",
+        "ctrl-x,x",
+        "--name",
+        "kept",
+        "busybox",
+        "sh",
+    ]);
     shell.expect("# ");
     shell.send([24]);
     shell.send("x");
@@ -59,7 +76,9 @@ fn detach_keys_can_be_chosen() {
 #[test]
 fn exec_detaches_too() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"])
+        .ok();
     let mut shell = engine.terminal(["exec", "-it", "host", "sh"]);
     shell.expect("# ");
     shell.send([16, 17]);
@@ -83,19 +102,35 @@ fn the_terminal_is_given_back_when_the_client_is_terminated() {
 #[test]
 fn data_is_piped_through_and_half_closed() {
     let engine = Engine::start();
-    let sorted = engine.corten(["run", "-i", "--rm", "busybox", "sort"]).stdin("b\na\n").ok();
+    let sorted = engine
+        .corten(["run", "-i", "--rm", "busybox", "sort"])
+        .stdin("b\na\n")
+        .ok();
     assert_eq!(sorted, "a\nb\n");
     let big: String = (0..200_000).map(|n| format!("line {n}\n")).collect();
-    assert_eq!(engine.corten(["run", "-i", "--rm", "busybox", "cat"]).stdin(big.clone()).ok(), big);
-    engine.corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"]).ok();
-    assert_eq!(engine.corten(["exec", "-i", "host", "cat"]).stdin(big.clone()).ok(), big);
+    assert_eq!(
+        engine
+            .corten(["run", "-i", "--rm", "busybox", "cat"])
+            .stdin(big.clone())
+            .ok(),
+        big
+    );
+    engine
+        .corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"])
+        .ok();
+    assert_eq!(
+        engine.corten(["exec", "-i", "host", "cat"]).stdin(big.clone()).ok(),
+        big
+    );
 }
 
 #[test]
 fn signals_are_passed_on() {
     let engine = Engine::start();
     let script = "trap 'echo usr1; exit 7' USR1; echo ready; while :; do sleep 0.1; done";
-    let mut running = engine.corten(["run", "--name", "one", "busybox", "sh", "-c", script]).spawn();
+    let mut running = engine
+        .corten(["run", "--name", "one", "busybox", "sh", "-c", script])
+        .spawn();
     running.wait_for("ready");
     running.signal(Signal::USR1);
     let finished = running.wait();
@@ -106,11 +141,15 @@ fn signals_are_passed_on() {
 fn a_client_that_goes_away_leaves_the_container() {
     let engine = Engine::start();
     let script = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
-    let mut running = engine.corten(["run", "--name", "one", "busybox", "sh", "-c", script]).spawn();
+    let mut running = engine
+        .corten(["run", "--name", "one", "busybox", "sh", "-c", script])
+        .spawn();
     running.wait_for("2");
     running.signal(Signal::KILL);
     running.wait();
-    until::is("it goes on", || engine.corten(["logs", "one"]).ok().lines().count() > 10);
+    until::is("it goes on", || {
+        engine.corten(["logs", "one"]).ok().lines().count() > 10
+    });
     assert_eq!(engine.inspect("one", "{{.State.Status}}"), "running");
 }
 

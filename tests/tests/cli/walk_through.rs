@@ -44,7 +44,10 @@ impl Walk {
         if matches!(who, Who::Docker) {
             programs::docker()?;
         }
-        Some(Self { who, engine: Engine::start_with(Options::with_images(images)) })
+        Some(Self {
+            who,
+            engine: Engine::start_with(Options::with_images(images)),
+        })
     }
 
     fn run<const N: usize>(&self, arguments: [&str; N]) -> Call {
@@ -68,7 +71,12 @@ fn versions_and_hello(walk: &Walk) {
     let version = walk.run(["version"]).ok();
     assert!(version.contains("Client:") && version.contains("Server:"), "{version}");
     let info = walk.run(["info"]).ok();
-    for part in ["Containers: 0", "Storage Driver: overlay2", "Logging Driver: json-file", "Cgroup Version: "] {
+    for part in [
+        "Containers: 0",
+        "Storage Driver: overlay2",
+        "Logging Driver: json-file",
+        "Cgroup Version: ",
+    ] {
         assert!(info.contains(part), "no {part:?} in {info}");
     }
     let hello = walk.run(["run", "hello-world"]).ok();
@@ -77,15 +85,21 @@ fn versions_and_hello(walk: &Walk) {
 }
 
 fn a_web_server(walk: &Walk) {
-    let id = walk.run(["run", "-d", "-p", "8080:80", "--name", "web", "nginx"]).line();
+    let id = walk
+        .run(["run", "-d", "-p", "8080:80", "--name", "web", "nginx"])
+        .line();
     assert_eq!(id.len(), 64, "{id}");
-    until::is("nginx answers", || walk.engine.try_curl("http://localhost:8080/").is_some());
+    until::is("nginx answers", || {
+        walk.engine.try_curl("http://localhost:8080/").is_some()
+    });
     assert!(walk.engine.curl("http://localhost:8080/").contains("nginx"));
     let ps = walk.run(["ps"]).ok();
     for part in ["CONTAINER ID", &id[..12], "nginx", "Up ", "0.0.0.0:8080->80/tcp", "web"] {
         assert!(ps.contains(part), "no {part:?} in {ps}");
     }
-    until::is("the log has the request", || walk.run(["logs", "web"]).ok().contains("GET / HTTP/1.1"));
+    until::is("the log has the request", || {
+        walk.run(["logs", "web"]).ok().contains("GET / HTTP/1.1")
+    });
 }
 
 fn looking_inside(walk: &Walk) {
@@ -100,9 +114,13 @@ fn looking_inside(walk: &Walk) {
     assert!(shell.is_cooked());
     let inspected: serde_json::Value = serde_json::from_str(&walk.run(["inspect", "web"]).ok()).expect("JSON");
     assert_eq!(inspected[0]["Name"], "/web");
-    let address = walk.run(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"]).line();
+    let address = walk
+        .run(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"])
+        .line();
     assert!(address.starts_with("172.28."), "{address}");
-    until::is("the container answers", || walk.engine.try_curl(&format!("http://{address}/")).is_some());
+    until::is("the container answers", || {
+        walk.engine.try_curl(&format!("http://{address}/")).is_some()
+    });
     let port = walk.run(["port", "web"]).ok();
     assert!(port.contains("80/tcp -> 0.0.0.0:8080"), "{port}");
 }
@@ -114,9 +132,14 @@ fn stopping_and_removing(walk: &Walk) {
     let ps = walk.run(["ps", "-a"]).ok();
     assert!(ps.contains("Exited (0)"), "{ps}");
     assert_eq!(walk.run(["start", "web"]).ok(), "web\n");
-    until::is("nginx answers again", || walk.engine.try_curl("http://localhost:8080/").is_some());
+    until::is("nginx answers again", || {
+        walk.engine.try_curl("http://localhost:8080/").is_some()
+    });
     let refusal = walk.run(["rm", "web"]).fails(1);
-    assert!(refusal.contains("container is running: stop the container before removing or force remove"), "{refusal}");
+    assert!(
+        refusal.contains("container is running: stop the container before removing or force remove"),
+        "{refusal}"
+    );
     assert_eq!(walk.run(["rm", "-f", "web"]).ok(), "web\n");
     assert_eq!(walk.run(["ps", "-aq"]).ok(), "");
 }
@@ -138,28 +161,63 @@ fn a_shell_to_come_back_to(walk: &Walk) {
 }
 
 fn a_volume_keeps(walk: &Walk) {
-    walk.run(["run", "--rm", "-v", "data:/data", "busybox", "sh", "-c", "echo kept > /data/f"]).ok();
-    assert_eq!(walk.run(["run", "--rm", "-v", "data:/data", "busybox", "cat", "/data/f"]).ok(), "kept\n");
+    walk.run([
+        "run",
+        "--rm",
+        "-v",
+        "data:/data",
+        "busybox",
+        "sh",
+        "-c",
+        "echo kept > /data/f",
+    ])
+    .ok();
+    assert_eq!(
+        walk.run(["run", "--rm", "-v", "data:/data", "busybox", "cat", "/data/f"])
+            .ok(),
+        "kept\n"
+    );
     assert_eq!(walk.run(["volume", "ls", "-q"]).ok(), "data\n");
     walk.run(["volume", "rm", "data"]).ok();
 }
 
 fn limits_restarts_and_events(walk: &Walk) {
-    let mut events = walk.run(["events", "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}"]).spawn();
+    let mut events = walk
+        .run(["events", "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}"])
+        .spawn();
     until::is("the client of events is there", || {
         let info = walk.engine.get("/info");
         info["NEventsListener"].as_u64() == Some(1)
     });
     let script = "sleep 0.2; exit 1";
-    let options = ["run", "-d", "--name", "again", "--restart", "always", "-m", "64m", "--cpus", "0.5"];
+    let options = [
+        "run",
+        "-d",
+        "--name",
+        "again",
+        "--restart",
+        "always",
+        "-m",
+        "64m",
+        "--cpus",
+        "0.5",
+    ];
     let rest = ["--pids-limit", "50", "busybox", "sh", "-c", script];
     let all: Vec<&str> = options.into_iter().chain(rest).collect();
     let all: [&str; 16] = all.try_into().expect("sixteen");
     walk.run(all).ok();
     events.wait_for("die 1");
-    let restarts = |least: u64| walk.engine.inspect("again", "{{.RestartCount}}").parse::<u64>().is_ok_and(|n| n >= least);
+    let restarts = |least: u64| {
+        walk.engine
+            .inspect("again", "{{.RestartCount}}")
+            .parse::<u64>()
+            .is_ok_and(|n| n >= least)
+    };
     until::is("it is started again, and again", || restarts(2));
-    let limits = walk.engine.inspect("again", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}");
+    let limits = walk.engine.inspect(
+        "again",
+        "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}",
+    );
     assert_eq!(limits, "67108864 500000000 50");
     walk.run(["rm", "-f", "again"]).ok();
     let seen = events.wait_for("destroy");
@@ -177,10 +235,16 @@ fn images_and_disk(walk: &Walk) {
     let loaded = walk.pipe("docker save nginx | docker load").ok();
     assert!(loaded.contains("Loaded image: nginx:latest"), "{loaded}");
     let removed = walk.run(["rmi", "nginx"]).ok();
-    assert!(removed.contains("Untagged: nginx:latest") && removed.contains("Deleted: sha256:"), "{removed}");
+    assert!(
+        removed.contains("Untagged: nginx:latest") && removed.contains("Deleted: sha256:"),
+        "{removed}"
+    );
     walk.run(["create", "busybox"]).ok();
     let usage = walk.run(["system", "df"]).ok();
     assert!(usage.contains("Images") && usage.contains("Local Volumes"), "{usage}");
     let pruned = walk.run(["system", "prune", "-f"]).ok();
-    assert!(pruned.contains("Deleted Containers:") && pruned.contains("Total reclaimed space:"), "{pruned}");
+    assert!(
+        pruned.contains("Deleted Containers:") && pruned.contains("Total reclaimed space:"),
+        "{pruned}"
+    );
 }

@@ -23,7 +23,9 @@ fn a_terminal_goes_on() {
 fn a_pipe_goes_on() {
     let engine = Engine::start();
     let script = "while read line; do echo got $line; done; exit 9";
-    let mut run = engine.corten(["run", "-i", "--name", "box", "busybox", "sh", "-c", script]).spawn();
+    let mut run = engine
+        .corten(["run", "-i", "--name", "box", "busybox", "sh", "-c", script])
+        .spawn();
     run.write("one\n");
     run.wait_for("got one");
     engine.kill();
@@ -32,14 +34,29 @@ fn a_pipe_goes_on() {
     run.close_stdin();
     engine.launch();
     let finished = run.wait();
-    assert_eq!((finished.code, finished.stdout.as_str()), (9, "got one\ngot two\n"), "{finished}");
+    assert_eq!(
+        (finished.code, finished.stdout.as_str()),
+        (9, "got one\ngot two\n"),
+        "{finished}"
+    );
     assert_eq!(engine.corten(["logs", "box"]).ok(), "got one\ngot two\n");
 }
 
 #[test]
 fn an_attached_client_goes_on() {
     let engine = Engine::start();
-    engine.corten(["run", "-di", "--name", "box", "busybox", "sh", "-c", "while read l; do echo got $l; done"]).ok();
+    engine
+        .corten([
+            "run",
+            "-di",
+            "--name",
+            "box",
+            "busybox",
+            "sh",
+            "-c",
+            "while read l; do echo got $l; done",
+        ])
+        .ok();
     let mut attached = engine.corten(["attach", "box"]).spawn();
     attached.write("one\n");
     attached.wait_for("got one");
@@ -56,7 +73,9 @@ fn an_attached_client_goes_on() {
 #[test]
 fn an_exec_goes_on() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "box", "busybox", "sleep", "1000"])
+        .ok();
     let mut shell = engine.terminal(["exec", "-it", "box", "sh"]);
     shell.expect("# ");
     engine.kill();

@@ -8,12 +8,19 @@ use crate::scene::{dies_of, dying_at, has_died, is_alive, pid, web, web_answers}
 fn a_container_whose_making_was_cut_off_is_not_there() {
     for point in ["create:folder", "create:snapshot"] {
         let mut engine = dying_at(point);
-        dies_of(&mut engine, ["create", "--name", "box", "-v", "/anonymous", "busybox", "true"]);
+        dies_of(
+            &mut engine,
+            ["create", "--name", "box", "-v", "/anonymous", "busybox", "true"],
+        );
         engine.launch();
         assert_eq!(engine.corten(["ps", "-aq"]).ok(), "", "{point}");
         let left = |folder: &str| corten_sys::fs::read_dir(engine.data_root().join(folder)).map_or(0, Iterator::count);
         assert_eq!(left("containers"), 0, "{point}");
-        assert_eq!(engine.corten(["run", "--name", "box", "busybox", "echo", "again"]).ok(), "again\n", "{point}");
+        assert_eq!(
+            engine.corten(["run", "--name", "box", "busybox", "echo", "again"]).ok(),
+            "again\n",
+            "{point}"
+        );
         engine.corten(["rm", "box"]).ok();
         engine.corten(["rmi", "busybox"]).ok();
     }
@@ -43,7 +50,9 @@ fn a_start_that_was_cut_off_can_be_repeated() {
 #[test]
 fn a_start_with_shared_memory_that_was_cut_off_can_be_removed() {
     let mut engine = dying_at("start:prepared");
-    engine.corten(["create", "--name", "box", "--ipc", "shareable", "busybox", "true"]).ok();
+    engine
+        .corten(["create", "--name", "box", "--ipc", "shareable", "busybox", "true"])
+        .ok();
     dies_of(&mut engine, ["start", "box"]);
     engine.launch();
     engine.corten(["rm", "box"]).ok();
@@ -61,7 +70,11 @@ fn a_container_that_was_started_runs_on() {
         web_answers(&engine);
         let address = engine.inspect("web", "{{.NetworkSettings.IPAddress}}");
         assert!(address.starts_with("172.28."), "{point}: {address:?}");
-        assert_eq!(engine.corten(["port", "web", "80"]).ok().lines().next(), Some("0.0.0.0:8080"), "{point}");
+        assert_eq!(
+            engine.corten(["port", "web", "80"]).ok().lines().next(),
+            Some("0.0.0.0:8080"),
+            "{point}"
+        );
         let other = engine.corten(["run", "--rm", "busybox", "hostname", "-i"]).line();
         assert_ne!(other, address, "{point}");
         assert_eq!(engine.corten(["exec", "web", "cat", "/etc/hostname"]).line().len(), 12);
@@ -76,7 +89,9 @@ fn a_container_that_was_started_runs_on() {
 #[test]
 fn a_container_that_was_started_and_ended_unseen_is_told_of() {
     let mut engine = dying_at("start:running");
-    engine.corten(["create", "--name", "box", "busybox", "sh", "-c", "echo done; exit 7"]).ok();
+    engine
+        .corten(["create", "--name", "box", "busybox", "sh", "-c", "echo done; exit 7"])
+        .ok();
     dies_of(&mut engine, ["start", "box"]);
     let id_folder = corten_sys::fs::read_dir(engine.exec_root().join("containers")).expect("bundles");
     let bundle = id_folder.flatten().next().expect("one").path();
@@ -86,21 +101,40 @@ fn a_container_that_was_started_and_ended_unseen_is_told_of() {
     assert_eq!(engine.corten(["logs", "box"]).ok(), "done\n");
     let finished = engine.inspect("box", "{{.State.FinishedAt}}");
     engine.crash();
-    assert_eq!(engine.inspect("box", "{{.State.ExitCode}} {{.State.FinishedAt}}"), format!("7 {finished}"));
+    assert_eq!(
+        engine.inspect("box", "{{.State.ExitCode}} {{.State.FinishedAt}}"),
+        format!("7 {finished}")
+    );
 }
 
 #[test]
 fn a_stop_that_was_cut_off_leaves_a_container_that_can_be_stopped() {
     for point in ["stop:noted", "stop:signalled"] {
         let mut engine = dying_at(point);
-        engine.corten(["run", "-d", "--name", "box", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
+        engine
+            .corten([
+                "run",
+                "-d",
+                "--name",
+                "box",
+                "--restart",
+                "unless-stopped",
+                "busybox",
+                "sleep",
+                "1000",
+            ])
+            .ok();
         let first = pid(&engine, "box");
         dies_of(&mut engine, ["stop", "-t", "60", "box"]);
         assert!(is_alive(first), "process 1 has no handler for the signal");
         engine.launch();
         assert_eq!(engine.inspect("box", "{{.State.Status}}"), "running", "{point}");
         engine.corten(["stop", "-t", "0", "box"]).ok();
-        assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137", "{point}");
+        assert_eq!(
+            engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
+            "exited 137",
+            "{point}"
+        );
         assert!(!is_alive(first));
     }
 }
@@ -110,11 +144,19 @@ fn an_end_is_told_truly_wherever_the_engine_dies() {
     for point in ["end:seen", "end:released", "end:recorded"] {
         let mut engine = dying_at(point);
         let script = "echo begun; while [ ! -e /end ]; do sleep 0.02; done; echo ended; exit 5";
-        engine.corten(["run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sh", "-c", script]).ok();
+        engine
+            .corten([
+                "run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sh", "-c", script,
+            ])
+            .ok();
         let _ = engine.corten(["exec", "box", "touch", "/end"]).run();
         has_died(&mut engine);
         engine.launch();
-        assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 5", "{point}");
+        assert_eq!(
+            engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
+            "exited 5",
+            "{point}"
+        );
         assert_eq!(engine.corten(["logs", "box"]).ok(), "begun\nended\n", "{point}");
         let times = engine.inspect("box", "{{.State.StartedAt}} {{.State.FinishedAt}}");
         let (started, finished) = times.split_once(' ').expect("two");
@@ -130,7 +172,18 @@ fn a_removal_that_was_cut_off_is_finished() {
     for point in ["remove:noted", "remove:snapshot", "remove:volumes"] {
         for (flag, left) in [("-f", 1), ("-v", 0)] {
             let mut engine = dying_at(point);
-            engine.corten(["run", "--name", "box", "-v", "/anonymous", "busybox", "touch", "/anonymous/kept"]).ok();
+            engine
+                .corten([
+                    "run",
+                    "--name",
+                    "box",
+                    "-v",
+                    "/anonymous",
+                    "busybox",
+                    "touch",
+                    "/anonymous/kept",
+                ])
+                .ok();
             dies_of(&mut engine, ["rm", flag, "box"]);
             engine.launch();
             assert_eq!(engine.corten(["ps", "-aq"]).ok(), "", "{point}");

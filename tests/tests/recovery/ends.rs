@@ -10,7 +10,9 @@ fn ends_on_demand(engine: &Engine, code: u8, options: &[&str]) {
     let script = format!("while [ ! -e /w/end ]; do sleep 0.02; done; echo over; exit {code}");
     let volume = format!("{}:/w", engine.work().display());
     let head = ["run", "-d", "--name", "box", "-v", &volume];
-    engine.corten(head.iter().chain(options).chain(&["busybox", "sh", "-c", &script])).ok();
+    engine
+        .corten(head.iter().chain(options).chain(&["busybox", "sh", "-c", &script]))
+        .ok();
 }
 
 /// Lets the container end while the engine is dead, and starts the next engine.
@@ -31,7 +33,10 @@ fn code_and_time_are_those_of_the_end() {
     assert!(!waiting.has_ended());
     let before = engine.sh("date -u +%Y-%m-%dT%H:%M:%S").line();
     end_meanwhile(&engine);
-    assert_eq!(engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}"), "exited 42 0");
+    assert_eq!(
+        engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}"),
+        "exited 42 0"
+    );
     assert!(engine.inspect("box", "{{.State.FinishedAt}}") > before);
     assert_eq!(engine.corten(["logs", "box"]).ok(), "over\n");
     assert_eq!(engine.corten(["wait", "box"]).ok(), "42\n");
@@ -43,19 +48,32 @@ fn one_that_is_to_be_removed_is_removed() {
     ends_on_demand(&engine, 0, &["--rm", "-v", "/anonymous"]);
     end_meanwhile(&engine);
     until::is("it is removed", || engine.corten(["ps", "-aq"]).ok().is_empty());
-    until::is("its volume too", || engine.corten(["volume", "ls", "-q"]).ok().is_empty());
+    until::is("its volume too", || {
+        engine.corten(["volume", "ls", "-q"]).ok().is_empty()
+    });
 }
 
 #[test]
 fn one_that_is_to_be_started_again_is() {
-    for (policy, code, again) in [("always", 0, true), ("on-failure", 3, true), ("on-failure", 0, false), ("no", 3, false)] {
+    for (policy, code, again) in [
+        ("always", 0, true),
+        ("on-failure", 3, true),
+        ("on-failure", 0, false),
+        ("no", 3, false),
+    ] {
         let engine = Engine::start();
         ends_on_demand(&engine, code, &["--restart", policy]);
         end_meanwhile(&engine);
         if again {
-            until::is("it is started again", || engine.inspect("box", "{{.RestartCount}}") != "0");
+            until::is("it is started again", || {
+                engine.inspect("box", "{{.RestartCount}}") != "0"
+            });
         } else {
-            assert_eq!(engine.inspect("box", "{{.State.Status}} {{.RestartCount}}"), "exited 0", "{policy}");
+            assert_eq!(
+                engine.inspect("box", "{{.State.Status}} {{.RestartCount}}"),
+                "exited 0",
+                "{policy}"
+            );
         }
         engine.corten(["rm", "-f", "box"]).ok();
     }
@@ -64,8 +82,15 @@ fn one_that_is_to_be_started_again_is() {
 #[test]
 fn one_that_waits_for_its_restart_is_started_by_the_next_engine() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "--restart", "always", "busybox", "false"]).ok();
-    let restarts = || engine.inspect("box", "{{.RestartCount}}").parse::<u64>().expect("a number");
+    engine
+        .corten(["run", "-d", "--name", "box", "--restart", "always", "busybox", "false"])
+        .ok();
+    let restarts = || {
+        engine
+            .inspect("box", "{{.RestartCount}}")
+            .parse::<u64>()
+            .expect("a number")
+    };
     until::is("it is in its pauses", || restarts() >= 3);
     engine.kill();
     engine.launch();
@@ -79,7 +104,19 @@ fn one_that_waits_for_its_restart_is_started_by_the_next_engine() {
 #[test]
 fn one_that_the_user_stopped_stays_so() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "--restart", "unless-stopped", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten([
+            "run",
+            "-d",
+            "--name",
+            "box",
+            "--restart",
+            "unless-stopped",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .ok();
     engine.corten(["stop", "-t", "0", "box"]).ok();
     engine.crash();
     assert_eq!(engine.inspect("box", "{{.State.Status}}"), "exited");
@@ -88,7 +125,19 @@ fn one_that_the_user_stopped_stays_so() {
 #[test]
 fn after_the_end_of_everything_what_should_run_is_started() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "--restart", "always", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten([
+            "run",
+            "-d",
+            "--name",
+            "box",
+            "--restart",
+            "always",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .ok();
     let first = pid(&engine, "box");
     let shim = shim(first);
     engine.kill();

@@ -23,8 +23,14 @@ fn a_pull_goes_on_where_it_was() {
     engine.registry().inject(&slow, 1, Fault::StallAfter(4 << 20));
     let pull = engine.corten(["pull", "big"]).spawn();
     engine.registry().wait_for("GET", "/blobs/", 3);
-    let size = || engine.sh(&format!("du -sb {} | cut -f1", engine.data_root().display())).line();
-    until::is("most of it is there", || size().parse::<usize>().is_ok_and(|bytes| bytes > SIZE + (3 << 20)));
+    let size = || {
+        engine
+            .sh(&format!("du -sb {} | cut -f1", engine.data_root().display()))
+            .line()
+    };
+    until::is("most of it is there", || {
+        size().parse::<usize>().is_ok_and(|bytes| bytes > SIZE + (3 << 20))
+    });
     engine.kill();
     engine.registry().heal();
     assert_ne!(pull.wait().code, 0);
@@ -33,10 +39,20 @@ fn a_pull_goes_on_where_it_was() {
     engine.corten(["pull", "big"]).ok();
     for layer in &image.layers {
         let part = format!("/blobs/{layer}");
-        let requests: Vec<_> = engine.registry().requests().into_iter().filter(|r| r.path.contains(&part)).collect();
-        let again = requests.get(1).map(|request| request.header("range").unwrap_or("all of it").to_owned());
+        let requests: Vec<_> = engine
+            .registry()
+            .requests()
+            .into_iter()
+            .filter(|r| r.path.contains(&part))
+            .collect();
+        let again = requests
+            .get(1)
+            .map(|request| request.header("range").unwrap_or("all of it").to_owned());
         // Whole by then, or asked for from where it was.
-        assert!(requests.len() <= 2 && again.is_none_or(|range| range.len() > "bytes=1000000-".len() - 1), "{requests:?}");
+        assert!(
+            requests.len() <= 2 && again.is_none_or(|range| range.len() > "bytes=1000000-".len() - 1),
+            "{requests:?}"
+        );
     }
 }
 
@@ -44,7 +60,10 @@ fn a_pull_goes_on_where_it_was() {
 fn a_pull_that_ended_with_the_engine_is_whole_or_not_there() {
     for (point, is_there) in [("pull:stored", true)] {
         let env = vec![("CORTEN_CRASH_AT".to_owned(), point.to_owned())];
-        let mut engine = Engine::start_with(Options { env, ..Options::default() });
+        let mut engine = Engine::start_with(Options {
+            env,
+            ..Options::default()
+        });
         engine.registry().add_image("library/big", "latest", &big());
         assert_ne!(engine.corten(["pull", "big"]).run().code, 0);
         has_died(&mut engine);

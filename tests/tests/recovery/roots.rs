@@ -7,13 +7,21 @@ use crate::scene::{web, web_answers};
 #[test]
 fn a_second_engine_on_the_same_roots_is_refused() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "box", "busybox", "sleep", "1000"])
+        .ok();
     let mut second = engine.daemon();
     let output = second.output().expect("it starts");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("pid") || said.contains("in use") || said.contains("another"), "{said}");
-    assert!(said.contains(&engine.pid().to_string()) || said.contains("pid"), "{said}");
+    assert!(
+        said.contains("pid") || said.contains("in use") || said.contains("another"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&engine.pid().to_string()) || said.contains("pid"),
+        "{said}"
+    );
     // The first is not disturbed.
     assert_eq!(engine.corten(["exec", "box", "echo", "well"]).ok(), "well\n");
 }
@@ -34,9 +42,17 @@ fn two_engines_live_side_by_side() {
 
 #[test]
 fn a_damaged_record_is_set_aside() {
-    let engine = Engine::start_with(Options { may_leave: true, ..Options::default() });
+    let engine = Engine::start_with(Options {
+        may_leave: true,
+        ..Options::default()
+    });
     engine.corten(["run", "--name", "whole", "busybox", "echo", "one"]).ok();
-    for (name, contents) in [("empty", ""), ("cut", "{\"format\":1,\"id\":\""), ("shape", "[1,2]"), ("later", "{\"format\":99}")] {
+    for (name, contents) in [
+        ("empty", ""),
+        ("cut", "{\"format\":1,\"id\":\""),
+        ("shape", "[1,2]"),
+        ("later", "{\"format\":99}"),
+    ] {
         let id = engine.corten(["create", "--name", name, "busybox"]).line();
         let record = engine.data_root().join("containers").join(&id).join("container.json");
         corten_sys::fs::write(&record, contents).expect("a file");
@@ -45,8 +61,12 @@ fn a_damaged_record_is_set_aside() {
     engine.launch();
     assert_eq!(engine.corten(["ps", "-a", "--format", "{{.Names}}"]).ok(), "whole\n");
     assert_eq!(engine.corten(["logs", "whole"]).ok(), "one\n");
-    let aside = corten_sys::fs::read_dir(engine.data_root().join("containers")).expect("a folder").flatten();
-    let aside = aside.filter(|entry| entry.path().extension().is_some_and(|end| end == "damaged")).count();
+    let aside = corten_sys::fs::read_dir(engine.data_root().join("containers"))
+        .expect("a folder")
+        .flatten();
+    let aside = aside
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "damaged"))
+        .count();
     assert_eq!(aside, 4, "nothing is thrown away");
     assert!(engine.log().contains("set aside"), "{}", engine.log());
     engine.corten(["run", "--rm", "--name", "cut", "busybox", "true"]).ok();

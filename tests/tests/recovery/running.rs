@@ -11,7 +11,9 @@ use crate::scene::{is_alive, kill, pid, shim, web, web_answers};
 fn no_line_of_the_log_is_lost_and_none_comes_twice() {
     let engine = Engine::start();
     let script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo line $i; done";
-    engine.corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
+    engine
+        .corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
+        .ok();
     let mut crashes = 0;
     while engine.inspect("box", "{{.State.Status}}") == "running" || crashes < 3 {
         engine.crash();
@@ -32,7 +34,9 @@ fn everything_works_on_after_the_engine_s_death() {
     web_answers(&engine);
     let all = "{{.State.StartedAt}} {{.State.Pid}} {{.NetworkSettings.IPAddress}} {{.NetworkSettings.Ports}}";
     let before = engine.inspect("web", all);
-    engine.corten(["run", "-d", "--name", "frozen", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "frozen", "busybox", "sleep", "1000"])
+        .ok();
     engine.corten(["pause", "frozen"]).ok();
     engine.kill();
     web_answers(&engine);
@@ -41,10 +45,14 @@ fn everything_works_on_after_the_engine_s_death() {
     web_answers(&engine);
     assert_eq!(engine.inspect("frozen", "{{.State.Status}}"), "paused");
     engine.corten(["unpause", "frozen"]).ok();
-    let taken = engine.corten(["run", "--rm", "-p", "8080:80", "busybox", "true"]).fails(125);
+    let taken = engine
+        .corten(["run", "--rm", "-p", "8080:80", "busybox", "true"])
+        .fails(125);
     assert!(taken.contains("port is already allocated"), "{taken}");
     engine.corten(["rename", "web", "site"]).ok();
-    engine.corten(["update", "-m", "64m", "--memory-swap", "-1", "site"]).ok();
+    engine
+        .corten(["update", "-m", "64m", "--memory-swap", "-1", "site"])
+        .ok();
     engine.corten(["restart", "-t", "0", "site"]).ok();
     web_answers(&engine);
     engine.corten(["kill", "frozen"]).ok();
@@ -54,7 +62,11 @@ fn everything_works_on_after_the_engine_s_death() {
 #[test]
 fn a_killed_shim_ends_its_container() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sleep", "1000"]).ok();
+    engine
+        .corten([
+            "run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sleep", "1000",
+        ])
+        .ok();
     let first = pid(&engine, "box");
     kill(shim(first));
     engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
@@ -69,7 +81,9 @@ fn a_killed_shim_ends_its_container() {
 fn a_shim_killed_with_the_engine_ends_its_container() {
     let engine = Engine::start();
     let script = "sleep 1000 & sleep 1000 & wait";
-    engine.corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
+    engine
+        .corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
+        .ok();
     let first = pid(&engine, "box");
     let shim = shim(first);
     engine.kill();
@@ -87,7 +101,11 @@ fn twenty_containers_are_taken_up_at_once() {
     engine.corten(["pull", "-q", "busybox"]).ok();
     for number in 0..20 {
         let port = format!("{}:80", 9000 + number);
-        engine.corten(["run", "-d", "-p", &port, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"]).ok();
+        engine
+            .corten([
+                "run", "-d", "-p", &port, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc",
+            ])
+            .ok();
     }
     engine.kill();
     let begun = Instant::now();

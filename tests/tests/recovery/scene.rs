@@ -6,7 +6,10 @@ use corten_tests::until;
 /// An engine that kills itself when it first comes to a named point; it has busybox.
 pub(crate) fn dying_at(point: &str) -> Engine {
     let env = vec![("CORTEN_CRASH_AT".to_owned(), point.to_owned())];
-    let engine = Engine::start_with(Options { env, ..Options::default() });
+    let engine = Engine::start_with(Options {
+        env,
+        ..Options::default()
+    });
     engine.corten(["pull", "-q", "busybox"]).ok();
     engine
 }
@@ -28,7 +31,9 @@ pub(crate) fn has_died(engine: &mut Engine) {
 
 /// The arguments of `create` or `run -d` for a little web server on port 8080, named `web`.
 pub(crate) fn web(verb: &'static str) -> Vec<&'static str> {
-    let options = ["--name", "web", "-p", "8080:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"];
+    let options = [
+        "--name", "web", "-p", "8080:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc",
+    ];
     let detach = (verb == "run").then_some("-d");
     [verb].into_iter().chain(detach).chain(options).collect()
 }
@@ -37,7 +42,9 @@ pub(crate) fn web(verb: &'static str) -> Vec<&'static str> {
 #[track_caller]
 pub(crate) fn web_answers(engine: &Engine) {
     until::is("the published port answers", || {
-        engine.try_curl("http://127.0.0.1:8080/hostname").is_some_and(|page| page.trim().len() == 12)
+        engine
+            .try_curl("http://127.0.0.1:8080/hostname")
+            .is_some_and(|page| page.trim().len() == 12)
     });
 }
 
@@ -50,7 +57,8 @@ pub(crate) fn pid(engine: &Engine, container: &str) -> i32 {
 /// Whether there is such a process that is no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = corten_sys::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The process id of the shim of the container whose first process is given.
@@ -58,7 +66,10 @@ pub(crate) fn is_alive(pid: i32) -> bool {
 pub(crate) fn shim(init: i32) -> i32 {
     let stat = corten_sys::fs::read_to_string(format!("/proc/{init}/stat")).expect("it runs");
     let rest = stat.rsplit_once(") ").expect("a stat").1;
-    rest.split(' ').nth(1).and_then(|parent| parent.parse().ok()).expect("a parent")
+    rest.split(' ')
+        .nth(1)
+        .and_then(|parent| parent.parse().ok())
+        .expect("a parent")
 }
 
 /// Kills a process.

@@ -15,7 +15,13 @@ fn taken() -> Vec<(String, String, String)> {
     let field = |package: &serde_json::Value, name: &str| package[name].as_str().unwrap_or_default().to_owned();
     from_outside
         .filter(|package| used.contains(package["id"].as_str().unwrap_or_default()))
-        .map(|package| (field(package, "name"), field(package, "version"), field(package, "license")))
+        .map(|package| {
+            (
+                field(package, "name"),
+                field(package, "version"),
+                field(package, "license"),
+            )
+        })
         .collect()
 }
 
@@ -24,16 +30,20 @@ fn list(name: &str) -> Vec<String> {
     let text = text(Path::new("deny.toml"));
     let lines = text.lines().skip_while(|line| *line != format!("{name} = [")).skip(1);
     let lines = lines.take_while(|line| *line != "]");
-    lines.filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect()
+    lines
+        .filter_map(|line| line.split('"').nth(1))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether a licence expression can be met: `OR` needs one side, `AND` both.
 fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
     // `(A OR B) AND C`, the only shape with parentheses, has its AND outermost.
-    plain
-        .split(" AND ")
-        .all(|part| part.split(" OR ").any(|licence| allowed.iter().any(|allowed| allowed == licence.trim())))
+    plain.split(" AND ").all(|part| {
+        part.split(" OR ")
+            .any(|licence| allowed.iter().any(|allowed| allowed == licence.trim()))
+    })
 }
 
 #[test]
@@ -77,7 +87,9 @@ fn no_crate_comes_twice_without_a_reason() {
         assert!(versions.len() == 1, "{name} comes as {versions:?}");
     }
     for skipped in skipped {
-        let is_there = taken.iter().any(|(name, version, _)| *skipped == format!("{name}@{version}"));
+        let is_there = taken
+            .iter()
+            .any(|(name, version, _)| *skipped == format!("{name}@{version}"));
         assert!(is_there, "deny.toml skips {skipped}, which is not there");
     }
 }

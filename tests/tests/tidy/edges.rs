@@ -12,11 +12,19 @@ fn crates_depend_on_what_the_map_says() {
     let (drawn, real) = (drawn(), real());
     assert!(!drawn.is_empty(), "ARCHITECTURE.md has no table of crates");
     for (name, edges) in &real {
-        let drawn = drawn.get(name).unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for {name}"));
-        assert_eq!(edges, drawn, "{name} depends on the left, and on the right by ARCHITECTURE.md");
+        let drawn = drawn
+            .get(name)
+            .unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for {name}"));
+        assert_eq!(
+            edges, drawn,
+            "{name} depends on the left, and on the right by ARCHITECTURE.md"
+        );
     }
     for name in drawn.keys() {
-        assert!(real.contains_key(name), "ARCHITECTURE.md has a row for {name}, which is no crate");
+        assert!(
+            real.contains_key(name),
+            "ARCHITECTURE.md has a row for {name}, which is no crate"
+        );
     }
 }
 

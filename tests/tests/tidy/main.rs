@@ -26,13 +26,23 @@ fn metadata() -> Value {
 /// The tree's files that git knows or would take, by their path from the root.
 fn files() -> Vec<PathBuf> {
     let output = Command::new("git")
-        .args(["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"])
+        .args([
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
         .current_dir(programs::root())
         .output()
         .expect("git runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
-    let paths = list.lines().map(PathBuf::from).filter(|path| programs::root().join(path).is_file());
+    let paths = list
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| programs::root().join(path).is_file());
     paths.collect()
 }
 

@@ -11,21 +11,36 @@ const LINES: usize = 600;
 
 /// Longer files, and why.
 const LONG: [(&str, &str); 3] = [
-    ("crates/oci/src/runtime.rs", "the runtime specification's types, one after the other"),
-    ("crates/oci/src/image.rs", "the image specification's types, one after the other"),
+    (
+        "crates/oci/src/runtime.rs",
+        "the runtime specification's types, one after the other",
+    ),
+    (
+        "crates/oci/src/image.rs",
+        "the image specification's types, one after the other",
+    ),
     ("crates/store/src/images.rs", "the records of images and their names"),
 ];
 
 /// Names that say nothing.
-const EMPTY_NAMES: [&str; 9] = ["util", "utils", "helper", "helpers", "common", "manager", "misc", "core", "types"];
+const EMPTY_NAMES: [&str; 9] = [
+    "util", "utils", "helper", "helpers", "common", "manager", "misc", "core", "types",
+];
 
 fn rust() -> Vec<PathBuf> {
-    files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
+    files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect()
 }
 
 /// The lines before a file's tests.
 fn code(path: &Path) -> Vec<String> {
-    text(path).lines().take_while(|line| *line != "#[cfg(test)]").map(str::to_owned).collect()
+    text(path)
+        .lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -39,7 +54,9 @@ fn unsafe_code_is_in_sys_alone() {
         }
         if !path.starts_with("crates/sys") {
             let word = ["unsafe", " {"].concat();
-            let found = code(&path).iter().any(|line| !line.trim_start().starts_with("//") && line.contains(&word));
+            let found = code(&path)
+                .iter()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(&word));
             assert!(!found, "{} has unsafe code", path.display());
         }
     }
@@ -50,7 +67,11 @@ fn modules_have_names_that_say_something() {
     for path in files() {
         for part in path.with_extension("").iter() {
             let part = part.to_string_lossy();
-            assert!(!EMPTY_NAMES.contains(&&*part), "{}: {part:?} says nothing", path.display());
+            assert!(
+                !EMPTY_NAMES.contains(&&*part),
+                "{}: {part:?} says nothing",
+                path.display()
+            );
         }
     }
 }
@@ -60,16 +81,35 @@ fn files_are_short() {
     for path in rust() {
         let lines = code(&path).len();
         let listed = LONG.iter().any(|(long, _)| path == Path::new(long));
-        assert!(lines <= LINES || listed, "{} has {lines} lines: look for the second noun inside", path.display());
-        assert!(lines > LINES || !listed, "{} is listed as long and is not", path.display());
+        assert!(
+            lines <= LINES || listed,
+            "{} has {lines} lines: look for the second noun inside",
+            path.display()
+        );
+        assert!(
+            lines > LINES || !listed,
+            "{} is listed as long and is not",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn files_say_what_they_are_for() {
-    for path in rust().into_iter().filter(|path| !path.starts_with("fuzz") && !path.ends_with("tests.rs")) {
-        let first = text(&path).lines().find(|line| !line.starts_with("#!")).unwrap_or_default().to_owned();
-        assert!(first.starts_with("//!"), "{} starts with {first:?}, not with what it is for", path.display());
+    for path in rust()
+        .into_iter()
+        .filter(|path| !path.starts_with("fuzz") && !path.ends_with("tests.rs"))
+    {
+        let first = text(&path)
+            .lines()
+            .find(|line| !line.starts_with("#!"))
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            first.starts_with("//!"),
+            "{} starts with {first:?}, not with what it is for",
+            path.display()
+        );
     }
 }
 
@@ -90,20 +130,32 @@ fn notes_to_do_have_a_number() {
     let word = ["TO", "DO"].concat();
     for path in rust() {
         for line in text(&path).lines().filter(|line| line.contains(&word)) {
-            assert!(line.contains(&format!("{word}(#")), "{}: {}", path.display(), line.trim());
+            assert!(
+                line.contains(&format!("{word}(#")),
+                "{}: {}",
+                path.display(),
+                line.trim()
+            );
         }
     }
 }
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for path in files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+    for path in files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+    {
         let folder = programs::root().join(&path).parent().expect("a folder").to_owned();
         let text = text(&path);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = target.split('#').next().unwrap_or_default();
             let elsewhere = target.is_empty() || target.contains("://") || target.contains(' ');
-            assert!(elsewhere || folder.join(target).exists(), "{}: {target}", path.display());
+            assert!(
+                elsewhere || folder.join(target).exists(),
+                "{}: {target}",
+                path.display()
+            );
         }
     }
 }

@@ -130,7 +130,8 @@ impl Inner {
         match self.make_files(&mut record, wanted) {
             Ok(mut warnings) => {
                 if image.config.config.healthcheck.is_some() && record.config.healthcheck.is_none() {
-                    warnings.push("The image's health check is not run: health checks are not supported yet".to_owned());
+                    warnings
+                        .push("The image's health check is not run: health checks are not supported yet".to_owned());
                 }
                 Ok((record, warnings))
             }

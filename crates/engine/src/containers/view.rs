@@ -468,4 +468,3 @@ fn shown_command(words: &[String]) -> String {
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
-

@@ -31,6 +31,9 @@ pub(crate) struct Container {
     poststop: bool,
     score: Option<i32>,
     removed: bool,
+    /// Keeps the root mounted until this program ends: unmounting an overlay waits for the disk, and
+    /// would do so inside init's end, before anybody could be told of it.
+    _root: Option<OwnedFd>,
 }
 
 /// A process that has been started.
@@ -99,7 +102,10 @@ impl Container {
             start_time: container.start_time,
             at: clock::now(),
         };
+        let root = format!("/proc/{}/root", container.pid);
         let this = Self {
+            // A program that has ended by now has unmounted it itself.
+            _root: rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok(),
             id: start.id.clone(),
             oom: None,
             cgroup: container.cgroup,

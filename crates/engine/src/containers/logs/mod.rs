@@ -82,7 +82,10 @@ impl Containers {
         let (sender, stream) = mpsc::channel(WAITING);
         let reader = Reader {
             path: container.log_path().into(),
-            selection: Arc::new(Selection { framed: !tty, request: request.clone() }),
+            selection: Arc::new(Selection {
+                framed: !tty,
+                request: request.clone(),
+            }),
             sender,
         };
         let status = request.follow.then(|| container.status.subscribe());
