@@ -111,15 +111,8 @@ fn heading_row(headings: &[(&'static str, &'static str)]) -> Value {
         let last = name.rsplit('.').next().unwrap_or_default();
         Ok(last.replace(['-', '_'], " ").into())
     }));
-    Value::Struct(std::rc::Rc::new(Struct {
-        kind: "formatter.SubHeaderContext",
-        fields: headings
-            .iter()
-            .map(|(field, text)| (*field, Value::from(*text)))
-            .collect(),
-        methods: vec![("Label", label)],
-        ..Struct::default()
-    }))
+    let texts = headings.iter().map(|(field, text)| (*field, Value::from(*text)));
+    Value::map(texts.chain([("Label", label)]))
 }
 
 /// A row with a `.Label "name"` method.

@@ -331,10 +331,6 @@ impl State<'_> {
         let context = arg.to_string();
         let found = match value {
             Value::Struct(s) => match s.get(name) {
-                Some(Value::Method(method)) => {
-                    return method(args)
-                        .or_else(|e| self.error(arg.at, &context, &format!("error calling {name}: {e}")));
-                }
                 Some(found) => found.clone(),
                 None => {
                     let message = format!("can't evaluate field {name} in type {}", s.kind);
@@ -368,6 +364,9 @@ impl State<'_> {
                 return self.error(arg.at, &context, &message);
             }
         };
+        if let Value::Method(method) = &found {
+            return method(args).or_else(|e| self.error(arg.at, &context, &format!("error calling {name}: {e}")));
+        }
         if args.is_empty() {
             return Ok(found);
         }
