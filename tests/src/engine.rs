@@ -465,7 +465,10 @@ impl Drop for Engine {
         if failing {
             let tail = log.lines().rev().take(60).collect::<Vec<_>>();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            eprintln!("--- the engine's log\n{tail}\n---");
+            #[expect(clippy::print_stderr, reason = "a failed test says what the engine said")]
+            {
+                eprintln!("--- the engine's log\n{tail}\n---");
+            }
             return;
         }
         match down {

@@ -41,7 +41,10 @@ fn kill(container: &Container, parent: &str) -> Result<()> {
     loop {
         // One without a PID namespace of its own has processes that outlive its first.
         cgroups.iter().for_each(|cgroup| kill_all(cgroup));
-        let left = cgroups.iter().rev().filter_map(|cgroup| remove(cgroup).err()).last();
+        let mut left = None;
+        for cgroup in cgroups.iter().rev() {
+            left = remove(cgroup).err().or(left);
+        }
         match left {
             None => return Ok(()),
             Some(error) if Instant::now() > deadline => return Err(error.into()),
