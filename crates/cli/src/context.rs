@@ -110,17 +110,15 @@ fn check_name(name: &str) -> Result<()> {
     )))
 }
 
-/// Every stored context, by name.
+/// Every stored context.
 fn stored(folder: &Path) -> Vec<Context> {
     let Ok(entries) = corten_sys::fs::read_dir(folder.join("contexts/meta")) else {
         return Vec::new();
     };
-    let mut contexts: Vec<Context> = entries
+    entries
         .filter_map(|entry| corten_sys::fs::read(entry.ok()?.path().join("meta.json")).ok())
         .filter_map(|bytes| corten_api::decode(&bytes).ok())
-        .collect();
-    contexts.sort_by(|a, b| natural_order(&a.name, &b.name));
-    contexts
+        .collect()
 }
 
 fn row(name: &str, description: &str, host: &str, current: bool) -> Value {
@@ -145,21 +143,16 @@ const HEADINGS: [(&str, &str); 4] = [
 
 fn list(cli: &Cli, m: &Matches) -> Result<()> {
     let current = cli.context_name();
-    let contexts = stored(cli.folder());
-    let mut rows = vec![row(
-        DEFAULT,
-        DEFAULT_DESCRIPTION,
-        &cli.default_host(),
-        current == DEFAULT,
-    )];
-    rows.extend(contexts.iter().map(|c| {
-        row(
-            &c.name,
-            &c.metadata.description,
-            &c.endpoints.docker.host,
-            c.name == current,
-        )
-    }));
+    let mut contexts: Vec<_> = stored(cli.folder())
+        .into_iter()
+        .map(|c| (c.name, c.metadata.description, c.endpoints.docker.host))
+        .collect();
+    contexts.push((DEFAULT.to_owned(), DEFAULT_DESCRIPTION.to_owned(), cli.default_host()));
+    contexts.sort_by(|a, b| natural_order(&a.0, &b.0));
+    let rows: Vec<_> = contexts
+        .iter()
+        .map(|(name, description, host)| row(name, description, host, *name == current))
+        .collect();
     let format = match (m.on("quiet"), m.get("format")) {
         (true, "" | "table") => Format::plain("{{.Name}}"),
         (_, given) => Format::new(
