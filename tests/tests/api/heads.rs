@@ -1,0 +1,101 @@
+//! Heads, status codes and versions.
+
+use corten_tests::engine::Engine;
+use serde_json::json;
+
+#[test]
+fn ping_tells_who_is_there() {
+    let engine = Engine::start();
+    let ping = engine.http("GET", "/_ping", None);
+    assert_eq!((ping.status, ping.text().as_str()), (200, "OK"));
+    assert_eq!(ping.header("Api-Version"), Some("1.51"));
+    assert_eq!(ping.header("OSType"), Some("linux"));
+    assert!(ping.header("Docker-Experimental").is_some() && ping.header("Server").is_some());
+    assert!(
+        ping.header("Cache-Control")
+            .is_some_and(|value| value.contains("no-cache"))
+    );
+    let head = engine.http("HEAD", "/_ping", None);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[test]
+fn versions_from_1_24_to_1_51_are_spoken() {
+    let engine = Engine::start();
+    for minor in 24..=51 {
+        let response = engine.http("GET", &format!("/v1.{minor}/version"), None);
+        assert_eq!(response.status, 200, "1.{minor}");
+        assert_eq!(response.json()["ApiVersion"], "1.51");
+    }
+    let old = engine.http("GET", "/v1.23/version", None);
+    assert_eq!(old.status, 400);
+    assert!(
+        old.message()
+            .contains("client version 1.23 is too old. Minimum supported API version is 1.24"),
+        "{}",
+        old.text()
+    );
+    let new = engine.http("GET", "/v1.52/version", None);
+    assert_eq!(new.status, 400);
+    assert!(
+        new.message()
+            .contains("client version 1.52 is too new. Maximum supported API version is 1.51"),
+        "{}",
+        new.text()
+    );
+}
+
+#[test]
+fn a_life_has_its_status_codes() {
+    let engine = Engine::start();
+    engine.corten(["pull", "-q", "busybox"]).ok();
+    let body = json!({"Image": "busybox", "Cmd": ["sleep", "300"]});
+    let status = |method: &str, path: &str| engine.http(method, path, None).status;
+    let created = engine.http("POST", "/containers/create?name=life", Some(&body));
+    assert_eq!(created.status, 201);
+    assert_eq!(created.json()["Warnings"], json!([]));
+    assert_eq!(
+        engine.http("POST", "/containers/create?name=life", Some(&body)).status,
+        409
+    );
+    let missing = json!({"Image": "nosuch"});
+    assert_eq!(engine.http("POST", "/containers/create", Some(&missing)).status, 404);
+    assert_eq!(status("POST", "/containers/life/start"), 204);
+    assert_eq!(status("POST", "/containers/life/start"), 304);
+    assert_eq!(status("POST", "/containers/life/pause"), 204);
+    assert_eq!(status("POST", "/containers/life/pause"), 409);
+    assert_eq!(status("POST", "/containers/life/unpause"), 204);
+    assert_eq!(status("POST", "/containers/life/unpause"), 500);
+    assert_eq!(status("DELETE", "/containers/life"), 409);
+    assert_eq!(status("POST", "/containers/life/rename?name=other"), 204);
+    assert_eq!(status("POST", "/containers/other/kill?signal=KILL"), 204);
+    assert_eq!(
+        engine.http("POST", "/containers/other/wait", None).json()["StatusCode"],
+        137
+    );
+    assert_eq!(status("POST", "/containers/other/kill"), 409);
+    assert_eq!(status("POST", "/containers/other/stop"), 304);
+    assert_eq!(status("DELETE", "/containers/other"), 204);
+    assert_eq!(status("DELETE", "/containers/other"), 404);
+}
+
+#[test]
+fn errors_are_json() {
+    let engine = Engine::start();
+    let response = engine.http("GET", "/containers/nosuch/json", None);
+    assert_eq!(response.header("Content-Type"), Some("application/json"));
+    assert_eq!(response.json(), json!({"message": "No such container: nosuch"}));
+}
+
+#[test]
+fn what_is_not_there_says_so() {
+    let engine = Engine::start();
+    let response = engine.http("POST", "/build", None);
+    assert!(
+        response.status >= 400 && response.message().contains("not supported"),
+        "{}",
+        response.text()
+    );
+    let response = engine.http("GET", "/services", None);
+    assert_eq!(response.status, 503, "{}", response.text());
+}

@@ -1,0 +1,4 @@
+//! The API as HTTP: heads, status codes, versions, shapes.
+
+mod heads;
+mod shapes;
