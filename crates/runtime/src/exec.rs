@@ -1,12 +1,13 @@
 //! Running another process in a container.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use corten_oci::runtime::{Process, Spec};
 use corten_sys::namespace::{Namespaces, setns};
 use corten_sys::process::{Clone, Forked, PidFd, clone3, reset_signals, start_time};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid, umask};
 
 use crate::cgroup::{Cgroup, Entrance};
@@ -69,11 +70,7 @@ pub fn exec(request: Exec<'_>) -> Result<Executed> {
     };
     let (ours, theirs) = channel::pair()?;
     let back = approach(request.init, kinds)?;
-    let clone = Clone {
-        cgroup: in_v2,
-        ..Clone::default()
-    };
-    let forked = clone3(&clone).context(|| "cannot clone a process".into())?;
+    let forked = clone_into(&request, in_v2)?;
     let (pid, child) = match forked {
         Forked::Child => {
             drop(ours);
@@ -99,6 +96,27 @@ pub fn exec(request: Exec<'_>) -> Result<Executed> {
     watch(&ours, new)
 }
 
+/// Makes the child in the container's cgroup. A container that manages cgroups itself has processes only in those
+/// that it made inside; then the child goes where the first process is.
+fn clone_into(request: &Exec<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    let into = |cgroup| {
+        clone3(&Clone {
+            cgroup,
+            ..Clone::default()
+        })
+    };
+    let is_busy = |error: &std::io::Error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error());
+    let forked = match (into(cgroup), request.cgroup) {
+        (Err(error), Some(whole)) if is_busy(&error) => {
+            let init = request.init.pid().context(|| "cannot find the container".into())?;
+            let inside = whole.fd_of(init.unwrap_or_default())?;
+            into(inside.as_ref().map(OwnedFd::as_fd))
+        }
+        (result, _) => result,
+    };
+    forked.context(|| "cannot clone a process".into())
+}
+
 /// Has the caller's children born in the container's PID namespace; what is returned leads back.
 fn approach(init: &PidFd, kinds: Namespaces) -> Result<Option<OwnedFd>> {
     if !kinds.contains(Namespaces::PID) {
@@ -112,7 +130,7 @@ fn approach(init: &PidFd, kinds: Namespaces) -> Result<Option<OwnedFd>> {
 
 fn gone(error: std::io::Error) -> Error {
     match error.raw_os_error() {
-        Some(number) if number == rustix::io::Errno::SRCH.raw_os_error() => {
+        Some(number) if number == Errno::SRCH.raw_os_error() => {
             Error::new(Kind::NotFound, "the container has stopped")
         }
         _ => Error::new(Kind::Internal, "cannot join the container's namespaces").with_source(error),

@@ -108,6 +108,17 @@ impl Cgroup {
         }
     }
 
+    /// Opens the folder of the cgroup in which a member is; it may be one made inside (version 2 only).
+    ///
+    /// # Errors
+    /// The process has ended, or is none of the members.
+    pub fn fd_of(&self, pid: i32) -> Result<Option<OwnedFd>> {
+        match &self.0 {
+            Backend::V1(_) => Ok(None),
+            Backend::V2(group) => group.fd_of(pid).map(Some),
+        }
+    }
+
     /// Moves another process in, with all its threads. It may take 20 ms: where the process can do it
     /// itself, use an [`Entrance`].
     ///

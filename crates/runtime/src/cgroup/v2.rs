@@ -29,6 +29,7 @@ const FREEZING: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct V2 {
+    mount: PathBuf,
     folder: PathBuf,
     fd: OwnedFd,
 }
@@ -40,7 +41,7 @@ impl V2 {
         let folder = mount.join(relative);
         let new = tree::create(mount, &folder)?;
         let result = enable(mount, relative, &settings)
-            .and_then(|()| Self::at(folder.clone()))
+            .and_then(|()| Self::at(mount, folder.clone()))
             .and_then(|group| group.write(&settings).map(|()| group))
             .and_then(|group| group.write_devices(&policy).map(|()| group));
         if result.is_err() && new {
@@ -53,17 +54,21 @@ impl V2 {
     pub(super) fn open(mount: &Path, relative: &Path) -> Result<Option<Self>> {
         let folder = mount.join(relative);
         match fs::exists(&folder).map_err(|error| failed("look up", &folder, error))? {
-            true => Self::at(folder).map(Some),
+            true => Self::at(mount, folder).map(Some),
             false => Ok(None),
         }
     }
 
-    fn at(folder: PathBuf) -> Result<Self> {
+    fn at(mount: &Path, folder: PathBuf) -> Result<Self> {
         // CLONE_INTO_CGROUP takes an O_PATH descriptor, bpf(2) doesn't.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&folder, flags, Mode::empty())
             .map_err(|error| failed("open", &folder, fs::with_path("open", &folder, error.into())))?;
-        Ok(Self { folder, fd })
+        Ok(Self {
+            mount: mount.to_path_buf(),
+            folder,
+            fd,
+        })
     }
 
     fn write(&self, settings: &[Setting]) -> Result<()> {
@@ -118,6 +123,18 @@ impl V2 {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(super) fn fd_of(&self, pid: i32) -> Result<OwnedFd> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = fs::read_to_string(&path).map_err(|error| failed("find a process in", &self.folder, error))?;
+        let inside = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let folder = self.mount.join(inside.unwrap_or_default());
+        if !folder.starts_with(&self.folder) {
+            let message = format!("process {pid} is not in cgroup \"{}\"", self.folder.display());
+            return Err(Error::new(Kind::Internal, message));
+        }
+        Self::at(&self.mount, folder).map(|group| group.fd)
     }
 
     pub(super) fn doors(&self) -> Result<Vec<OwnedFd>> {
@@ -217,6 +234,11 @@ fn enable(mount: &Path, relative: &Path, settings: &[Setting]) -> Result<()> {
     }
     let mut folder = mount.to_path_buf();
     for part in relative.components() {
+        // With processes of its own it could pass only some of them on, and then no process may enter what is below.
+        if has_processes(&folder)? {
+            folder.push(part);
+            continue;
+        }
         let available = words(&folder.join("cgroup.controllers"))?;
         let passed_on = words(&folder.join("cgroup.subtree_control"))?;
         for name in &needed {
@@ -228,6 +250,13 @@ fn enable(mount: &Path, relative: &Path, settings: &[Setting]) -> Result<()> {
         folder.push(part);
     }
     Ok(())
+}
+
+/// Whether a cgroup, other than the kernel's root, has processes.
+fn has_processes(folder: &Path) -> Result<bool> {
+    let is_root = !fs::exists(folder.join("cgroup.type")).map_err(|error| failed("look up", folder, error))?;
+    let processes = folder.join("cgroup.procs");
+    Ok(!is_root && !fs::read(&processes).map_err(|error| failed("read", folder, error))?.is_empty())
 }
 
 fn words(path: &Path) -> Result<BTreeSet<String>> {
@@ -346,5 +375,35 @@ mod tests {
         let error = own.0.write(&[setting]).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
         assert!(error.to_string().contains("\"dmem\" cgroup controller"), "{error}");
+    }
+
+    #[test]
+    fn a_process_may_be_in_a_cgroup_made_inside() {
+        let own = Own::new("inside", "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}");
+        let inner = own.0.folder.join("inner");
+        fs::create_dir(&inner).unwrap();
+        let mut guest = own.guest("sleep 1000");
+        let pid = i32::try_from(guest.id()).unwrap();
+        write_file(&inner.join("cgroup.procs"), &pid.to_string()).unwrap();
+        let found = own.0.fd_of(pid).unwrap();
+        let numbers = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).unwrap().st_ino;
+        let expected = fs::open(&inner).unwrap();
+        assert_eq!(numbers(found.as_fd()), numbers(expected.as_fd()));
+        let error = own.0.fd_of(1).unwrap_err();
+        assert!(error.to_string().contains("process 1 is not in cgroup"), "{error}");
+        own.0.kill().unwrap();
+        guest.wait().unwrap();
+    }
+
+    #[test]
+    fn a_parent_with_processes_passes_nothing_on() {
+        let own = Own::new("busy", "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}");
+        let mut guest = own.guest("sleep 1000");
+        let relative = own.0.folder.strip_prefix(&own.0.mount).unwrap().join("below");
+        let below = V2::create(&own.0.mount, &relative, &Resources::default()).unwrap();
+        assert!(words(&own.0.folder.join("cgroup.subtree_control")).unwrap().is_empty());
+        below.delete().unwrap();
+        own.0.kill().unwrap();
+        guest.wait().unwrap();
     }
 }
