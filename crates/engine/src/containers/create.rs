@@ -88,6 +88,7 @@ impl Inner {
         check_platform(&config.image, &image, platform)?;
         merge_image(&mut config, &image.config.config);
         fill_defaults(&mut host_config, &self.settings, &self.machine);
+        let discarded = discard_unsupported(&mut host_config, &self.machine);
         validate::check(
             &config,
             &host_config,
@@ -128,7 +129,8 @@ impl Inner {
             remove_volumes: false,
         };
         match self.make_files(&mut record, wanted) {
-            Ok(mut warnings) => {
+            Ok(warnings) => {
+                let mut warnings = [discarded, warnings].concat();
                 if image.config.config.healthcheck.is_some() && record.config.healthcheck.is_none() {
                     warnings
                         .push("The image's health check is not run: health checks are not supported yet".to_owned());
@@ -341,6 +343,25 @@ fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, ma
     if limits.oom_kill_disable.is_none() {
         limits.oom_kill_disable = Some(false);
     }
+}
+
+/// Takes away what Docker too discards where the kernel cannot do it, and says so.
+fn discard_unsupported(host: &mut HostConfig, machine: &Machine) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let limits = &mut host.resources;
+    if !machine.cgroup2 {
+        return warnings;
+    }
+    if limits.memory_swappiness.take().is_some_and(|swappiness| swappiness != -1) {
+        warnings.push(
+            "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded."
+                .to_owned(),
+        );
+    }
+    if limits.oom_kill_disable.take() == Some(true) {
+        warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+    }
+    warnings
 }
 
 fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
