@@ -130,9 +130,7 @@ fn approach(init: &PidFd, kinds: Namespaces) -> Result<Option<OwnedFd>> {
 
 fn gone(error: std::io::Error) -> Error {
     match error.raw_os_error() {
-        Some(number) if number == Errno::SRCH.raw_os_error() => {
-            Error::new(Kind::NotFound, "the container has stopped")
-        }
+        Some(number) if number == Errno::SRCH.raw_os_error() => Error::new(Kind::NotFound, "the container has stopped"),
         _ => Error::new(Kind::Internal, "cannot join the container's namespaces").with_source(error),
     }
 }

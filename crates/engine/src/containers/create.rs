@@ -352,7 +352,11 @@ fn discard_unsupported(host: &mut HostConfig, machine: &Machine) -> Vec<String> 
     if !machine.cgroup2 {
         return warnings;
     }
-    if limits.memory_swappiness.take().is_some_and(|swappiness| swappiness != -1) {
+    if limits
+        .memory_swappiness
+        .take()
+        .is_some_and(|swappiness| swappiness != -1)
+    {
         warnings.push(
             "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded."
                 .to_owned(),

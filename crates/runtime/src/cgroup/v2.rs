@@ -256,7 +256,10 @@ fn enable(mount: &Path, relative: &Path, settings: &[Setting]) -> Result<()> {
 fn has_processes(folder: &Path) -> Result<bool> {
     let is_root = !fs::exists(folder.join("cgroup.type")).map_err(|error| failed("look up", folder, error))?;
     let processes = folder.join("cgroup.procs");
-    Ok(!is_root && !fs::read(&processes).map_err(|error| failed("read", folder, error))?.is_empty())
+    Ok(!is_root
+        && !fs::read(&processes)
+            .map_err(|error| failed("read", folder, error))?
+            .is_empty())
 }
 
 fn words(path: &Path) -> Result<BTreeSet<String>> {
