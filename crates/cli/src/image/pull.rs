@@ -43,7 +43,8 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
     let reference = if all { reference } else { reference.or_latest() };
     let to = if quiet { To::Nowhere } else { To::Stdout };
     cli.wait(fetch(cli, &reference, &cli.platform(m), to))?;
-    cli.out(&reference.familiar());
+    // The whole name, domain included.
+    cli.out(&reference.to_string());
     Ok(())
 }
 
