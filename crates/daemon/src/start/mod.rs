@@ -133,6 +133,8 @@ fn run(config: Config, shim: &[u8], init: &[u8]) -> Result<(), String> {
     let (data_root, exec_root) = (config.data_root(), config.exec_root());
     for root in [&data_root, &exec_root] {
         corten_sys::fs::create_dir_all_mode(root, ROOT_MODE).map_err(|error| error.to_string())?;
+        // One that somebody else made may be open to all.
+        corten_sys::fs::set_mode(root, ROOT_MODE).map_err(|error| error.to_string())?;
     }
     let _locks = [
         lock::take(&data_root, "data root")?,

@@ -287,12 +287,8 @@ fn ipc_mounts(host: &HostConfig, around: &Surroundings<'_>, all: &mut Vec<Mount>
     match (modes::ipc(&host.ipc_mode)?, &around.shared_memory) {
         (Ipc::None, _) => all.push(queue),
         (Ipc::Host, _) => {
-            all.push(mount(
-                "/dev/mqueue",
-                "bind",
-                "/dev/mqueue",
-                &["bind", "nosuid", "noexec", "nodev"],
-            ));
+            // In the host's IPC namespace these are its queues, wherever it has them mounted, or not.
+            all.push(queue);
             all.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]));
         }
         (Ipc::Shareable | Ipc::Container(_), Some(folder)) => {
