@@ -57,7 +57,7 @@ fn execs_have_no_more_than_their_container() {
 #[test]
 fn a_privileged_container_may_do_all() {
     let engine = Engine::start();
-    let script = "mount -t tmpfs none /mnt && [ -e /dev/kmsg ] && [ -w /proc/sys/kernel/hostname ] && \
+    let script = "mkdir /m && mount -t tmpfs none /m && [ -e /dev/kmsg ] && [ -w /proc/sys/kernel/hostname ] && \
                   dd if=/dev/kmsg of=/dev/null count=0 && [ -w /sys/kernel ] && echo all";
     assert_eq!(
         engine
