@@ -30,10 +30,7 @@ pub(super) fn write(path: PathBuf) -> Result<Pidfile, String> {
     let earlier = fs::read_to_string(&path)
         .ok()
         .and_then(|text| text.trim().parse::<u32>().ok());
-    if let Some(pid) = earlier
-        && pid != std::process::id()
-        && fs::exists(Path::new("/proc").join(pid.to_string())).unwrap_or(false)
-    {
+    if let Some(pid) = earlier.filter(|pid| *pid != std::process::id() && is_engine(*pid)) {
         return Err(failed(format!("process with PID {pid} is still running")));
     }
     if let Some(folder) = path.parent() {
@@ -41,6 +38,18 @@ pub(super) fn write(path: PathBuf) -> Result<Pidfile, String> {
     }
     fs::write_atomic_mode(&path, std::process::id().to_string(), 0o644).map_err(|error| error.to_string())?;
     Ok(Pidfile(path))
+}
+
+/// Whether a process executes this program. Another process may have the number by now, and one that
+/// has ended but was not waited for executes nothing.
+fn is_engine(pid: u32) -> bool {
+    let program = |pid: &str| {
+        let path = fs::read_link(Path::new("/proc").join(pid).join("exe")).ok()?;
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some(name.trim_end_matches(" (deleted)").to_owned())
+    };
+    let own = program("self");
+    own.is_some() && program(&pid.to_string()) == own
 }
 
 #[cfg(test)]
@@ -55,13 +64,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
         drop(file);
         assert!(!fs::exists(&path).unwrap());
-        fs::write(&path, "1").unwrap();
-        assert!(
-            write(path.clone())
-                .unwrap_err()
-                .ends_with("process with PID 1 is still running")
-        );
-        fs::write(&path, "4194305").unwrap();
-        write(path).unwrap();
+        for other in ["1", "4194305", "nonsense"] {
+            fs::write(&path, other).unwrap();
+            write(path.clone()).unwrap();
+        }
+    }
+
+    #[test]
+    fn engines_are_told_from_other_programs() {
+        let mut other = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let told = is_engine(other.id());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(!told && is_engine(std::process::id()));
     }
 }
