@@ -56,7 +56,7 @@ fn build(crates: &Path, target_dir: &Path, target: &Path) {
         .args([
             "build",
             "--quiet",
-            "--offline",
+            "--locked",
             "--profile",
             "shim",
             "--features",
