@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod edges;
+mod reference;
 mod sources;
 
 use std::path::{Path, PathBuf};
