@@ -53,6 +53,11 @@ pub(crate) fn wanted(host: &HostConfig, volumes: &BTreeSet<String>) -> Result<Ve
         add(&mut all, from_mount(mount)?)?;
     }
     for (target, options) in host.tmpfs.iter().flatten() {
+        if !target.starts_with('/') {
+            return Err(Error::invalid(format!(
+                "invalid mount path: '{target}' mount path must be absolute"
+            )));
+        }
         let target = clean(target);
         if target == "/" {
             return Err(Error::invalid(

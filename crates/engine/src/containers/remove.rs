@@ -69,7 +69,17 @@ impl Containers {
         if container.status.borrow().removed {
             return Ok(());
         }
-        container.change_with(Change::Removing, |record| record.remove_volumes = options.volumes)?;
+        if let Err(error) = container.change_with(Change::Removing, |record| record.remove_volumes = options.volumes) {
+            if !matches!(container.lock().record.state, State::Removing(_)) {
+                return Err(error);
+            }
+            // On a full disk the removal is what makes room: it goes on without its note.
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot note a removal"
+            );
+        }
         crash::point("remove:noted");
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(container));
         let removed = blocking(move || inner.remove_files(&held.record(), options.volumes)).await;

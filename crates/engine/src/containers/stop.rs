@@ -198,7 +198,7 @@ impl Containers {
     pub async fn unpause(&self, name: &str) -> Result<()> {
         let container = self.find(name)?;
         if !matches!(container.lock().record.state, State::Paused(_)) {
-            return Err(Error::conflict(format!("Container {} is not paused", container.id)));
+            return Err(Error::internal(format!("Container {} is not paused", container.id)));
         }
         self.thaw(&container).await
     }

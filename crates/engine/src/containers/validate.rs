@@ -42,9 +42,33 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
     cpu(host, machine)?;
     modes::check(host)?;
     security::parse(host)?;
+    ports(host)?;
     log(&host.log_config)?;
     sysctls(host)?;
     unsupported(config, host)
+}
+
+/// Ports: `80/tcp` inside, numbers or ranges outside.
+fn ports(host: &HostConfig) -> Result<()> {
+    let invalid = |text: &str| Error::invalid(format!("invalid port specification: \"{text}\""));
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    for (port, bindings) in &host.port_bindings {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        if !is_port(number) || !matches!(protocol, "tcp" | "udp" | "sctp") {
+            return Err(invalid(port));
+        }
+        for binding in bindings
+            .iter()
+            .flatten()
+            .filter(|binding| !binding.host_port.is_empty())
+        {
+            let (first, last) = binding.host_port.split_once('-').unwrap_or((&binding.host_port, "0"));
+            if !is_port(first) || !is_port(last) {
+                return Err(invalid(&binding.host_port));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The error for a signal that is none.
