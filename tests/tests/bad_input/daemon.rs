@@ -96,7 +96,7 @@ fn without_root() {
     assert!(
         finished
             .stderr
-            .contains("permission denied while trying to connect to the Docker daemon socket"),
+            .contains("permission denied while trying to connect to the docker API"),
         "{finished}"
     );
     let finished = as_nobody("daemon --data-root /nonexistent/d --exec-root /nonexistent/e -H unix:///nonexistent/s");

@@ -98,7 +98,8 @@ fn paths_and_queries() {
         ("DELETE", "/containers/nobody", 404),
         ("GET", "/containers/nobody/logs?stdout=1", 404),
         ("GET", "/events?since=yesterday", 400),
-        ("POST", "/containers/nobody/kill?signal=NOPE", 404),
+        ("POST", "/containers/nobody/kill?signal=NOPE", 400),
+        ("POST", "/containers/nobody/kill", 404),
     ] {
         let response = engine.http(method, path, None);
         assert_eq!(response.status, status, "{method} {path}: {}", response.text());

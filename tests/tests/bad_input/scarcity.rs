@@ -39,11 +39,14 @@ fn a_container_that_fills_the_disk_can_be_removed() {
             "busybox",
             "sh",
             "-c",
-            "head -c 60m /dev/zero > /big",
+            "dd if=/dev/zero of=/big bs=1M count=60",
         ])
         .run();
     assert_ne!(finished.code, 0);
-    assert!(finished.stderr.contains("No space left on device"), "{finished}");
+    assert!(
+        finished.stderr.contains("No space left on device") || finished.stderr.contains("I/O error"),
+        "{finished}"
+    );
     engine.corten(["rm", "greedy"]).ok();
     assert_eq!(
         engine.corten(["run", "--rm", "busybox", "echo", "works"]).ok(),
@@ -62,7 +65,12 @@ fn a_log_on_a_full_disk_stops_nothing() {
         .corten(["run", "--rm", "--log-opt", "max-size=-1", "busybox", "sh", "-c", script])
         .run();
     assert_eq!(finished.code, 0, "{}", finished.stderr);
-    assert_eq!(finished.stdout.lines().count(), 600_000);
+    // Not the text itself: it is long.
+    assert!(finished.stdout.lines().count() == 600_000);
+    assert_eq!(
+        engine.corten(["run", "--rm", "busybox", "echo", "works"]).ok(),
+        "works\n"
+    );
 }
 
 #[test]
