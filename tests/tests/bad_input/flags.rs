@@ -95,7 +95,7 @@ fn sizes_and_numbers() {
         &engine,
         &["--oom-score-adj", "2000"],
         125,
-        "range of oom score adj is [-1000, 1000]",
+        "range for oom score adj is [-1000, 1000]",
     );
     refused(&engine, &["--shm-size", "-1"], 125, "");
     refused(

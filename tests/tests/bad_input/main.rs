@@ -1,6 +1,10 @@
 //! Bad input, from users, clients, images and the machine: a clear answer, and nothing half-made.
 
+mod archives;
+mod clients;
+mod controllers;
 mod daemon;
 mod flags;
+mod registries;
 mod requests;
 mod scarcity;
