@@ -342,6 +342,7 @@ mod tests {
         case("POST", "/swarm/leave", Route::SwarmLeave);
         case("GET", "/services", Route::Swarm);
         case("POST", "/build", Route::Unsupported("building images"));
+        case("POST", "/build/prune", Route::BuildPrune);
         case("OPTIONS", "/anything", Route::Options);
         for (method, path) in [
             ("GET", "/"),

@@ -21,8 +21,11 @@ const CONNECTIONS: usize = 4096;
 /// Memory for a request's head on each connection, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// How long a client may take for a request's head and for the TLS handshake.
-const HEAD: Duration = Duration::from_secs(30);
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// How long a client may take for a request's head, and keep an idle connection; dockerd's limit.
+const HEAD: Duration = Duration::from_secs(300);
 
 /// Accepts connections until the engine stops; then waits for requests that go on, but not for long.
 pub(crate) async fn serve(listener: Listener, app: Arc<App>, stop: watch::Receiver<bool>) {
@@ -85,7 +88,7 @@ impl Connection {
         match self {
             Self::Unix(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
             Self::Tcp(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
-            Self::Tls(stream, acceptor) => match timeout(HEAD, acceptor.accept(stream)).await {
+            Self::Tls(stream, acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => speak(TokioIo::new(stream), app, guard, stop).await,
                 Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::info!("a TLS handshake took too long"),

@@ -8,7 +8,7 @@ use corten_api::{
 };
 use corten_engine::{
     Engine,
-    containers::{AttachRequest, ListRequest, LogsRequest, RemoveOptions, WaitCondition},
+    containers::{AttachRequest, ListRequest, LogsRequest, RemoveOptions, Samples, WaitCondition},
 };
 use futures_util::stream;
 use http::StatusCode;
@@ -138,12 +138,34 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
             let pieces = containers.export(name).await?;
             Ok(body::typed("application/octet-stream", body::received(pieces)))
         }
-        ContainerCall::Stats => Err(ApiError::unsupported("reading a container's statistics")),
+        ContainerCall::Stats => stats(engine, name, &call),
         ContainerCall::Update => {
             let request: UpdateRequest = body::read_json(&call.headers, call.body).await?;
             body::json(&containers.update(name, request).await?)
         }
     }
+}
+
+/// Documents of one line each, one in a second unless it is one only.
+fn stats(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    let samples = match (
+        call.query.given("stream").is_none_or(|_| call.query.switch("stream")),
+        call.query.switch("one-shot"),
+    ) {
+        (true, true) => return Err(ApiError::invalid("cannot have stream=true and one-shot=true")),
+        (true, false) => Samples::Stream,
+        (false, true) => Samples::Now,
+        (false, false) => Samples::One,
+    };
+    let documents = stream::unfold(engine.containers().stats(name, samples)?, |mut documents| async move {
+        let document = documents
+            .recv()
+            .await?
+            .map_err(|error| io::Error::other(error.report()));
+        let line = document.and_then(|document| body::line(&document).map_err(|error| io::Error::other(error.message)));
+        Some((line.map(Into::into), documents))
+    });
+    Ok(body::typed("application/json", body::streamed(documents)))
 }
 
 async fn logs(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {

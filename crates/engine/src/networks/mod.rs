@@ -28,7 +28,7 @@ use corten_network::{Fabric, FabricConfig, PublishedState, Subnet, Watch};
 use corten_sys::fs;
 
 pub use corten_network::Driver;
-pub use endpoints::{AttachRequest, Attached};
+pub use endpoints::{AttachRequest, Attached, AttachedFurther};
 
 use self::record::{Attachment, Record};
 use crate::{
