@@ -19,11 +19,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Values, String> {
         Some(_) => return Err("cannot unmarshal the option proxies: it must be an object".to_owned()),
         None => {}
     }
-    let unknown: Vec<_> = map
+    let mut unknown: Vec<_> = map
         .keys()
         .filter(|key| key.is_empty() || by_key(key).is_none())
         .cloned()
         .collect();
+    unknown.sort();
     if !unknown.is_empty() {
         return Err(format!(
             "the following directives don't match any configuration option: {}",

@@ -1,6 +1,7 @@
 //! The engine's own log, in dockerd's formats, on standard error.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write},
     sync::{
         Arc,
@@ -92,14 +93,14 @@ struct Fields {
 impl Fields {
     fn line(&self, json: bool, level: &str, now: Time) -> String {
         if json {
-            let mut map = serde_json::Map::new();
+            let mut map = BTreeMap::<_, serde_json::Value>::new();
             for (name, value) in &self.others {
-                map.insert((*name).to_owned(), value.as_str().into());
+                map.insert(*name, value.as_str().into());
             }
-            map.insert("level".to_owned(), level.into());
-            map.insert("msg".to_owned(), self.message.as_str().into());
-            map.insert("time".to_owned(), now.to_string().into());
-            return serde_json::Value::Object(map).to_string();
+            map.insert("level", level.into());
+            map.insert("msg", self.message.as_str().into());
+            map.insert("time", now.to_string().into());
+            return serde_json::to_string(&map).unwrap_or_default();
         }
         let mut line = format!("time=\"{now}\" level={level} msg={:?}", self.message);
         for (name, value) in &self.others {
