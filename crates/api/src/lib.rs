@@ -21,6 +21,7 @@ pub mod filters;
 pub mod host_config;
 pub mod image;
 pub mod network;
+pub mod stats;
 pub mod stream;
 pub mod system;
 pub mod time;

@@ -39,6 +39,7 @@ mod signals;
 mod spec;
 mod start;
 mod state;
+mod stats;
 mod stop;
 mod top;
 mod update;
@@ -65,6 +66,7 @@ pub use self::{
     exec::ExecSession,
     logs::{Logs, LogsRequest},
     remove::RemoveOptions,
+    stats::Samples,
     validate::log as check_log_config,
     view::ListRequest,
     wait::{WaitCondition, Waiter},
