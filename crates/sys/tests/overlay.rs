@@ -1,5 +1,6 @@
 //! Overlays mounted by text, on kernels that would take their layers one by one as well. Runs as root.
 
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 #![allow(clippy::disallowed_methods, reason = "tests use std::fs where errors need no path")]
 
 use std::ffi::OsStr;
