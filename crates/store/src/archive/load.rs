@@ -14,6 +14,7 @@ use corten_oci::reference::Reference;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::gc::collect_layers;
 use crate::images::{ImageId, NewImage, StoredDocument};
 use crate::ingest::{Ingest, IngestRequest, Ingestion, Resume};
 use crate::layers::Layer;
@@ -77,15 +78,12 @@ impl Store {
         let mut input = BufReader::with_capacity(128 * 1024, input);
         let format = Format::of(fill(&mut input, 6)?)?;
         let mut load = Load::new(self, progress);
-        match format {
-            Format::Plain => load.read(input)?,
-            Format::Gzip => load.read(BufReader::with_capacity(
-                128 * 1024,
-                flate2::bufread::MultiGzDecoder::new(input),
-            ))?,
-            Format::Zstd => load.read(BufReader::with_capacity(128 * 1024, zstd::Decoder::with_buffer(input)?))?,
+        let loaded = load.all(format, input);
+        if loaded.is_err() {
+            // What is wrong with the archive is what the user wants to hear; what stays is collected later.
+            let _ = load.forget();
         }
-        load.images()
+        loaded
     }
 }
 
@@ -113,6 +111,26 @@ impl<'a> Load<'a> {
             layers,
             links,
         }
+    }
+
+    fn all(&mut self, format: Format, input: impl BufRead) -> Result<Vec<Loaded>> {
+        match format {
+            Format::Plain => self.read(input)?,
+            Format::Gzip => self.read(BufReader::with_capacity(
+                128 * 1024,
+                flate2::bufread::MultiGzDecoder::new(input),
+            ))?,
+            Format::Zstd => self.read(BufReader::with_capacity(128 * 1024, zstd::Decoder::with_buffer(input)?))?,
+        }
+        self.images()
+    }
+
+    /// Throws away the layers to which no image came.
+    fn forget(self) -> Result<()> {
+        let layers: Vec<Digest> = self.layers.values().map(|layer| layer.diff_id().clone()).collect();
+        let inner = &self.store.inner;
+        drop((self.lease, self.layers));
+        collect_layers(inner, &mut inner.state(), layers.iter()).map(drop)
     }
 
     fn read(&mut self, input: impl BufRead) -> Result<()> {
@@ -223,7 +241,7 @@ impl<'a> Load<'a> {
     }
 
     /// Puts the images in, once all of the archive is known.
-    fn images(mut self) -> Result<Vec<Loaded>> {
+    fn images(&mut self) -> Result<Vec<Loaded>> {
         if let Some(bytes) = self.documents.remove(&b"manifest.json"[..]) {
             let items: Vec<Item> = serde_json::from_slice(&bytes)
                 .map_err(|error| Error::invalid(format!("invalid manifest.json: {error}")))?;
