@@ -135,7 +135,10 @@ fn values_out_of_range() {
         (json!({"PortBindings": {"80/tcp": [{"HostPort": "99999"}]}}), "nvalid"),
         (json!({"PortBindings": {"nope": [{"HostPort": "1"}]}}), "nvalid"),
         (json!({"CapAdd": ["NOPE"]}), "nvalid"),
-        (json!({"LogConfig": {"Type": "nope"}}), "error looking up logging plugin nope"),
+        (
+            json!({"LogConfig": {"Type": "nope"}}),
+            "error looking up logging plugin nope",
+        ),
         (json!({"NetworkMode": "container:"}), ""),
     ] {
         let body = json!({"Image": "busybox", "HostConfig": host_config});

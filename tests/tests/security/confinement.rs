@@ -6,26 +6,43 @@ use corten_tests::engine::Engine;
 #[track_caller]
 fn sh(engine: &Engine, options: &[&str], script: &str) -> String {
     let after = ["busybox", "sh", "-c", script];
-    engine.corten(["run", "--rm"].iter().chain(options).chain(&after)).run().stdout
+    engine
+        .corten(["run", "--rm"].iter().chain(options).chain(&after))
+        .run()
+        .stdout
 }
 
 #[test]
 fn capabilities_are_docker_s() {
     let engine = Engine::start();
-    let caps = |options: &[&str]| sh(&engine, options, "grep CapEff /proc/self/status | cut -f2").trim().to_owned();
+    let caps = |options: &[&str]| {
+        sh(&engine, options, "grep CapEff /proc/self/status | cut -f2")
+            .trim()
+            .to_owned()
+    };
     assert_eq!(caps(&[]), "00000000a80425fb");
     assert_eq!(caps(&["--cap-drop", "ALL"]), "0000000000000000");
-    assert_eq!(caps(&["--cap-drop", "all", "--cap-add", "NET_ADMIN"]), "0000000000001000");
+    assert_eq!(
+        caps(&["--cap-drop", "all", "--cap-add", "NET_ADMIN"]),
+        "0000000000001000"
+    );
     assert_eq!(caps(&["-u", "1000"]), "0000000000000000");
     let bounding = sh(&engine, &[], "grep CapBnd /proc/self/status | cut -f2");
     assert_eq!(bounding.trim(), "00000000a80425fb");
-    assert_eq!(sh(&engine, &[], "grep CapInh /proc/self/status | cut -f2").trim(), "0000000000000000");
+    assert_eq!(
+        sh(&engine, &[], "grep CapInh /proc/self/status | cut -f2").trim(),
+        "0000000000000000"
+    );
 }
 
 #[test]
 fn seccomp_is_on_and_can_be_put_off() {
     let engine = Engine::start();
-    let mode = |options: &[&str]| sh(&engine, options, "grep '^Seccomp:' /proc/self/status | cut -f2").trim().to_owned();
+    let mode = |options: &[&str]| {
+        sh(&engine, options, "grep '^Seccomp:' /proc/self/status | cut -f2")
+            .trim()
+            .to_owned()
+    };
     assert_eq!(mode(&[]), "2");
     assert_eq!(mode(&["--security-opt", "seccomp=unconfined"]), "0");
     assert_eq!(mode(&["--privileged"]), "0");
@@ -37,10 +54,18 @@ fn seccomp_is_on_and_can_be_put_off() {
 #[test]
 fn an_own_seccomp_profile_is_followed() {
     let engine = Engine::start();
-    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}"#;
+    let profile =
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}"#;
     corten_sys::fs::write(engine.work().join("profile.json"), profile).unwrap();
-    let said = sh(&engine, &["--security-opt", "seccomp=profile.json"], "mkdir /made 2>&1; touch /file && echo file");
-    assert!(said.contains("Operation not permitted") && said.ends_with("file\n"), "{said}");
+    let said = sh(
+        &engine,
+        &["--security-opt", "seccomp=profile.json"],
+        "mkdir /made 2>&1; touch /file && echo file",
+    );
+    assert!(
+        said.contains("Operation not permitted") && said.ends_with("file\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -62,21 +87,39 @@ fn what_the_kernel_tells_of_the_host_is_hidden() {
 #[test]
 fn the_kernel_s_switches_cannot_be_turned() {
     let engine = Engine::start();
-    for path in ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/irq/0/smp_affinity", "/sys/kernel/mm/ksm/run", "/proc/sys/vm/drop_caches"] {
+    for path in [
+        "/proc/sys/kernel/hostname",
+        "/proc/sysrq-trigger",
+        "/proc/irq/0/smp_affinity",
+        "/sys/kernel/mm/ksm/run",
+        "/proc/sys/vm/drop_caches",
+    ] {
         let said = sh(&engine, &[], &format!("echo 1 2>/dev/null > {path} && echo written"));
         assert_eq!(said, "", "{path}");
     }
-    let said = sh(&engine, &[], "for f in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do (echo $$ > $f) 2>/dev/null && echo written $f; done");
+    let said = sh(
+        &engine,
+        &[],
+        "for f in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do (echo $$ > $f) 2>/dev/null && echo written $f; done",
+    );
     assert_eq!(said, "");
 }
 
 #[test]
 fn nothing_can_be_mounted_or_made_a_device() {
     let engine = Engine::start();
-    let said = sh(&engine, &[], "mount -t tmpfs none /mnt 2>/dev/null && echo mounted; mount -o remount,rw /sys 2>/dev/null && echo remounted");
+    let said = sh(
+        &engine,
+        &[],
+        "mount -t tmpfs none /mnt 2>/dev/null && echo mounted; mount -o remount,rw /sys 2>/dev/null && echo remounted",
+    );
     assert_eq!(said, "");
     // A node can be made (CAP_MKNOD is Docker's default), and opening it is refused.
-    let said = sh(&engine, &[], "mknod /disk b 8 0 && head -c1 /disk >/dev/null 2>&1 && echo read; mknod /mem c 1 1 && head -c1 /mem > /dev/null 2>&1 && echo read");
+    let said = sh(
+        &engine,
+        &[],
+        "mknod /disk b 8 0 && head -c1 /disk >/dev/null 2>&1 && echo read; mknod /mem c 1 1 && head -c1 /mem > /dev/null 2>&1 && echo read",
+    );
     assert_eq!(said, "");
     let devices = sh(&engine, &[], "ls /dev | tr '\\n' ' '");
     for name in ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"] {
@@ -90,8 +133,14 @@ fn nothing_can_be_mounted_or_made_a_device() {
 #[test]
 fn namespaces_are_its_own() {
     let engine = Engine::start();
-    let inside = sh(&engine, &[], "for n in mnt pid net ipc uts; do readlink /proc/self/ns/$n; done");
-    let outside = engine.sh("for n in mnt pid net ipc uts; do readlink /proc/self/ns/$n; done").ok();
+    let inside = sh(
+        &engine,
+        &[],
+        "for n in mnt pid net ipc uts; do readlink /proc/self/ns/$n; done",
+    );
+    let outside = engine
+        .sh("for n in mnt pid net ipc uts; do readlink /proc/self/ns/$n; done")
+        .ok();
     for (inside, outside) in inside.lines().zip(outside.lines()) {
         assert_ne!(inside, outside);
     }
@@ -117,19 +166,35 @@ fn host_namespaces_are_given_when_asked_for() {
 #[test]
 fn descriptors_of_the_engine_do_not_leak() {
     let engine = Engine::start();
-    let said = sh(&engine, &[], "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v 'pipe:\\|/dev/null\\|total\\|/dev/pts' | wc -l");
+    let said = sh(
+        &engine,
+        &[],
+        "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v 'pipe:\\|/dev/null\\|total\\|/dev/pts' | wc -l",
+    );
     let numbers: Vec<u32> = said.lines().map(|line| line.trim().parse().unwrap()).collect();
     // Three and the folder that `ls` reads.
     assert_eq!(numbers, [4, 0]);
-    engine.corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"]).ok();
-    let said = engine.corten(["exec", "host", "sh", "-c", "ls /proc/self/fd | wc -l"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"])
+        .ok();
+    let said = engine
+        .corten(["exec", "host", "sh", "-c", "ls /proc/self/fd | wc -l"])
+        .ok();
     assert_eq!(said.trim(), "4");
 }
 
 #[test]
 fn fork_bombs_end_at_the_limit() {
     let engine = Engine::start();
-    let said = sh(&engine, &["--pids-limit", "20"], "for i in $(seq 50); do sleep 5 & done 2>&1; echo; ls -d /proc/[0-9]* | wc -l");
-    let count: u32 = said.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0);
+    let said = sh(
+        &engine,
+        &["--pids-limit", "20"],
+        "for i in $(seq 50); do sleep 5 & done 2>&1; echo; ls -d /proc/[0-9]* | wc -l",
+    );
+    let count: u32 = said
+        .lines()
+        .last()
+        .and_then(|line| line.trim().parse().ok())
+        .unwrap_or(0);
     assert!(count <= 20, "{said}");
 }

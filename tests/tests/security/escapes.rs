@@ -33,11 +33,24 @@ fn mounts_on_links_stay_inside() {
     let outside = outside(&engine);
     trap(&engine, &[("data", &outside), ("up", "../../../../../../..")]);
     // The volume lands inside, where the link points to from the container's root.
-    let said = engine.corten(["run", "--rm", "-v", "vol:/data", "trap", "sh", "-c", "echo in > /data/f; cat /data/f"]).ok();
+    let said = engine
+        .corten([
+            "run",
+            "--rm",
+            "-v",
+            "vol:/data",
+            "trap",
+            "sh",
+            "-c",
+            "echo in > /data/f; cat /data/f",
+        ])
+        .ok();
     assert_eq!(said, "in\n");
     assert_eq!(engine.sh(&format!("ls {outside}")).ok(), "secret\n");
     let mount = format!("vol:/up{outside}");
-    engine.corten(["run", "--rm", "-v", &mount, "trap", "sh", "-c", "true"]).ok();
+    engine
+        .corten(["run", "--rm", "-v", &mount, "trap", "sh", "-c", "true"])
+        .ok();
     assert_eq!(engine.sh(&format!("ls {outside}")).ok(), "secret\n");
 }
 
@@ -47,12 +60,25 @@ fn working_directories_do_not_lead_out() {
     let outside = outside(&engine);
     trap(&engine, &[("work", &outside)]);
     // It is made inside, or refused; never the host's.
-    let finished = engine.corten(["run", "--rm", "-w", "/work", "trap", "sh", "-c", "ls; touch made"]).run();
+    let finished = engine
+        .corten(["run", "--rm", "-w", "/work", "trap", "sh", "-c", "ls; touch made"])
+        .run();
     assert!(!finished.stdout.contains("secret"), "{finished}");
     assert_eq!(engine.sh(&format!("ls {outside}")).ok(), "secret\n");
     for number in 3..12 {
         let folder = format!("/proc/self/fd/{number}");
-        let finished = engine.corten(["run", "--rm", "-w", &folder, "trap", "sh", "-c", "ls ../../.. | head -3"]).run();
+        let finished = engine
+            .corten([
+                "run",
+                "--rm",
+                "-w",
+                &folder,
+                "trap",
+                "sh",
+                "-c",
+                "ls ../../.. | head -3",
+            ])
+            .run();
         assert_ne!(finished.code, 0, "{folder}: {finished}");
     }
 }
@@ -73,8 +99,24 @@ fn linked_system_folders_are_not_followed() {
 fn files_made_for_the_container_stay_in_it() {
     let engine = Engine::start();
     let outside = outside(&engine);
-    trap(&engine, &[("etc/hosts", &format!("{outside}/secret")), ("etc/passwd", &format!("{outside}/secret"))]);
-    engine.corten(["run", "--rm", "--add-host", "one.test:10.0.0.1", "trap", "cat", "/etc/hosts"]).run();
+    trap(
+        &engine,
+        &[
+            ("etc/hosts", &format!("{outside}/secret")),
+            ("etc/passwd", &format!("{outside}/secret")),
+        ],
+    );
+    engine
+        .corten([
+            "run",
+            "--rm",
+            "--add-host",
+            "one.test:10.0.0.1",
+            "trap",
+            "cat",
+            "/etc/hosts",
+        ])
+        .run();
     assert_eq!(engine.sh(&format!("cat {outside}/secret")).ok(), "secret\n");
     // Users are looked up in the container's files, as seen from there.
     let refusal = engine.corten(["run", "--rm", "-u", "secret", "trap", "id"]).run();
@@ -86,25 +128,47 @@ fn seeding_a_volume_does_not_follow_links_out() {
     let engine = Engine::start();
     let outside = outside(&engine);
     trap(&engine, &[("seed", &outside)]);
-    let said = engine.corten(["run", "--rm", "-v", "seeded:/seed", "trap", "ls", "/seed"]).run();
+    let said = engine
+        .corten(["run", "--rm", "-v", "seeded:/seed", "trap", "ls", "/seed"])
+        .run();
     assert!(!said.stdout.contains("secret"), "{said}");
 }
 
 #[test]
 fn a_container_cannot_reach_the_engine_s_programs() {
     let engine = Engine::start();
-    let said = engine.corten(["run", "--rm", "busybox", "sh", "-c", "readlink /proc/1/exe; cat /proc/1/maps | grep -c corten"]).run();
+    let said = engine
+        .corten([
+            "run",
+            "--rm",
+            "busybox",
+            "sh",
+            "-c",
+            "readlink /proc/1/exe; cat /proc/1/maps | grep -c corten",
+        ])
+        .run();
     assert_eq!(said.stdout, "/bin/busybox\n0\n");
 }
 
 #[test]
 fn exec_does_not_open_a_way_out() {
     let engine = Engine::start();
-    engine.corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"]).ok();
+    engine
+        .corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"])
+        .ok();
     let finished = engine.corten(["exec", "-w", "/proc/self/fd/7", "host", "ls"]).run();
     assert_ne!(finished.code, 0, "{finished}");
-    let caps = engine.corten(["exec", "host", "sh", "-c", "grep CapEff /proc/self/status | cut -f2"]).line();
+    let caps = engine
+        .corten(["exec", "host", "sh", "-c", "grep CapEff /proc/self/status | cut -f2"])
+        .line();
     assert_eq!(caps, "00000000a80425fb");
-    let privileged = engine.corten(["exec", "--privileged", "host", "sh", "-c", "grep CapEff /proc/self/status | cut -f2"]);
+    let privileged = engine.corten([
+        "exec",
+        "--privileged",
+        "host",
+        "sh",
+        "-c",
+        "grep CapEff /proc/self/status | cut -f2",
+    ]);
     assert_ne!(privileged.line(), caps);
 }

@@ -153,11 +153,21 @@ fn devices_are_those_given() {
     engine.sh(&format!("mknod {} c 10 237", node.display())).ok();
     let device = format!("{}:/dev/given", node.display());
     let script = "(head -c 0 /dev/given) 2>&1; (: > /dev/given) 2>&1; echo after";
-    let said = |device: &str| engine.corten(["run", "--rm", "--device", device, "busybox", "sh", "-c", script]).ok();
+    let said = |device: &str| {
+        engine
+            .corten(["run", "--rm", "--device", device, "busybox", "sh", "-c", script])
+            .ok()
+    };
     // Whether its driver is there or not.
     assert!(!said(&device).contains("Operation not permitted"), "{}", said(&device));
-    assert_eq!(said(&format!("{device}:r")).matches("Operation not permitted").count(), 1);
-    assert_eq!(said(&format!("{device}:m")).matches("Operation not permitted").count(), 2);
+    assert_eq!(
+        said(&format!("{device}:r")).matches("Operation not permitted").count(),
+        1
+    );
+    assert_eq!(
+        said(&format!("{device}:m")).matches("Operation not permitted").count(),
+        2
+    );
 }
 
 #[test]
@@ -177,9 +187,13 @@ fn no_descriptor_of_the_host_comes_along() {
         "0\n1\n2\n3\n"
     );
     for process in ["1", "2"] {
-        let descriptors = engine.corten(["exec", "box", "ls", "-l", &format!("/proc/{process}/fd")]).ok();
+        let descriptors = engine
+            .corten(["exec", "box", "ls", "-l", &format!("/proc/{process}/fd")])
+            .ok();
         for target in descriptors.lines().filter_map(|line| line.split(" -> ").nth(1)) {
-            let harmless = ["pipe:", "/dev/null", "anon_inode:[signalfd]"].iter().any(|start| target.starts_with(start));
+            let harmless = ["pipe:", "/dev/null", "anon_inode:[signalfd]"]
+                .iter()
+                .any(|start| target.starts_with(start));
             assert!(harmless, "{process}: {descriptors}");
         }
     }

@@ -45,7 +45,9 @@ fn execs_have_no_more_than_their_container() {
         .ok();
     let fields = |options: &[&str]| {
         let script = "grep -E '^(CapEff|CapBnd|Seccomp|NoNewPrivs):' /proc/self/status | cut -f2 | tr '\\n' ' '";
-        engine.corten([&["exec"], options, &["box", "sh", "-c", script]].concat()).line()
+        engine
+            .corten([&["exec"], options, &["box", "sh", "-c", script]].concat())
+            .line()
     };
     assert_eq!(fields(&[]), format!("{DEFAULT} {DEFAULT} 0 2"));
     assert_eq!(fields(&["-u", "1000"]), format!("0000000000000000 {DEFAULT} 0 2"));
@@ -71,7 +73,12 @@ fn a_privileged_container_may_do_all() {
 fn a_read_only_root_is() {
     let engine = Engine::start();
     let run = |options: &[&str], script: &str| {
-        let all = [&["run", "--rm", "--read-only"], options, &["busybox", "sh", "-c", script]].concat();
+        let all = [
+            &["run", "--rm", "--read-only"],
+            options,
+            &["busybox", "sh", "-c", script],
+        ]
+        .concat();
         engine.corten(all).run()
     };
     for file in ["/file", "/etc/passwd", "/tmp/file", "/etc/hosts.new"] {

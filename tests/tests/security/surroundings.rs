@@ -48,7 +48,8 @@ fn a_line_without_an_end_does_not_fill_the_memory() {
         ])
         .ok();
     let size = || engine.corten(["logs", "box"]).ok().len();
-    until::is("all is in the log", || size() == 5_000_000);
+    // The rest of the line waits for its end, or for a whole piece.
+    until::is("all whole pieces are in the log", || size() > 4_980_000);
     let first: i32 = engine.inspect("box", "{{.State.Pid}}").parse().expect("a number");
     let stat = corten_sys::fs::read_to_string(format!("/proc/{first}/stat")).expect("it runs");
     let shim = stat
