@@ -63,11 +63,15 @@ impl Containers {
             }
         }
         if options.force {
-            self.end_for_good(container).await?;
+            leave_ended(container)?;
         }
         let _operation = container.operation.lock().await;
         if container.status.borrow().removed {
             return Ok(());
+        }
+        if options.force {
+            // Not earlier: a restart that had begun has come to its end by now.
+            self.kill_known(container).await?;
         }
         if let Err(error) = container.change_with(Change::Removing, |record| record.remove_volumes = options.volumes) {
             if !matches!(container.lock().record.state, State::Removing(_)) {
@@ -89,21 +93,6 @@ impl Containers {
         }
         self.forget(container);
         Ok(())
-    }
-
-    /// Ends a container so that its restart policy leaves it alone.
-    async fn end_for_good(&self, container: &Arc<Container>) -> Result<()> {
-        container.edit(|record| {
-            record.stopped_by_user = true;
-            record.wanted = false;
-            // We remove it ourselves.
-            record.host_config.auto_remove = false;
-        })?;
-        if matches!(container.lock().record.state, State::Restarting(_)) {
-            container.change(Change::RestartCancelled)?;
-            container.interrupt.notify_waiters();
-        }
-        self.kill_known(container).await
     }
 
     /// Takes a container whose files are gone out of the index, and tells everyone.
@@ -164,6 +153,33 @@ impl Containers {
         );
         Ok(pruned)
     }
+}
+
+/// Sees to it that the restart policy leaves a container alone once it has ended.
+fn leave_ended(container: &Container) -> Result<()> {
+    let noted = container.edit(|record| {
+        record.stopped_by_user = true;
+        record.wanted = false;
+        // We remove it ourselves.
+        record.host_config.auto_remove = false;
+    });
+    if let Err(error) = noted {
+        // As below: the removal makes room.
+        tracing::warn!(
+            container = container.id,
+            error = error.report(),
+            "cannot note a removal"
+        );
+    }
+    if matches!(container.lock().record.state, State::Restarting(_)) {
+        match container.change(Change::RestartCancelled) {
+            // It was started in this moment, and will be killed.
+            Err(error) if error.kind() == Kind::Conflict => {}
+            other => other?,
+        }
+        container.interrupt.notify_waiters();
+    }
+    Ok(())
 }
 
 impl Inner {

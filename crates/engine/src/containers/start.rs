@@ -134,14 +134,16 @@ impl Containers {
             start_time: started.start_time,
             at,
         };
-        container.change_with(change, |record| {
-            record.wanted = true;
+        container.transition(|inner| {
+            inner.apply(change)?;
+            inner.link = Some(link);
+            inner.record.wanted = true;
             if let Some(endpoint) = networks {
-                endpoint.record(record);
+                endpoint.record(&mut inner.record);
             }
+            Ok(())
         })?;
         crash::point("start:recorded");
-        container.lock().link = Some(link);
         self.0.images.set_running(&container.id, true);
         self.0.emit(container, "start", &[]);
         self.spawn_watch(container, events);

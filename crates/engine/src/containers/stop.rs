@@ -45,16 +45,18 @@ impl Containers {
             "" => signals::TERM,
             name => signals::parse(name).ok_or_else(|| invalid_signal(name))?,
         };
-        if self.cancel_restart(container)? {
-            return Ok(true);
+        let cancelled = self.cancel_restart(container)?;
+        if cancelled {
+            // A restart that had begun comes to its end first.
+            drop(container.operation.lock().await);
         }
         if container.lock().record.state.running().is_none() {
-            return Ok(false);
+            return Ok(cancelled);
         }
         container.edit(mark_stopped)?;
         let seconds = timeout.or(stop_timeout).unwrap_or(STOP_TIMEOUT);
         crash::point("stop:noted");
-        self.signal(container, signal).await?;
+        self.signal_unless_ending(container, signal).await?;
         crash::point("stop:signalled");
         let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
         if !ended_within(container, patience).await {
@@ -127,6 +129,14 @@ impl Containers {
         .map_err(context)
     }
 
+    /// Sends a signal, if the container is not about to be seen to have ended.
+    async fn signal_unless_ending(&self, container: &Container, signal: i32) -> Result<()> {
+        match self.signal(container, signal).await {
+            Err(error) if error.kind() == Kind::Conflict => Ok(()),
+            other => other,
+        }
+    }
+
     /// Sends a signal; a frozen container is thawed for one that ends it.
     async fn signal(&self, container: &Container, signal: i32) -> Result<()> {
         let link = container.link()?;
@@ -148,7 +158,7 @@ impl Containers {
         if container.lock().record.state.running().is_none() {
             return Ok(());
         }
-        self.signal(container, signals::KILL).await?;
+        self.signal_unless_ending(container, signals::KILL).await?;
         if ended_within(container, Some(KILL_TIMEOUT)).await {
             return Ok(());
         }
