@@ -150,3 +150,18 @@ fn after_the_end_of_everything_what_should_run_is_started() {
     });
     until::is("the first is gone", || !is_alive(first));
 }
+
+#[test]
+fn restarts_without_pause_are_no_obstacle_to_the_end() {
+    let engine = Engine::start();
+    for round in 0..15 {
+        let name = format!("box{round}");
+        let options = ["run", "-d", "--name", &name, "--restart", "always", "busybox", "true"];
+        engine.corten(options).ok();
+        if round % 2 == 0 {
+            engine.corten(["stop", "-t", "0", &name]).ok();
+            assert_eq!(engine.inspect(&name, "{{.State.Status}}"), "exited", "{round}");
+        }
+        engine.corten(["rm", "-f", &name]).ok();
+    }
+}
