@@ -134,7 +134,7 @@ impl Containers {
             start_time: started.start_time,
             at,
         };
-        container.transition(|inner| {
+        let recorded = container.transition(|inner| {
             inner.apply(change)?;
             inner.link = Some(link);
             inner.record.wanted = true;
@@ -142,7 +142,18 @@ impl Containers {
                 endpoint.record(&mut inner.record);
             }
             Ok(())
-        })?;
+        });
+        if let Err(error) = recorded {
+            if container.lock().link.is_none() {
+                return Err(error);
+            }
+            // It runs, and the next engine learns that from its shim.
+            tracing::error!(
+                container = container.id,
+                error = error.report(),
+                "cannot record a start"
+            );
+        }
         crash::point("start:recorded");
         self.0.images.set_running(&container.id, true);
         self.0.emit(container, "start", &[]);

@@ -53,7 +53,7 @@ impl Containers {
         if container.lock().record.state.running().is_none() {
             return Ok(cancelled);
         }
-        container.edit(mark_stopped)?;
+        note_stopped(container);
         let seconds = timeout.or(stop_timeout).unwrap_or(STOP_TIMEOUT);
         crash::point("stop:noted");
         self.signal_unless_ending(container, signal).await?;
@@ -119,7 +119,7 @@ impl Containers {
             number == signals::KILL || number == own
         };
         if stops {
-            container.edit(mark_stopped)?;
+            note_stopped(&container);
         }
         if number == signals::KILL {
             self.kill_known(&container).await
@@ -297,6 +297,13 @@ impl Containers {
             });
         }
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Notes that the user wants it stopped. On a full disk it is stopped without the note.
+fn note_stopped(container: &Container) {
+    if let Err(error) = container.edit(mark_stopped) {
+        tracing::warn!(container = container.id, error = error.report(), "cannot note a stop");
     }
 }
 
