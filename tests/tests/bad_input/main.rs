@@ -5,6 +5,7 @@ mod clients;
 mod controllers;
 mod daemon;
 mod flags;
+mod full_disk;
 mod registries;
 mod requests;
 mod scarcity;
