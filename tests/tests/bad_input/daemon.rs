@@ -6,9 +6,14 @@ use corten_tests::programs;
 
 /// Validates a configuration of an engine that is not running.
 fn validate(engine: &Engine, config: &str, flags: &[&str]) -> corten_tests::command::Finished {
-    corten_sys::fs::write(engine.config(), config).unwrap();
+    corten_sys::fs::write(engine.config(), config).expect("a file");
     let config = engine.config();
-    let fixed = ["daemon", "--validate", "--config-file", config.to_str().unwrap()];
+    let fixed = [
+        "daemon",
+        "--validate",
+        "--config-file",
+        config.to_str().expect("a plain path"),
+    ];
     engine.corten(fixed.iter().chain(flags)).run()
 }
 

@@ -169,7 +169,7 @@ fn indexes_that_lead_nowhere() {
     let inner = engine
         .registry()
         .add_manifest("library/app", None, INDEX, &index(&[entry(&zeros, "amd64")]));
-    let mut nested = entry(&inner.to_string(), "amd64");
+    let mut nested = entry(inner.as_ref(), "amd64");
     nested["size"] = json!(index(&[entry(&zeros, "amd64")]).len());
     publish(&[nested]);
     is_refused(&engine, "an index in an index", &["index", "manifest", "media type"]);

@@ -22,8 +22,8 @@ fn trap(engine: &Engine, links: &[(&str, &str)]) {
 /// A folder of the host that nobody may touch.
 fn outside(engine: &Engine) -> String {
     let outside = engine.work().join("outside");
-    corten_sys::fs::create_dir_all(&outside).unwrap();
-    corten_sys::fs::write(outside.join("secret"), "secret\n").unwrap();
+    corten_sys::fs::create_dir_all(&outside).expect("a folder");
+    corten_sys::fs::write(outside.join("secret"), "secret\n").expect("a file");
     outside.display().to_string()
 }
 
