@@ -82,7 +82,17 @@ impl Containers {
         self.release(container).await;
         crash::point("end:released");
         let code = exit.code;
-        let restart = container.transition(|inner| {
+        if exit.oom_killed
+            && container
+                .lock()
+                .record
+                .state
+                .running()
+                .is_some_and(|running| !running.oom_killed)
+        {
+            self.0.emit(container, "oom", &[]);
+        }
+        let restart = container.transition_untold(|inner| {
             inner.apply(Change::Exited(exit))?;
             inner.record.ports.clear();
             inner.record.networks.values_mut().for_each(forget_addresses);
@@ -95,12 +105,14 @@ impl Containers {
             Ok(pause)
         });
         crash::point("end:recorded");
+        // Whoever waited for the end finds its event told.
+        let more = [("exitCode", code.to_string()), ("execDuration", duration.to_string())];
+        self.0.emit(container, "die", &more);
+        container.tell();
         container.status.send_modify(|status| {
             status.exits += 1;
             status.code = code;
         });
-        let more = [("exitCode", code.to_string()), ("execDuration", duration.to_string())];
-        self.0.emit(container, "die", &more);
         match restart {
             Ok(Some(pause)) => drop(tokio::spawn(self.clone().restart_later(Arc::clone(container), pause))),
             Ok(None) => {}

@@ -337,19 +337,29 @@ impl Container {
 
     /// Makes several changes of which nobody sees the middle, keeps the result, and wakes who waits.
     fn transition<T>(&self, change: impl FnOnce(&mut Mutable) -> Result<T>) -> Result<T> {
+        let result = self.transition_untold(change);
+        self.tell();
+        result
+    }
+
+    /// The same, but nobody is woken before [`tell`](Self::tell).
+    fn transition_untold<T>(&self, change: impl FnOnce(&mut Mutable) -> Result<T>) -> Result<T> {
         let mut inner = self.lock();
         let result = change(&mut inner)?;
-        let ended = inner.record.state.ended().cloned();
-        let active = inner.record.state.running().is_some() || matches!(inner.record.state, State::Restarting(_));
-        let written = self.write(&inner.record);
-        drop(inner);
+        self.write(&inner.record).map(|()| result)
+    }
+
+    /// Wakes who waits for the state as it is now.
+    fn tell(&self) {
+        let (active, code) = {
+            let state = &self.lock().record.state;
+            let active = state.running().is_some() || matches!(state, State::Restarting(_));
+            (active, state.ended().map(|ended| ended.code))
+        };
         self.status.send_modify(|status| {
             status.active = active;
-            if let Some(ended) = ended {
-                status.code = ended.code;
-            }
+            status.code = code.unwrap_or(status.code);
         });
-        written.map(|()| result)
     }
 
     /// Changes the record and keeps it.
