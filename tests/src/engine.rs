@@ -72,8 +72,6 @@ impl Options {
 /// is left on the machine.
 pub struct Engine {
     options: Options,
-    /// Variables of the options that are no longer set.
-    unset: Mutex<Vec<String>>,
     registry: Option<Registry>,
     child: Mutex<Option<Child>>,
     place: Place,
@@ -124,7 +122,6 @@ impl Engine {
         });
         Self {
             options,
-            unset: Mutex::new(Vec::new()),
             registry: Some(registry.expect("the namespace is there")),
             child: Mutex::new(None),
             place,
@@ -143,19 +140,6 @@ impl Engine {
             assert!(self.is_running(), "the engine ended:\n{}", self.log());
             ping()
         });
-    }
-
-    /// Starts the engine, from now on without a variable of its environment.
-    ///
-    /// # Panics
-    /// When it does not come up.
-    #[track_caller]
-    pub fn relaunch_without(&self, variable: &str) {
-        self.unset
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(variable.to_owned());
-        self.launch();
     }
 
     /// Starts the engine's process.
@@ -193,9 +177,7 @@ impl Engine {
         }
         command.args(&self.options.flags);
         self.prepare(&mut command);
-        let unset = self.unset.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = self.options.env.iter().filter(|(name, _)| !unset.contains(name));
-        command.envs(wanted.map(|(name, value)| (name, value)));
+        command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
