@@ -252,10 +252,12 @@ impl Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
             let out = String::from_utf8_lossy(&self.seen).into_owned() + &drain(&self.stdout);
+            let errors = drain(&self.stderr);
             panic!(
-                "{} does not end; stdout: {out}; stderr: {}",
+                "{} does not end; stdout: {}; stderr: {}",
                 self.name,
-                drain(&self.stderr)
+                tail(&out),
+                tail(&errors)
             );
         };
         let mut stdout = std::mem::take(&mut self.seen);
@@ -315,13 +317,6 @@ fn rest(stream: &Receiver<Vec<u8>>) -> Vec<u8> {
         bytes.extend(more);
     }
     bytes
-}
-
-/// The last of a text that may be long.
-fn tail(text: &str) -> &str {
-    let from = text.len().saturating_sub(2000);
-    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at));
-    &text[from.unwrap_or(0)..]
 }
 
 fn drain(stream: &Receiver<Vec<u8>>) -> String {
