@@ -319,6 +319,13 @@ fn rest(stream: &Receiver<Vec<u8>>) -> Vec<u8> {
     bytes
 }
 
+/// The last of a text that may be long.
+fn tail(text: &str) -> &str {
+    let from = text.len().saturating_sub(2000);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at));
+    &text[from.unwrap_or(0)..]
+}
+
 fn drain(stream: &Receiver<Vec<u8>>) -> String {
     let bytes: Vec<u8> = stream.try_iter().flatten().collect();
     String::from_utf8_lossy(&bytes).into_owned()
