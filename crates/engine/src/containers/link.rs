@@ -1,4 +1,4 @@
-//! The engine's end of the [protocol](corten_shim::protocol) with one container's shim.
+//! The engine's end of the [protocol] with one container's shim.
 //!
 //! [`spawn`] starts a shim and its container; [`connect`] finds a shim again after the engine was
 //! restarted. Both give a [`Link`] for requests and a receiver of events, which ends when the shim
