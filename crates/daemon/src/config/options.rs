@@ -526,8 +526,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     reloadable(same(
         "shutdown-timeout",
         Number,
-        Full,
-        "seconds for stopping (default 15)",
+        NoEffect("containers outlive the engine, which stops at once"),
+        "seconds for stopping containers (no effect: they outlive the engine)",
     )),
     option(
         "storage-driver",
