@@ -1,6 +1,6 @@
 //! The engine's nftables table: published ports, translation, isolation.
 //!
-//! [`ruleset`] says what the table is to be, `render` and `encode` turn it into text and messages,
+//! [`mod@ruleset`] says what the table is to be, `render` and `encode` turn it into text and messages,
 //! [`Firewall`] keeps the kernel in agreement. [`guests`] are the few rules that go into other
 //! people's tables.
 
