@@ -2,7 +2,7 @@
 //!
 //! [`plan`] decides from the configuration what is mounted where. [`Sources`] are what has to be
 //! opened from the host's tree; [`build`] puts everything in its place in the container's mount
-//! namespace; [`enter`] makes it the root, and lets go of the host's.
+//! namespace; [`Built::enter`] makes it the root, and lets go of the host's.
 
 mod cgroups;
 mod copy_up;
