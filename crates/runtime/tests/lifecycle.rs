@@ -133,8 +133,8 @@ fn failures_say_why_and_leave_nothing() {
     refused(args(&["/etc/passwd"]), "exec: \"/etc/passwd\": permission denied\n");
     refused(args(&[]), "args must not be empty");
     refused(
-        |b| b.process()["cwd"] = json!("/no"),
-        "chdir to cwd (\"/no\") set in config.json failed: no such file or directory\n",
+        |b| b.process()["cwd"] = json!("/etc/passwd"),
+        "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory\n",
     );
     refused(|b| b.process()["cwd"] = json!("no"), "cwd must be an absolute path");
     refused(|b| b.spec["root"]["path"] = json!("gone"), "no such file or directory");
