@@ -11,6 +11,7 @@ use corten_tests::command::{Call, Finished};
 use corten_tests::engine::{Engine, Options};
 use corten_tests::programs;
 use corten_tests::transcript::{self, Compare, Outcome, Transcript, read_json};
+use corten_tests::until;
 use serde_json::Value;
 
 /// Where the registry of some transcripts was.
@@ -73,6 +74,12 @@ fn difference<'a>(differences: &'a Value, name: &str, who: &str) -> Option<&'a V
     let difference = differences.get(name)?;
     let for_whom = difference["for"].as_str().expect("differences name whom they are for");
     (for_whom == "both" || for_whom == who).then_some(difference)
+}
+
+/// Whole seconds since the epoch.
+fn seconds() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("a clock after 1970").as_secs()
 }
 
 fn folder() -> PathBuf {
@@ -140,6 +147,11 @@ impl Stage {
             fs::write(&path, contents).expect("a file");
         }
         let mut said = String::new();
+        if transcript.setup.iter().any(|script| script.contains("date +%s")) {
+            // It asks for events since this very second, in which another transcript may have ended.
+            let now = seconds();
+            until::is("the next second", || seconds() != now);
+        }
         for script in &transcript.setup {
             let finished = self.sh(transcript, &folder, script).run();
             if finished.code != 0 {
