@@ -166,21 +166,17 @@ fn host_namespaces_are_given_when_asked_for() {
 #[test]
 fn descriptors_of_the_engine_do_not_leak() {
     let engine = Engine::start();
-    let said = sh(
-        &engine,
-        &[],
-        "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v 'pipe:\\|/dev/null\\|total\\|/dev/pts' | wc -l",
-    );
-    let numbers: Vec<u32> = said.lines().map(|line| line.trim().parse().unwrap()).collect();
     // Three and the folder that `ls` reads.
-    assert_eq!(numbers, [4, 0]);
+    let said = sh(&engine, &[], "ls /proc/self/fd | wc -l");
+    assert_eq!(said.trim(), "4");
     engine
         .corten(["run", "-d", "--name", "host", "busybox", "sleep", "300"])
         .ok();
-    let said = engine
-        .corten(["exec", "host", "sh", "-c", "ls /proc/self/fd | wc -l"])
-        .ok();
-    assert_eq!(said.trim(), "4");
+    // A shell would open and close its own while it is looked at; this one has what it was started with.
+    let others = "ls /proc/self/fd | wc -l; ls -l /proc/1/fd | grep -v 'pipe:\\|/dev/null\\|total' | wc -l";
+    let said = engine.corten(["exec", "host", "sh", "-c", others]).ok();
+    let numbers: Vec<&str> = said.lines().map(str::trim).collect();
+    assert_eq!(numbers, ["4", "0"]);
 }
 
 #[test]
