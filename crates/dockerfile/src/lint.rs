@@ -1,0 +1,350 @@
+//! Checks of style and likely mistakes (docs.docker.com/reference/build-checks).
+
+use std::collections::BTreeSet;
+
+use crate::error::Lines;
+use crate::instruction::{Command, Line};
+use crate::source::Source;
+use crate::stages::{Dockerfile, Stage};
+
+/// A check's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule(&'static str);
+
+impl Rule {
+    /// As Docker writes it: `FromAsCasing`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// As in addresses: `from-as-casing`.
+    #[must_use]
+    pub fn slug(self) -> String {
+        let mut slug = String::new();
+        let mut before = '-';
+        for c in self.0.chars() {
+            // Runs of capitals are one word: `JSONArgs`.
+            if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+                slug.push('-');
+            }
+            slug.push(c.to_ascii_lowercase());
+            before = c;
+        }
+        slug.replace("jsonargs", "json-args")
+    }
+}
+
+/// What could be better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The check.
+    pub rule: Rule,
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub lines: Lines,
+}
+
+/// All warnings, in the order of lines; those that the file itself asks to skip left out.
+pub(crate) fn check(file: &Dockerfile, source: &Source) -> Vec<Warning> {
+    let mut found = Findings::default();
+    casing(file, &mut found);
+    for line in source.logical.iter().filter(|line| line.gaps) {
+        found.add("NoEmptyContinuation", "Empty continuation line", line.lines);
+    }
+    let mut names = BTreeSet::new();
+    for stage in &file.stages {
+        stage_name(stage, &mut names, &mut found);
+        instructions(stage, &mut found);
+    }
+    for instruction in &file.arguments {
+        secrets(&instruction.command, instruction.lines, &mut found);
+    }
+    found.0.sort_by_key(|warning| warning.lines.first);
+    skip(found.0, file.directives.check.as_deref())
+}
+
+#[derive(Default)]
+struct Findings(Vec<Warning>);
+
+impl Findings {
+    fn add(&mut self, rule: &'static str, message: impl Into<String>, lines: Lines) {
+        let message = message.into();
+        let rule = Rule(rule);
+        self.0.push(Warning { rule, message, lines });
+    }
+}
+
+/// `check=skip=Rule,Rule;error=true`
+fn skip(mut warnings: Vec<Warning>, directive: Option<&str>) -> Vec<Warning> {
+    for part in directive.unwrap_or_default().split(';') {
+        if let Some(names) = part.trim().strip_prefix("skip=") {
+            let names: Vec<&str> = names.split(',').map(str::trim).collect();
+            let skipped = |rule: Rule| {
+                names
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case(rule.0))
+            };
+            warnings.retain(|warning| !skipped(warning.rule));
+        }
+    }
+    warnings
+}
+
+fn all(file: &Dockerfile) -> impl Iterator<Item = &crate::Instruction> {
+    let staged = file
+        .stages
+        .iter()
+        .flat_map(|stage| std::iter::once(&stage.begin).chain(&stage.instructions));
+    file.arguments.iter().chain(staged)
+}
+
+fn casing(file: &Dockerfile, found: &mut Findings) {
+    let is_upper = |name: &str| name.chars().all(|c| c.is_ascii_uppercase());
+    let is_lower = |name: &str| name.chars().all(|c| c.is_ascii_lowercase());
+    let upper = all(file).filter(|one| is_upper(&one.name)).count();
+    let lower = all(file).filter(|one| is_lower(&one.name)).count();
+    let (wanted, fits): (&str, fn(&str) -> bool) = if lower > upper {
+        ("lowercase", |name| name.chars().all(|c| c.is_ascii_lowercase()))
+    } else {
+        ("uppercase", |name| name.chars().all(|c| c.is_ascii_uppercase()))
+    };
+    for one in all(file).filter(|one| !fits(&one.name)) {
+        let message = format!(
+            "Command '{}' should match the case of the command majority ({wanted})",
+            one.name
+        );
+        found.add("ConsistentInstructionCasing", message, one.lines);
+    }
+}
+
+fn stage_name(stage: &Stage, names: &mut BTreeSet<String>, found: &mut Findings) {
+    let lines = stage.begin.lines;
+    let words: Vec<&str> = stage.begin.text.split_whitespace().collect();
+    if let [.., keyword, written] = words.as_slice()
+        && stage.from.name.is_some()
+    {
+        let same =
+            keyword.chars().all(|c| c.is_ascii_uppercase()) == stage.begin.name.chars().all(|c| c.is_ascii_uppercase());
+        if !same {
+            let message = format!("'{keyword}' and '{}' keywords' casing do not match", stage.begin.name);
+            found.add("FromAsCasing", message, lines);
+        }
+        if written.chars().any(|c| c.is_ascii_uppercase()) {
+            let message = format!("Stage name '{written}' should be lowercase");
+            found.add("StageNameCasing", message, lines);
+        }
+    }
+    if let Some(name) = &stage.from.name {
+        if matches!(name.as_str(), "scratch" | "context") {
+            let message = format!("Stage name should not use the same name as reserved stage {name:?}");
+            found.add("ReservedStageName", message, lines);
+        }
+        if !names.insert(name.clone()) {
+            let message = format!("Duplicate stage name {name:?}, stage names should be unique");
+            found.add("DuplicateStageName", message, lines);
+        }
+    }
+    match stage.from.platform.as_deref() {
+        Some("$TARGETPLATFORM" | "${TARGETPLATFORM}") => {
+            let platform = stage.from.platform.as_deref().unwrap_or_default();
+            let message = format!(
+                "Setting platform to predefined {platform} in FROM is redundant as this is the default behavior"
+            );
+            found.add("RedundantTargetPlatform", message, lines);
+        }
+        Some(constant) if !constant.contains('$') => {
+            let message = format!("FROM --platform flag should not use constant value {constant:?}");
+            found.add("FromPlatformFlagConstDisallowed", message, lines);
+        }
+        _ => {}
+    }
+}
+
+fn instructions(stage: &Stage, found: &mut Findings) {
+    let mut absolute = false;
+    let has_shell = stage
+        .instructions
+        .iter()
+        .any(|one| matches!(one.command, Command::Shell(_)));
+    for one in &stage.instructions {
+        match &one.command {
+            Command::Maintainer(_) => found.add(
+                "MaintainerDeprecated",
+                "Maintainer instruction is deprecated in favor of using label",
+                one.lines,
+            ),
+            Command::Env(_) | Command::Label(_) if is_legacy(&one.text) => {
+                let name = one.command.name();
+                let message =
+                    format!("\"{name} key=value\" should be used instead of legacy \"{name} key value\" format");
+                found.add("LegacyKeyValueFormat", message, one.lines);
+            }
+            Command::Cmd(Line::Shell(_)) | Command::Entrypoint(Line::Shell(_)) if !has_shell => {
+                let message = format!(
+                    "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
+                    one.command.name()
+                );
+                found.add("JSONArgsRecommended", message, one.lines);
+            }
+            Command::Workdir(path) => {
+                if !absolute && !path.starts_with(['/', '$']) {
+                    let message =
+                        format!("Relative workdir {path:?} can have unexpected results if the base image changes");
+                    found.add("WorkdirRelativePath", message, one.lines);
+                }
+                absolute |= path.starts_with('/');
+            }
+            Command::Expose(words) => exposed(words, one.lines, found),
+            _ => {}
+        }
+        secrets(&one.command, one.lines, found);
+    }
+    only_one(stage, found);
+}
+
+fn is_legacy(text: &str) -> bool {
+    let first = text.split_whitespace().nth(1).unwrap_or_default();
+    !first.is_empty() && !first.contains('=')
+}
+
+fn exposed(words: &str, lines: Lines, found: &mut Findings) {
+    for word in words.split_whitespace() {
+        if let Some((_, protocol)) = word.split_once('/')
+            && protocol.chars().any(|c| c.is_ascii_uppercase())
+        {
+            let message = format!("Defined protocol '{word}' in EXPOSE should be lowercase");
+            found.add("ExposeProtoCasing", message, lines);
+        }
+        if word.contains(':') && !word.contains('$') {
+            let message =
+                format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'");
+            found.add("ExposeInvalidFormat", message, lines);
+        }
+    }
+}
+
+/// Only the last of these counts; BuildKit warns at those before.
+fn only_one(stage: &Stage, found: &mut Findings) {
+    for name in ["CMD", "ENTRYPOINT", "HEALTHCHECK"] {
+        let of_name: Vec<_> = stage
+            .instructions
+            .iter()
+            .filter(|one| one.command.name() == name)
+            .collect();
+        for one in of_name.iter().rev().skip(1).rev() {
+            let message = format!(
+                "Multiple {name} instructions should not be used in the same stage because only the last one will be used"
+            );
+            found.add("MultipleInstructionsDisallowed", message, one.lines);
+        }
+    }
+}
+
+fn secrets(command: &Command, lines: Lines, found: &mut Findings) {
+    let names: Vec<&str> = match command {
+        Command::Env(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
+        Command::Arg(arguments) => arguments.iter().map(|argument| argument.name.as_str()).collect(),
+        _ => return,
+    };
+    for name in names.into_iter().filter(|name| sounds_secret(name)) {
+        let message = format!(
+            "Do not use ARG or ENV instructions for sensitive data ({} {name:?})",
+            command.name()
+        );
+        found.add("SecretsUsedInArgOrEnv", message, lines);
+    }
+}
+
+fn sounds_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: Vec<&str> = name.split('_').collect();
+    let secret = [
+        "apikey",
+        "auth",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "pword",
+        "passwd",
+        "secret",
+        "token",
+    ];
+    words.iter().any(|word| secret.contains(word)) && !words.contains(&"public")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(file: &str) -> Vec<(String, usize)> {
+        let file = Dockerfile::parse(file.as_bytes()).unwrap();
+        let found = file.warnings.iter();
+        found
+            .map(|warning| (warning.rule.name().to_owned(), warning.lines.first))
+            .collect()
+    }
+
+    fn check(file: &str, expected: &[(&str, usize)]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, line)| ((*name).to_owned(), *line))
+            .collect();
+        assert_eq!(rules(file), expected, "{file}");
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        check(
+            "FROM busybox as b\nMAINTAINER me\nENV A 1\nCMD echo hi\n",
+            &[
+                ("FromAsCasing", 1),
+                ("MaintainerDeprecated", 2),
+                ("LegacyKeyValueFormat", 3),
+                ("JSONArgsRecommended", 4),
+            ],
+        );
+        check(
+            "FROM a AS Base\nrun x\n",
+            &[("StageNameCasing", 1), ("ConsistentInstructionCasing", 2)],
+        );
+        check("FROM a AS x\nFROM b AS x\n", &[("DuplicateStageName", 2)]);
+        check("FROM a AS scratch\n", &[("ReservedStageName", 1)]);
+        check("FROM a\nRUN x \\\n\ny\n", &[("NoEmptyContinuation", 2)]);
+        check(
+            "FROM a\nWORKDIR x\nWORKDIR /a\nWORKDIR b\n",
+            &[("WorkdirRelativePath", 2)],
+        );
+        check(
+            "FROM a\nCMD [\"x\"]\nCMD [\"y\"]\n",
+            &[("MultipleInstructionsDisallowed", 2)],
+        );
+        check(
+            "FROM a\nARG GITHUB_TOKEN\nENV PUBLIC_KEY=x\n",
+            &[("SecretsUsedInArgOrEnv", 2)],
+        );
+        check(
+            "FROM --platform=linux/amd64 a\nEXPOSE 80/TCP 1:2\n",
+            &[
+                ("FromPlatformFlagConstDisallowed", 1),
+                ("ExposeProtoCasing", 2),
+                ("ExposeInvalidFormat", 2),
+            ],
+        );
+        check("FROM busybox\nCMD [\"true\"]\n", &[]);
+    }
+
+    #[test]
+    fn a_file_can_skip_checks() {
+        check("# check=skip=JSONArgsRecommended\nFROM a\nCMD x\n", &[]);
+        check("# check=skip=all;error=true\nFROM a as b\nCMD x\n", &[]);
+    }
+
+    #[test]
+    fn rules_have_addresses() {
+        assert_eq!(Rule("FromAsCasing").slug(), "from-as-casing");
+        assert_eq!(Rule("JSONArgsRecommended").slug(), "json-args-recommended");
+    }
+}
