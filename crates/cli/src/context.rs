@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use corten_oci::digest::Digest;
 
+use corten_template::{Escape, Json, Missing, Mode, Template, Value, indent};
+
 use crate::{
     cli::Cli,
     command::{Arity, Command, Entry, Flag},
@@ -13,7 +15,6 @@ use crate::{
     formatter::{Format, natural_order},
     opts::{self, quote},
     target::{Context, load_context},
-    template::{Escape, Json, Missing, Mode, Template, Value, indent},
 };
 
 /// `context`.

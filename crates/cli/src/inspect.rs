@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use corten_client::Client;
 
+use corten_template::{Json, Missing, Mode, Template, indent};
+
 use crate::{
     cli::Cli,
     command::{Arity, Command, Flag},
     error::{Error, Result},
     flags::Matches,
     schema::{self, Schema},
-    template::{Json, Missing, Mode, Template, indent},
 };
 
 const FORMAT: Flag = Flag::string(
@@ -202,7 +203,7 @@ impl Writer {
             Self::Documents(documents) => documents.push(String::from_utf8_lossy(document).trim().to_owned()),
             Self::Line(documents) => {
                 let (json, mut text) = (Json::parse(document).map_err(Error::new)?, String::new());
-                json.write(crate::template::Escape::Plain, &mut text);
+                json.write(corten_template::Escape::Plain, &mut text);
                 documents.push(text);
             }
             Self::Template { template, text } => {

@@ -39,7 +39,6 @@ mod session;
 mod signals;
 mod system;
 mod target;
-mod template;
 mod terminal;
 mod tree;
 mod volume;
@@ -78,8 +77,12 @@ pub fn main(args: &[String]) -> ExitCode {
 /// # Errors
 /// What is wrong with the template or the document, in the words of Go's `text/template`.
 pub fn render_template(template: &str, document: &[u8]) -> std::result::Result<String, String> {
-    let data = template::Json::parse(document)?.to_value();
-    template::Template::parse(template)?.execute(&data, template::Missing::Error, template::Mode::Rows)
+    let data = corten_template::Json::parse(document)?.to_value();
+    corten_template::Template::parse(template)?.execute(
+        &data,
+        corten_template::Missing::Error,
+        corten_template::Mode::Rows,
+    )
 }
 
 /// The usage hint after an error about flags.

@@ -7,10 +7,9 @@
 
 use std::rc::Rc;
 
-use crate::{
-    formatter::utc_time,
-    template::{Json, Struct, Value},
-};
+use corten_template::{Json, Struct, Value};
+
+use crate::formatter::utc_time;
 
 /// A structure's Go type.
 pub(crate) struct Schema {

@@ -13,7 +13,7 @@ const LINES: usize = 600;
 const LONG: [(&str, &str); 5] = [
     ("crates/daemon/src/config/options.rs", "the table of dockerd's options"),
     (
-        "crates/cli/src/template/parse.rs",
+        "crates/template/src/parse.rs",
         "Go's template grammar, one production after the other",
     ),
     (

@@ -33,9 +33,9 @@ fn attach(cli: &Cli, m: &Matches) -> Result<()> {
         let client = cli.client()?;
         let id = m.arg(0);
         let container = super::inspect(client, id).await?;
-        let state = container.get("State").cloned().unwrap_or(crate::template::Json::Null);
+        let state = container.get("State").cloned().unwrap_or(corten_template::Json::Null);
         check_state(state.on("Running"), state.on("Paused"), state.on("Restarting"))?;
-        let config = container.get("Config").cloned().unwrap_or(crate::template::Json::Null);
+        let config = container.get("Config").cloned().unwrap_or(corten_template::Json::Null);
         let tty = config.on("Tty");
         let stdin = !m.on("no-stdin") && config.on("OpenStdin");
         terminal::check_tty(!m.on("no-stdin"), tty)?;

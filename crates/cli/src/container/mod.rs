@@ -19,11 +19,12 @@ pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod wait;
 
+use corten_template::Json;
+
 use crate::{
     command::{Command, Entry},
     error::{Error, Result},
     inspect, prune,
-    template::Json,
 };
 
 /// `container`.

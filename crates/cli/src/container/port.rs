@@ -1,5 +1,7 @@
 //! `port`.
 
+use corten_template::Json;
+
 use crate::{
     cli::Cli,
     command::{Arity, Command},
@@ -7,7 +9,6 @@ use crate::{
     flags::Matches,
     formatter::{container::host_port, natural_order},
     opts::port::split_protocol,
-    template::Json,
 };
 
 /// `port`.

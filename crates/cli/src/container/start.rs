@@ -3,15 +3,15 @@
 use corten_client::AttachOptions;
 
 use super::run::{detach_keys, follow};
+use corten_template::Json;
+
 use crate::{
     cli::Cli,
     command::{Arity, Command, Flag},
     error::{Error, Result},
     flags::Matches,
     session::{Options, Session},
-    signals,
-    template::Json,
-    terminal,
+    signals, terminal,
 };
 
 /// `start`.

@@ -4,12 +4,11 @@ use corten_api::container::{Port, Summary};
 use corten_oci::reference::Reference;
 
 use super::{ago, ellipsis, join_labels, labelled_row, local_time, short_id, shown_id};
-use crate::{
-    opts::{
-        quote,
-        size::{float, human_digits},
-    },
-    template::Value,
+use corten_template::Value;
+
+use crate::opts::{
+    quote,
+    size::{float, human_digits},
 };
 
 /// The default table.

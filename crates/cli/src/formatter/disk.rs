@@ -3,10 +3,11 @@
 use corten_api::{container, system::DiskUsage};
 
 use super::{Format, ago, container as containers, image as images, short_id, volume as volumes};
+use corten_template::Value;
+
 use crate::{
     error::Result,
     opts::size::{float, human},
-    template::Value,
 };
 
 /// The default table.

@@ -4,10 +4,9 @@ use corten_api::image::History;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{ago, ellipsis, shown_id};
-use crate::{
-    opts::size::{float, human_digits},
-    template::Value,
-};
+use corten_template::Value;
+
+use crate::opts::size::{float, human_digits};
 
 /// The default table.
 pub(crate) const TABLE: &str = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";

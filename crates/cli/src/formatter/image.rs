@@ -6,10 +6,9 @@ use corten_api::image::Summary;
 use corten_oci::reference::Reference;
 
 use super::{ago, local_time, shown_id};
-use crate::{
-    opts::size::{float, human, human_digits},
-    template::Value,
-};
+use corten_template::Value;
+
+use crate::opts::size::{float, human, human_digits};
 
 /// The default table.
 pub(crate) const TABLE: &str = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";

@@ -14,10 +14,9 @@ pub(crate) mod volume;
 use jiff::{Timestamp, tz::TimeZone};
 pub(crate) use tabs::align;
 
-use crate::{
-    error::{Error, Result},
-    template::{Missing, Mode, Struct, Template, Value},
-};
+use corten_template::{Missing, Mode, Struct, Template, Value};
+
+use crate::error::{Error, Result};
 
 /// The formats that a list knows by name.
 pub(crate) struct BuiltIn<'a> {

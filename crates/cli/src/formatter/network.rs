@@ -3,7 +3,7 @@
 use corten_api::network::Network;
 
 use super::{join_labels, labelled_row, shown_id, utc_time};
-use crate::template::Value;
+use corten_template::Value;
 
 /// The default table.
 pub(crate) const TABLE: &str = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";

@@ -1,9 +1,8 @@
 //! `stats`.
 
-use crate::{
-    opts::size::{binary, human_digits},
-    template::Value,
-};
+use corten_template::Value;
+
+use crate::opts::size::{binary, human_digits};
 
 /// The default table.
 pub(crate) const TABLE: &str =

@@ -3,10 +3,9 @@
 use corten_api::volume::Volume;
 
 use super::{join_labels, labelled_row};
-use crate::{
-    opts::size::{float, human},
-    template::Value,
-};
+use corten_template::Value;
+
+use crate::opts::size::{float, human};
 
 /// The default table.
 pub(crate) const TABLE: &str = "{{.Driver}}\t{{.Name}}";

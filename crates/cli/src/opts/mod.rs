@@ -10,7 +10,6 @@ pub(crate) mod gpu;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod network;
-pub(crate) mod number;
 pub(crate) mod port;
 pub(crate) mod size;
 pub(crate) mod time;
@@ -18,28 +17,7 @@ pub(crate) mod volume;
 
 use std::collections::BTreeMap;
 
-/// A text in quotes, as Go's `%q`.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
+pub(crate) use corten_template::{number, quote};
 
 /// `name=value` pairs as a map; a name alone has an empty value.
 pub(crate) fn pairs<S: AsRef<str>>(items: &[S]) -> BTreeMap<String, String> {

@@ -98,33 +98,7 @@ fn scaled(mut size: f64, base: f64, digits: usize, units: &[&str]) -> String {
         size /= base;
         unit += 1;
     }
-    format!("{}{}", general(size, digits), units[unit])
-}
-
-/// A number with so many significant digits, as C's `%.*g`.
-pub(crate) fn general(value: f64, digits: usize) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let digits = digits.max(1);
-    let scientific = format!("{:.*e}", digits - 1, value);
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let limit = i32::try_from(digits).unwrap_or(i32::MAX);
-    if exponent < -4 || exponent >= limit {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim_zeros(mantissa), exponent.abs());
-    }
-    let decimals = usize::try_from(limit - 1 - exponent).unwrap_or(0);
-    trim_zeros(&format!("{value:.decimals$}")).to_owned()
-}
-
-fn trim_zeros(number: &str) -> &str {
-    if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        number
-    }
+    format!("{}{}", corten_template::general(size, digits), units[unit])
 }
 
 #[cfg(test)]
@@ -157,6 +131,6 @@ mod tests {
         assert_eq!(human_digits(2_063_000.0, 3), "2.06MB");
         assert_eq!(human_digits(999_900.0, 3), "1e+03kB");
         assert_eq!(binary(25_276_502_016.0), "23.54GiB");
-        assert_eq!(general(0.00001, 4), "1e-05");
+        assert_eq!(corten_template::general(0.00001, 4), "1e-05");
     }
 }

@@ -3,6 +3,8 @@
 use corten_api::event::Event;
 use jiff::{Timestamp, tz::TimeZone};
 
+use corten_template::{Json, Missing, Mode, Template};
+
 use crate::{
     cli::Cli,
     command::{Arity, Command, Flag},
@@ -11,7 +13,6 @@ use crate::{
     flags::Matches,
     opts::filter,
     schema,
-    template::{Json, Missing, Mode, Template},
 };
 
 /// `events`.

@@ -1,6 +1,8 @@
 //! `info`.
 
 use super::version;
+use corten_template::{Json, Missing, Mode, Template};
+
 use crate::{
     cli::Cli,
     command::{Arity, Command, Flag},
@@ -8,7 +10,6 @@ use crate::{
     flags::Matches,
     opts::size::{binary, float},
     schema,
-    template::{Json, Missing, Mode, Template},
 };
 
 /// `info`.

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use corten_template::{Escape, Json, Missing, Mode, Template};
+
 use crate::{
     cli::{COMPATIBLE_VERSION, Cli},
     command::{Arity, Command, Flag},
@@ -9,7 +11,6 @@ use crate::{
     flags::Matches,
     formatter::align,
     schema,
-    template::{Escape, Json, Missing, Mode, Template},
 };
 
 /// `version`.

@@ -8,31 +8,40 @@ use super::value::Value;
 
 /// A JSON document.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Json {
+pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// Another number.
     Float(f64),
+    /// A text.
     String(String),
+    /// A list.
     Array(Vec<Json>),
+    /// Members in their order.
     Object(Vec<(String, Json)>),
 }
 
 /// Whether `<`, `>` and `&` are written as escapes, as Go's encoder does unless told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Escape {
+pub enum Escape {
+    /// As Go does by default: `<`, `>` and `&` as `\u00xx`.
     Html,
+    /// Without that.
     Plain,
 }
 
 impl Json {
     /// Reads a document.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|e| e.to_string())
     }
 
     /// A member of an object.
-    pub(crate) fn get(&self, name: &str) -> Option<&Json> {
+    pub fn get(&self, name: &str) -> Option<&Json> {
         match self {
             Self::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, v)| v),
             _ => None,
@@ -40,7 +49,7 @@ impl Json {
     }
 
     /// The text of a string member, or nothing.
-    pub(crate) fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         match self.get(name) {
             Some(Self::String(text)) => text,
             _ => "",
@@ -48,7 +57,7 @@ impl Json {
     }
 
     /// A number member, or 0.
-    pub(crate) fn int(&self, name: &str) -> i64 {
+    pub fn int(&self, name: &str) -> i64 {
         match self.get(name) {
             Some(Self::Int(n)) => *n,
             _ => 0,
@@ -56,12 +65,12 @@ impl Json {
     }
 
     /// A switch member.
-    pub(crate) fn on(&self, name: &str) -> bool {
+    pub fn on(&self, name: &str) -> bool {
         self.get(name) == Some(&Self::Bool(true))
     }
 
     /// The elements of an array member.
-    pub(crate) fn items(&self, name: &str) -> &[Json] {
+    pub fn items(&self, name: &str) -> &[Json] {
         match self.get(name) {
             Some(Self::Array(items)) => items,
             _ => &[],
@@ -69,7 +78,7 @@ impl Json {
     }
 
     /// The members of an object member.
-    pub(crate) fn members(&self, name: &str) -> &[(String, Json)] {
+    pub fn members(&self, name: &str) -> &[(String, Json)] {
         match self.get(name) {
             Some(Self::Object(members)) => members,
             _ => &[],
@@ -77,7 +86,7 @@ impl Json {
     }
 
     /// The text of a string.
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
             _ => None,
@@ -85,7 +94,7 @@ impl Json {
     }
 
     /// The value for templates, as Go decodes a document without knowing its type.
-    pub(crate) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Nil,
             Self::Bool(on) => Value::Bool(*on),
@@ -98,7 +107,7 @@ impl Json {
     }
 
     /// The document on one line.
-    pub(crate) fn write(&self, escape: Escape, out: &mut String) {
+    pub fn write(&self, escape: Escape, out: &mut String) {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(on) => out.push_str(if *on { "true" } else { "false" }),
@@ -166,7 +175,7 @@ pub(crate) fn string(text: &str, escape: Escape, out: &mut String) {
 }
 
 /// Indents a document by four spaces a level, leaving its tokens as they are (Go's `json.Indent`).
-pub(crate) fn indent(text: &str) -> String {
+pub fn indent(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     // Whether a bracket has just been opened: an empty pair stays on its line.

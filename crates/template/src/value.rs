@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, fmt, rc::Rc};
 use super::json::{Escape, Json};
 
 /// A method with arguments.
-pub(crate) type Method = Rc<dyn Fn(&[Value]) -> Result<Value, String>>;
+pub type Method = Rc<dyn Fn(&[Value]) -> Result<Value, String>>;
 
 /// A value.
 #[derive(Clone)]
-pub(crate) enum Value {
+pub enum Value {
     /// No value: a missing key, or `null` in a document of unknown type.
     Nil,
     /// A pointer to nothing, of that type.
@@ -18,34 +18,42 @@ pub(crate) enum Value {
     NilList,
     /// A map that was never made.
     NilMap,
+    /// A switch.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// A number with a fraction.
     Float(f64),
+    /// A text.
     Str(Rc<str>),
+    /// A list.
     List(Rc<[Value]>),
+    /// A map, in the order of its keys.
     Map(Rc<BTreeMap<String, Value>>),
+    /// A structure.
     Struct(Rc<Struct>),
+    /// Something to call.
     Method(Method),
 }
 
 /// A structure with named fields, which may be computed.
 #[derive(Clone, Default)]
-pub(crate) struct Struct {
+pub struct Struct {
     /// Its type, as errors name it.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Its fields in order.
-    pub(crate) fields: Vec<(&'static str, Value)>,
+    pub fields: Vec<(&'static str, Value)>,
     /// What it looks like as JSON, when that is not its fields.
-    pub(crate) json: Option<Json>,
+    pub json: Option<Json>,
     /// What it looks like as text, when that is not its fields.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
     /// Names that exist but are not shown among the fields.
-    pub(crate) methods: Vec<(&'static str, Value)>,
+    pub methods: Vec<(&'static str, Value)>,
 }
 
 impl Struct {
     /// A field or method.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&Value> {
         self.fields
             .iter()
             .chain(&self.methods)
@@ -74,17 +82,17 @@ impl From<String> for Value {
 
 impl Value {
     /// A list.
-    pub(crate) fn list(items: impl IntoIterator<Item = Value>) -> Self {
+    pub fn list(items: impl IntoIterator<Item = Value>) -> Self {
         Self::List(items.into_iter().collect())
     }
 
     /// A map.
-    pub(crate) fn map<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+    pub fn map<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
         Self::Map(Rc::new(members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()))
     }
 
     /// A structure.
-    pub(crate) fn record(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Self {
+    pub fn record(kind: &'static str, fields: Vec<(&'static str, Value)>) -> Self {
         Self::Struct(Rc::new(Struct {
             kind,
             fields,
@@ -93,7 +101,7 @@ impl Value {
     }
 
     /// The type, as Go names it.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Nil => "nil",
             Self::NilPointer(kind) => kind,
@@ -109,7 +117,7 @@ impl Value {
     }
 
     /// Whether it counts as true.
-    pub(crate) fn is_true(&self) -> bool {
+    pub fn is_true(&self) -> bool {
         match self {
             Self::Nil | Self::NilPointer(_) | Self::NilList | Self::NilMap => false,
             Self::Bool(on) => *on,
@@ -123,7 +131,7 @@ impl Value {
     }
 
     /// The text when an action prints it.
-    pub(crate) fn print(&self) -> String {
+    pub fn print(&self) -> String {
         match self {
             Self::Nil => "<no value>".to_owned(),
             value => value.print_inner(),
@@ -131,7 +139,7 @@ impl Value {
     }
 
     /// The text inside lists and for `print`.
-    pub(crate) fn print_inner(&self) -> String {
+    pub fn print_inner(&self) -> String {
         match self {
             Self::Nil | Self::NilPointer(_) => "<nil>".to_owned(),
             Self::NilList => "[]".to_owned(),
@@ -163,7 +171,7 @@ impl Value {
     }
 
     /// The value as JSON.
-    pub(crate) fn to_json(&self) -> Json {
+    pub fn to_json(&self) -> Json {
         match self {
             Self::Nil | Self::NilPointer(_) | Self::NilList | Self::NilMap | Self::Method(_) => Json::Null,
             Self::Bool(on) => Json::Bool(*on),
@@ -184,7 +192,7 @@ impl Value {
     }
 
     /// The text of the JSON: rows escape as Go's default encoder, everything else is left plain.
-    pub(crate) fn json_text(&self) -> String {
+    pub fn json_text(&self) -> String {
         let escape = match self {
             Self::Struct(s) if s.json.is_none() => Escape::Html,
             _ => Escape::Plain,

@@ -134,7 +134,7 @@ fn string(directive: &Directive, verb: char, text: &str) -> String {
         None => text.to_owned(),
     };
     match verb {
-        'q' => crate::opts::quote(&cut),
+        'q' => crate::quote(&cut),
         'x' => cut.bytes().map(|b| format!("{b:02x}")).collect(),
         'X' => cut.bytes().map(|b| format!("{b:02X}")).collect(),
         _ => cut,
@@ -187,7 +187,7 @@ fn float(directive: &Directive, verb: char, n: f64) -> String {
         'f' | 'F' => format!("{magnitude:.precision$}"),
         'e' | 'E' => exponent_form(&format!("{magnitude:.precision$e}")),
         _ => match directive.precision {
-            Some(precision) => crate::opts::size::general(magnitude, precision),
+            Some(precision) => general(magnitude, precision),
             None => shortest(magnitude),
         },
     };
@@ -212,6 +212,33 @@ fn pad(directive: &Directive, text: String, numeric: bool) -> String {
         return format!("{sign}{}{digits}", "0".repeat(missing));
     }
     format!("{}{text}", " ".repeat(missing))
+}
+
+/// A number with so many significant digits, as C's `%.*g`.
+#[must_use]
+pub fn general(value: f64, digits: usize) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let digits = digits.max(1);
+    let scientific = format!("{:.*e}", digits - 1, value);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let limit = i32::try_from(digits).unwrap_or(i32::MAX);
+    if exponent < -4 || exponent >= limit {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trim_zeros(mantissa), exponent.abs());
+    }
+    let decimals = usize::try_from(limit - 1 - exponent).unwrap_or(0);
+    trim_zeros(&format!("{value:.decimals$}")).to_owned()
+}
+
+fn trim_zeros(number: &str) -> &str {
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    }
 }
 
 #[cfg(test)]

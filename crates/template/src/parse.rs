@@ -522,10 +522,7 @@ impl Parser {
             | Operand::Float(..)
             | Operand::Nil
             | Operand::Dot => {
-                return self.fail(format!(
-                    "unexpected . after term {}",
-                    crate::opts::quote(&term.to_string())
-                ));
+                return self.fail(format!("unexpected . after term {}", crate::quote(&term.to_string())));
             }
             _ => Operand::Chain(Box::new(term), names),
         };
@@ -543,7 +540,7 @@ impl Parser {
                     if KEYWORDS.contains(&name) {
                         return self.unexpected(&token, "operand");
                     }
-                    return Err((line, format!("function {} not defined", crate::opts::quote(name))));
+                    return Err((line, format!("function {} not defined", crate::quote(name))));
                 }
                 name => Operand::Function(name.to_owned()),
             },
@@ -551,16 +548,12 @@ impl Parser {
             Kind::Field => Operand::Field(vec![token.text[1..].to_owned()]),
             Kind::Variable => {
                 if !self.variables.contains(&token.text) {
-                    return Err((line, format!("undefined variable {}", crate::opts::quote(&token.text))));
+                    return Err((line, format!("undefined variable {}", crate::quote(&token.text))));
                 }
                 Operand::Variable(token.text, Vec::new())
             }
-            Kind::Number => number(&token.text).ok_or_else(|| {
-                (
-                    line,
-                    format!("illegal number syntax: {}", crate::opts::quote(&token.text)),
-                )
-            })?,
+            Kind::Number => number(&token.text)
+                .ok_or_else(|| (line, format!("illegal number syntax: {}", crate::quote(&token.text))))?,
             Kind::Char => {
                 character(&token.text).ok_or_else(|| (line, format!("malformed character constant: {}", token.text)))?
             }
@@ -581,7 +574,7 @@ impl Parser {
 }
 
 fn number(text: &str) -> Option<Operand> {
-    if let Ok(n) = crate::opts::number::parse_int(text) {
+    if let Ok(n) = crate::number::parse_int(text) {
         return Some(Operand::Int(n, text.to_owned()));
     }
     let n: f64 = text.replace('_', "").parse().ok()?;

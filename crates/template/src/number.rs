@@ -1,9 +1,9 @@
 //! Numbers and switches as Go's `strconv` reads them.
 
-use super::quote;
+use crate::quote;
 
 /// Reads a switch.
-pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
+pub fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -12,7 +12,7 @@ pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
 }
 
 /// Checks a switch.
-pub(crate) fn check_bool(text: &str) -> Result<(), String> {
+pub fn check_bool(text: &str) -> Result<(), String> {
     parse_bool(text).map(drop)
 }
 
@@ -47,7 +47,7 @@ fn number_error(function: &str, text: &str, overflow: bool) -> String {
 }
 
 /// Reads a whole number.
-pub(crate) fn parse_int(text: &str) -> Result<i64, String> {
+pub fn parse_int(text: &str) -> Result<i64, String> {
     let (negative, base, digits) = digits(text);
     let valid = !digits.is_empty() && digits.chars().all(|c| c.is_digit(base));
     if !valid {
@@ -59,12 +59,12 @@ pub(crate) fn parse_int(text: &str) -> Result<i64, String> {
 }
 
 /// Checks a whole number.
-pub(crate) fn check_int(text: &str) -> Result<(), String> {
+pub fn check_int(text: &str) -> Result<(), String> {
     parse_int(text).map(drop)
 }
 
 /// Reads a number without sign of at most `max`.
-pub(crate) fn parse_uint(text: &str, max: u64) -> Result<u64, String> {
+pub fn parse_uint(text: &str, max: u64) -> Result<u64, String> {
     let (negative, base, digits) = digits(text);
     let signed = negative || text.starts_with('+');
     if signed || digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
@@ -77,12 +77,12 @@ pub(crate) fn parse_uint(text: &str, max: u64) -> Result<u64, String> {
 }
 
 /// Checks a 16-bit number.
-pub(crate) fn check_uint16(text: &str) -> Result<(), String> {
+pub fn check_uint16(text: &str) -> Result<(), String> {
     parse_uint(text, u64::from(u16::MAX)).map(drop)
 }
 
 /// Reads `--cpus`: a decimal or a fraction, in units of 10⁻⁹.
-pub(crate) fn parse_cpus(text: &str) -> Result<i64, String> {
+pub fn parse_cpus(text: &str) -> Result<i64, String> {
     let bad = || format!("failed to parse {text} as a rational number");
     let (top, bottom) = match text.split_once('/') {
         Some((top, bottom)) => (top, bottom.parse::<i128>().map_err(|_| bad())?),
@@ -119,7 +119,7 @@ pub(crate) fn parse_cpus(text: &str) -> Result<i64, String> {
 }
 
 /// Checks `--cpus`.
-pub(crate) fn check_cpus(text: &str) -> Result<(), String> {
+pub fn check_cpus(text: &str) -> Result<(), String> {
     parse_cpus(text).map(drop)
 }
 

@@ -63,7 +63,7 @@ impl State<'_> {
         Err(format!(
             "template: {0}:{line}:{column}: executing {1} at <{context}>: {message}",
             self.name,
-            crate::opts::quote(self.name)
+            crate::quote(self.name)
         ))
     }
 
@@ -179,12 +179,8 @@ impl State<'_> {
     fn call(&mut self, name: &str, pipe: Option<&Pipe>, at: usize, dot: &Value) -> Result<()> {
         let tree = self.tree;
         let Some(nodes) = tree.defined.get(name) else {
-            let context = format!("{{{{template {}}}}}", crate::opts::quote(name));
-            return self.error(
-                at,
-                &context,
-                &format!("template {} not defined", crate::opts::quote(name)),
-            );
+            let context = format!("{{{{template {}}}}}", crate::quote(name));
+            return self.error(at, &context, &format!("template {} not defined", crate::quote(name)));
         };
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -344,7 +340,7 @@ impl State<'_> {
             Value::NilMap => return self.missing(arg, &context, name),
             Value::Nil if index == 0 => {
                 if self.missing == Missing::Error {
-                    let message = format!("nil data; no entry for key {}", crate::opts::quote(name));
+                    let message = format!("nil data; no entry for key {}", crate::quote(name));
                     return self.error(arg.at, &context, &message);
                 }
                 return Ok(Value::Nil);
@@ -378,7 +374,7 @@ impl State<'_> {
         match self.missing {
             Missing::NoValue => Ok(Value::Nil),
             Missing::Error => {
-                let message = format!("map has no entry for key {}", crate::opts::quote(name));
+                let message = format!("map has no entry for key {}", crate::quote(name));
                 self.error(arg.at, context, &message)
             }
         }

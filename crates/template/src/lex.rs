@@ -65,9 +65,9 @@ impl Token {
             Kind::Word if KEYWORDS.contains(&self.text.as_str()) => format!("<{}>", self.text),
             _ if self.text.len() > 10 => {
                 let head: String = self.text.chars().take(10).collect();
-                format!("{}...", crate::opts::quote(&head))
+                format!("{}...", crate::quote(&head))
             }
-            _ => crate::opts::quote(&self.text),
+            _ => crate::quote(&self.text),
         }
     }
 }
@@ -290,7 +290,7 @@ impl<'a> Lexer<'a> {
         }
         let text = &rest[..end];
         if !text.contains(|c: char| c.is_ascii_digit()) {
-            return Err(self.error(format!("bad number syntax: {}", crate::opts::quote(text))));
+            return Err(self.error(format!("bad number syntax: {}", crate::quote(text))));
         }
         self.push(Kind::Number, self.at + end);
         Ok(())

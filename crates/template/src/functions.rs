@@ -111,10 +111,7 @@ fn docker(name: &str, args: &[Value]) -> Result<Value> {
             let (source, length) = (text(name, &args[0])?, count(name, &args[1])?);
             Ok(source.get(..length.min(source.len())).unwrap_or(source).into())
         }
-        _ => Err(Arguments(format!(
-            "{} is not a defined function",
-            crate::opts::quote(name)
-        ))),
+        _ => Err(Arguments(format!("{} is not a defined function", crate::quote(name)))),
     }
 }
 

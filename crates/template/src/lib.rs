@@ -1,23 +1,37 @@
-//! Go's `text/template` for `--format`, with Docker's functions and Go's error texts.
+//! Go's `text/template` with Docker's functions and Go's error texts: for `--format`, and for the
+//! tags of logs. What else users meet of Go's formats is here too: quoted texts and [`number`]s.
 //!
 //! ```text
 //!   text ── lex ──► tokens ── parse ──► tree ── exec (value, functions) ──► text
 //! ```
+//!
+//! ```
+//! use corten_template::{Missing, Mode, Template, Value};
+//!
+//! let data = Value::record("Container", vec![("Name", "web".into())]);
+//! let text = Template::parse("{{upper .Name}}")?.execute(&data, Missing::Error, Mode::Rows)?;
+//! assert_eq!(text, "WEB");
+//! # Ok::<(), String>(())
+//! ```
+
+#![forbid(unsafe_code)]
 
 mod exec;
 mod functions;
 mod json;
 mod lex;
+pub mod number;
 mod number_format;
 mod parse;
 mod value;
 
-pub(crate) use json::{Escape, Json, indent};
-pub(crate) use value::{Struct, Value};
+pub use json::{Escape, Json, indent};
+pub use number_format::general;
+pub use value::{Method, Struct, Value};
 
 /// What looking up a missing key of a map gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub enum Missing {
     /// No value.
     NoValue,
     /// An error.
@@ -26,7 +40,7 @@ pub(crate) enum Missing {
 
 /// What functions mean: for rows, or for the row of headings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Functions do what they say.
     Rows,
     /// Text functions leave headings as they are.
@@ -35,7 +49,7 @@ pub(crate) enum Mode {
 
 /// A template that can be executed.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     tree: parse::Tree,
     text: String,
     name: &'static str,
@@ -46,7 +60,7 @@ impl Template {
     ///
     /// # Errors
     /// Go's text: `template: :1: unclosed action`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         Self::named("", text)
     }
 
@@ -54,7 +68,7 @@ impl Template {
     ///
     /// # Errors
     /// Go's text: `template: name:1: unclosed action`.
-    pub(crate) fn named(name: &'static str, text: &str) -> Result<Self, String> {
+    pub fn named(name: &'static str, text: &str) -> Result<Self, String> {
         let tree = parse::parse(name, text, functions::is_defined)?;
         Ok(Self {
             tree,
@@ -67,9 +81,33 @@ impl Template {
     ///
     /// # Errors
     /// Go's text: `template: :1:2: executing "" at <.X>: …`.
-    pub(crate) fn execute(&self, data: &Value, missing: Missing, mode: Mode) -> Result<String, String> {
+    pub fn execute(&self, data: &Value, missing: Missing, mode: Mode) -> Result<String, String> {
         exec::execute(&self.tree, (self.name, &self.text), data, missing, mode)
     }
+}
+
+/// A text in quotes, as Go's `%q`.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]
