@@ -354,7 +354,9 @@ impl Client {
     /// NotFound when there is none.
     pub async fn container_changes(&self, id: &str) -> Result<Vec<Change>> {
         let call = Call::get(format!("/containers/{}/changes", segment(id)));
-        self.send(call).await?.json().await
+        // No change is null, as Go writes a list that was never begun.
+        let changes: Option<Vec<Change>> = self.send(call).await?.json().await?;
+        Ok(changes.unwrap_or_default())
     }
 
     /// `GET /containers/{id}/export`.

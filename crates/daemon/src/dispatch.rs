@@ -79,7 +79,7 @@ async fn handle(
 }
 
 async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiResult<Answer> {
-    use routes::{containers, exec, images, networks, system, volumes};
+    use routes::{archives, containers, exec, images, networks, system, volumes};
     let engine = &app.engine;
     match route {
         Route::Ping => Ok(system::ping(method)),
@@ -88,6 +88,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::Events => system::events(engine, &call),
         Route::DiskUsage => system::disk_usage(engine, &call).await,
         Route::Auth => system::auth(engine, call).await,
+        Route::Commit => archives::commit(engine, call).await,
         Route::Options => Ok(body::empty(StatusCode::OK)),
         Route::ContainerList => containers::list(engine, &call).await,
         Route::ContainerCreate => containers::create(engine, call).await,

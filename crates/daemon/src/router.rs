@@ -20,6 +20,8 @@ pub(crate) enum Route {
     DiskUsage,
     /// `POST /auth`.
     Auth,
+    /// `POST /commit`.
+    Commit,
     /// `OPTIONS *`.
     Options,
     /// `GET /containers/json`.
@@ -156,6 +158,7 @@ pub(crate) fn route(method: &Method, path: &str) -> Option<Route> {
         ("GET", ["events"]) => Some(Route::Events),
         ("GET", ["system", "df"]) => Some(Route::DiskUsage),
         ("POST", ["auth"]) => Some(Route::Auth),
+        ("POST", ["commit"]) => Some(Route::Commit),
         (_, ["containers", rest @ ..]) => containers(method, rest),
         (_, ["exec", rest @ ..]) => exec(method, rest),
         (_, ["images", rest @ ..]) => images(method, rest),
@@ -268,7 +271,6 @@ fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
     Some(match (method.as_str(), parts) {
         ("POST", ["build", "prune"]) => Route::BuildPrune,
         ("POST", ["build" | "session" | "grpc"] | ["build", "cancel"]) => Route::Unsupported(BUILD),
-        ("POST", ["commit"]) => Route::Unsupported("committing a container to an image"),
         ("GET", ["plugins"]) => Route::PluginList,
         ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Unsupported(PLUGINS),
         ("POST", ["swarm", "leave"]) => Route::SwarmLeave,

@@ -39,7 +39,7 @@ mod unpack;
 mod usage;
 mod worker;
 
-pub use archive::{ImportRequest, LoadEvent, Loaded, export};
+pub use archive::{CommitRequest, ImportRequest, LoadEvent, Loaded, export};
 pub use error::{Error, Kind, Result};
 pub use gc::{Damage, GcOptions, GcReport, Repair};
 pub use images::{Force, Image, ImageId, ImageUser, Images, NewImage, PruneParents, Removed, StoredDocument};
@@ -47,7 +47,7 @@ pub use ingest::{Ingest, IngestRequest, IngestWait, Ingestion, Resume};
 pub use layers::{CompressedBlob, Layer, Layers};
 pub use lease::Lease;
 pub use recipe::TarStream;
-pub use snapshots::{Access, Change, ChangeKind, Folders, Snapshots, Sync};
+pub use snapshots::{Access, Change, ChangeKind, Folders, MountPoints, Snapshots, Sync};
 pub use store::{Options, Store};
 pub use unpack::Limits;
 pub use usage::{DiskUsage, ImageUsage, Usage};

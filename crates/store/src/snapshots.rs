@@ -8,6 +8,7 @@
 //! Making one copies nothing and waits for no disk. Linux, filesystems/overlayfs.rst.
 
 mod changes;
+mod mount_points;
 mod mounted;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::store::{Inner, Store};
 use crate::usage::{self, Usage};
 
 pub use changes::{Change, ChangeKind};
+pub use mount_points::MountPoints;
 pub use mounted::Access;
 
 /// A folder that stands for the layers of an image that has none.

@@ -127,6 +127,7 @@ impl Inner {
             stopped_by_user: false,
             wanted: false,
             remove_volumes: false,
+            committing: false,
         };
         match self.make_files(&mut record, wanted) {
             Ok(warnings) => {

@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use corten_api::container::Change;
 use corten_store::Access;
 
-use super::{Container, Containers, Inner, files};
+use super::{Container, Containers, Inner, files, spec};
 use crate::{
     error::{Result, blocking, on_thread},
     pipe::{Pieces, Writer},
@@ -20,7 +20,7 @@ impl Containers {
         let container = self.find(name)?;
         let inner = Arc::clone(&self.0);
         blocking(move || {
-            let changes = inner.store.snapshots().diff(&container.id)?;
+            let changes = inner.store.snapshots().diff(&container.id, &spec::mount_points())?;
             let told = changes.into_iter().map(|change| Change {
                 path: change.path.to_string_lossy().into_owned(),
                 kind: change.kind as u8,

@@ -15,6 +15,7 @@
 //! exclude each other; `inner` guards its data, for moments only; the index guards the two maps.
 
 mod attach;
+mod commit;
 mod create;
 mod data;
 mod ended;
@@ -61,8 +62,10 @@ use corten_store::Store;
 use corten_sys::fs::SyncQueue;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::signals::parse as parse_signal;
 pub use self::{
     attach::{AttachRequest, Connection, Target},
+    commit::CommitRequest,
     exec::ExecSession,
     logs::{Logs, LogsRequest},
     remove::RemoveOptions,

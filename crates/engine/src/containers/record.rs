@@ -64,6 +64,9 @@ pub(crate) struct Record {
     /// Whether the removal that has begun takes anonymous volumes with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) remove_volumes: bool,
+    /// Whether it is frozen only as long as it takes to make an image of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) committing: bool,
 }
 
 /// A mount of a container.

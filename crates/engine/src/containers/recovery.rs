@@ -75,7 +75,12 @@ impl Containers {
             return self.finish_removal(container).await;
         }
         match link::connect(&container.bundle).await {
-            Ok((link, shim, events)) => self.reconnect(container, link, &shim, events),
+            Ok((link, shim, events)) => {
+                self.reconnect(container, link, &shim, events);
+                if record.committing {
+                    self.thaw_committed(container).await;
+                }
+            }
             Err(_) if record.state.running().is_some() => {
                 let exit = match read_exit(container) {
                     Some(exit) => exit,

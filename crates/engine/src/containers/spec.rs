@@ -10,6 +10,7 @@ use corten_oci::{
     },
     seccomp::{Target, default_profile, parse_profile},
 };
+use corten_store::MountPoints;
 
 use super::{
     modes::{self, Ipc, Network, Share},
@@ -58,6 +59,26 @@ pub(crate) fn masked_paths() -> Vec<String> {
 /// The paths that are read-only unless the user says otherwise.
 pub(crate) fn readonly_paths() -> Vec<String> {
     READ_ONLY.map(str::to_owned).to_vec()
+}
+
+/// Where something of the engine's own is mounted in every container, whether the image has the place or not.
+pub(crate) fn mount_points() -> MountPoints {
+    [
+        "/proc",
+        "/dev",
+        "/dev/pts",
+        "/dev/shm",
+        "/dev/mqueue",
+        "/dev/console",
+        "/sys",
+        "/sys/fs/cgroup",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+        "/etc/hosts",
+        INIT_PATH,
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// What the specification depends on beside the record.

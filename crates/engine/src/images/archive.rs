@@ -1,7 +1,7 @@
 //! `GET /images/get`, `POST /images/load` and `POST /images/create?fromSrc=-`: images as tars.
 
 use corten_api::image::{Progress, ProgressDetail};
-use corten_oci::platform::Platform;
+use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::LoadEvent;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,22 @@ pub struct ImportRequest {
     pub changes: Vec<String>,
     /// `os/arch[/variant]`; empty for this machine's.
     pub platform: String,
+}
+
+/// The name that an image gets on the way; none for an empty repository.
+pub(crate) fn named(repository: &str, tag: &str) -> Result<Option<Reference>> {
+    let reference = match (repository, tag) {
+        ("", _) => return Ok(None),
+        (repository, "") => parse(repository)?.or_latest(),
+        (repository, tag) => parse(repository)?
+            .repository()
+            .with_tag(tag)
+            .map_err(|error| Error::invalid(error.to_string()))?,
+    };
+    if reference.digest().is_some() {
+        return Err(Error::invalid("cannot import digest reference"));
+    }
+    Ok(Some(reference))
 }
 
 impl Images {
@@ -91,21 +107,7 @@ impl Images {
     /// # Errors
     /// `Invalid` for names, changes and platforms that are none, and when it is no tar.
     pub async fn import(&self, mut input: pipe::Reader, request: ImportRequest) -> Result<String> {
-        let reference = match (request.repository.as_str(), request.tag.as_str()) {
-            ("", _) => None,
-            (repository, "") => Some(parse(repository)?.or_latest()),
-            (repository, tag) => {
-                let name = parse(repository)?;
-                Some(
-                    name.repository()
-                        .with_tag(tag)
-                        .map_err(|error| Error::invalid(error.to_string()))?,
-                )
-            }
-        };
-        if reference.as_ref().is_some_and(|reference| reference.digest().is_some()) {
-            return Err(Error::invalid("cannot import digest reference"));
-        }
+        let reference = named(&request.repository, &request.tag)?;
         let platform = match request.platform.as_str() {
             "" => None,
             text => Some(
@@ -143,7 +145,7 @@ impl Images {
         let store = self.0.store.images();
         let mut found = Vec::new();
         for name in names {
-            let reference = name.parse::<corten_oci::reference::Reference>().ok();
+            let reference = name.parse::<Reference>().ok();
             match reference.filter(|reference| reference.is_name_only()) {
                 // A bare name means all tags of the repository.
                 Some(reference) => {

@@ -6,6 +6,7 @@
 mod archive;
 mod changes;
 mod glob;
+mod health_change;
 mod inspect;
 mod list;
 mod pull;
@@ -20,6 +21,7 @@ use corten_distribution::Registries;
 use corten_oci::{digest::Digest, image::ImageConfig, reference::Reference};
 use corten_store::{Image, ImageUser, Store};
 
+pub(crate) use self::archive::named;
 pub use self::{
     archive::ImportRequest,
     changes::apply as apply_changes,

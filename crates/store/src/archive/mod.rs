@@ -1,10 +1,12 @@
 //! Archives in and out: `save`, `load`, `import`, `export` and a container's changes as a layer.
 
+mod commit;
 mod import;
 mod load;
 mod save;
 mod tree;
 
+pub use commit::CommitRequest;
 pub use import::ImportRequest;
 pub use load::{LoadEvent, Loaded};
 pub use tree::export;

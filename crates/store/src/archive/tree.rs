@@ -3,7 +3,7 @@
 //! In the order of names, as Go's `filepath.Walk`; times in whole seconds, as Docker writes them;
 //! of extended attributes capabilities and the users' own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::ingest::{IngestRequest, Ingestion};
 use crate::layers::{Layer, Layers};
 use crate::lease::Lease;
+use crate::snapshots::MountPoints;
 use crate::tar::{Device, Entry, EntryKind, Time, Writer};
 use crate::unpack::OPAQUE;
 
@@ -29,6 +30,7 @@ pub fn export(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<()> {
         writer: Writer::new(out),
         links: HashMap::new(),
         whiteouts: Whiteouts::AsTheyAre,
+        left_out: HashSet::new(),
     };
     tree.folder(root.as_fd(), b"")?;
     tree.writer.finish()?;
@@ -37,27 +39,29 @@ pub fn export(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<()> {
 
 impl Layers<'_> {
     /// Makes a layer of what a container changed in its root: `docker commit` and build steps. The
-    /// container's root stays as it is.
+    /// container's root stays as it is; what a runtime `made` in it to mount there is left out.
     ///
     /// # Errors
     /// `NotFound` when the root is not there.
-    pub fn from_snapshot(&self, lease: &Lease, snapshot: &str) -> Result<Layer> {
+    pub fn from_snapshot(&self, lease: &Lease, snapshot: &str, made: &MountPoints) -> Result<Layer> {
+        let left_out = self.0.snapshots().left_out(snapshot, made)?;
         let upper = self.0.snapshots().folders(snapshot)?.upper;
         let root = crate::unpack::open_root(&upper)?;
         let Ingestion::Ready(mut ingest) = self.0.layer_ingest(lease, IngestRequest::default())? else {
             return Err(Error::internal("a layer without a digest cannot be there already"));
         };
-        write_changes(root.as_fd(), &mut ingest)?;
+        write_changes(root.as_fd(), left_out, &mut ingest)?;
         ingest.finish()
     }
 }
 
-fn write_changes(root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<()> {
+fn write_changes(root: BorrowedFd<'_>, left_out: HashSet<Vec<u8>>, out: &mut dyn Write) -> Result<()> {
     let buffered = io::BufWriter::with_capacity(128 * 1024, out);
     let mut tree = Tree {
         writer: Writer::new(buffered),
         links: HashMap::new(),
         whiteouts: Whiteouts::AsOci,
+        left_out,
     };
     tree.root_mode(root)?;
     tree.folder(root, b"")?;
@@ -79,6 +83,8 @@ struct Tree<W: Write> {
     /// Where files with several names were first met, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
     whiteouts: Whiteouts,
+    /// Paths from the root that are not written.
+    left_out: HashSet<Vec<u8>>,
 }
 
 impl<W: Write> Tree<W> {
@@ -99,6 +105,9 @@ impl<W: Write> Tree<W> {
             } else {
                 [path, name.as_bytes()].join(&b'/')
             };
+            if self.left_out.contains(&path) {
+                continue;
+            }
             match self.member(folder, &name, &path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == crate::Kind::NotFound => {}

@@ -1,11 +1,13 @@
 //! What a container changed in its root, told from overlayfs's writable folder: `docker diff`.
 
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use corten_sys::fs;
 
-use super::Snapshots;
+use super::{MountPoints, Snapshots};
 use crate::error::Result;
 use crate::unpack::OPAQUE;
 
@@ -30,11 +32,28 @@ pub struct Change {
 }
 
 impl Snapshots<'_> {
-    /// What a container changed, sorted by path.
+    /// What a container changed, sorted by path, without what a runtime `made` to mount there.
     ///
     /// # Errors
     /// `NotFound` when the root is not there.
-    pub fn diff(&self, id: &str) -> Result<Vec<Change>> {
+    pub fn diff(&self, id: &str, made: &MountPoints) -> Result<Vec<Change>> {
+        let mut changes = self.all_changes(id)?;
+        let left_out = made.among(&changes, &self.folders(id)?);
+        changes.retain(|change| !left_out.contains(&change.path));
+        Ok(changes)
+    }
+
+    /// Paths of a writable folder, without a leading slash, that are no change of the container's.
+    pub(crate) fn left_out(&self, id: &str, made: &MountPoints) -> Result<HashSet<Vec<u8>>> {
+        if made.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let left_out = made.among(&self.all_changes(id)?, &self.folders(id)?);
+        let relative = |path: PathBuf| path.into_os_string().into_vec().split_off(1);
+        Ok(left_out.into_iter().map(relative).collect())
+    }
+
+    fn all_changes(&self, id: &str) -> Result<Vec<Change>> {
         let folders = self.folders(id)?;
         let mut changes = Vec::new();
         walk(&folders.upper, Path::new(""), &folders.lower, &mut changes)?;
@@ -116,7 +135,7 @@ fn deleted_below(upper: &Path, path: &Path, lower: &[PathBuf], changes: &mut Vec
     Ok(())
 }
 
-fn there(path: &Path) -> Result<Option<std::fs::Metadata>> {
+pub(super) fn there(path: &Path) -> Result<Option<std::fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error)

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use corten_store::{Access, ChangeKind, Kind, Store, Sync};
+use corten_store::{Access, ChangeKind, CommitRequest, Kind, MountPoints, Store, Sync};
 use corten_sys::fs;
 use rustix::fs::{Mode, OFlags};
 
@@ -86,9 +86,15 @@ fn mounts_are_described_for_the_runtime() {
 fn changes_are_told_as_docker_diff_does() {
     let (_folder, store) = store();
     root(&store, "c1");
-    assert!(store.snapshots().diff("c1").expect("told").is_empty());
+    assert!(
+        store
+            .snapshots()
+            .diff("c1", &MountPoints::default())
+            .expect("told")
+            .is_empty()
+    );
     change(&store, "c1");
-    let changes = store.snapshots().diff("c1").expect("told");
+    let changes = store.snapshots().diff("c1", &MountPoints::default()).expect("told");
     let line = |kind: ChangeKind| ["C", "A", "D"][kind as usize];
     let lines: Vec<String> = changes
         .iter()
@@ -117,7 +123,10 @@ fn changes_become_a_layer_that_shows_the_same_root() {
     root(&store, "c1");
     change(&store, "c1");
     let lease = store.lease();
-    let layer = store.layers().from_snapshot(&lease, "c1").expect("a layer");
+    let layer = store
+        .layers()
+        .from_snapshot(&lease, "c1", &MountPoints::default())
+        .expect("a layer");
     layer.verify().expect("exact");
     let mut layers = store.snapshots().layers("c1").expect("there");
     layers.push(layer.diff_id().clone());
@@ -155,7 +164,13 @@ fn roots_survive_a_restart_and_go_when_removed() {
     change(&store, "c1");
     let store = reopen(&folder, store);
     assert_eq!(store.snapshots().list().len(), 2);
-    assert!(!store.snapshots().diff("c1").expect("told").is_empty());
+    assert!(
+        !store
+            .snapshots()
+            .diff("c1", &MountPoints::default())
+            .expect("told")
+            .is_empty()
+    );
     store.snapshots().remove("c1").expect("removed");
     store.snapshots().remove("c1").expect("removing again is fine");
     assert_eq!(
@@ -175,4 +190,64 @@ fn what_a_volatile_mount_left_does_not_matter() {
     fs::create_dir_all(&left).expect("made");
     store.snapshots().mounts("c1", Sync::Volatile).expect("described");
     drop(store.snapshots().open_root("c1", Access::ReadWrite).expect("mounted"));
+}
+
+#[test]
+fn what_a_runtime_makes_for_its_mounts_is_no_change() {
+    let (folder, store) = store();
+    root(&store, "c1");
+    let upper = folder.path().join("data/overlay2/c1/diff");
+    shell(
+        &upper,
+        "mkdir -p proc dev/pts etc data run/lock && chmod 755 etc && touch etc/hosts etc/resolv.conf && echo x > run/hosts",
+    );
+    let made: MountPoints = [
+        "/proc",
+        "/dev",
+        "/dev/pts",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/run/hosts",
+    ]
+    .into_iter()
+    .collect();
+    let paths = |made: &MountPoints| -> Vec<String> {
+        let changes = store.snapshots().diff("c1", made).expect("told");
+        changes.iter().map(|change| change.path.display().to_string()).collect()
+    };
+    assert!(paths(&MountPoints::default()).contains(&"/dev/pts".to_owned()));
+    let told = paths(&made);
+    for own in ["/run", "/run/lock", "/run/hosts"] {
+        assert!(told.contains(&own.to_owned()), "{own} of {told:?}");
+    }
+    for others in ["/proc", "/dev", "/dev/pts", "/etc", "/etc/hosts"] {
+        assert!(!told.contains(&others.to_owned()), "{others} of {told:?}");
+    }
+    let lease = store.lease();
+    let layer = store.layers().from_snapshot(&lease, "c1", &made).expect("a layer");
+    assert!(layer.path().join("run/hosts").is_file());
+    assert!(!layer.path().join("proc").exists() && !layer.path().join("etc").exists());
+}
+
+#[test]
+fn a_commit_adds_a_layer_and_a_line_to_the_history() {
+    let (_folder, store) = store();
+    root(&store, "c1");
+    let request = |comment: &str| CommitRequest {
+        snapshot: "c1".to_owned(),
+        comment: comment.to_owned(),
+        created_by: "sh".to_owned(),
+        ..CommitRequest::default()
+    };
+    let unchanged = store.commit(request("nothing")).expect("an image");
+    let unchanged = store.images().get(&unchanged).expect("there");
+    let below = store.snapshots().layers("c1").expect("there");
+    assert_eq!(unchanged.layers(), below);
+    assert!(unchanged.config().history.last().expect("a line").empty_layer);
+    change(&store, "c1");
+    let changed = store.commit(request("something")).expect("an image");
+    let changed = store.images().get(&changed).expect("there");
+    assert_eq!(changed.layers().len(), below.len() + 1);
+    let last = changed.config().history.last().expect("a line").clone();
+    assert_eq!((last.comment.as_str(), last.empty_layer), ("something", false));
 }

@@ -1,0 +1,3 @@
+//! A container's files: images made of them, copies in and out, volumes and mounts.
+
+mod commit;
