@@ -1,5 +1,6 @@
 //! The command line, ours and Docker's own, against our engine.
 
+mod flags;
 mod goldens;
 mod interactive;
 mod walk_through;
