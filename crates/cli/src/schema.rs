@@ -41,6 +41,15 @@ impl Schema {
         }))
     }
 
+    /// A structure, or a list of them.
+    fn one_or_many(&self, json: &Json) -> Value {
+        match json {
+            Json::Array(items) => Value::list(items.iter().map(|item| self.value(item))),
+            Json::Null => Value::NilList,
+            one => self.value(one),
+        }
+    }
+
     fn part(&self, name: &str) -> Option<&'static Schema> {
         self.parts
             .iter()
@@ -72,7 +81,7 @@ impl Schema {
             (Some('['), Json::Array(items)) => Value::list(items.iter().map(|i| schema.value(i))),
             (Some('['), _) => Value::NilList,
             (Some('<'), Json::Object(members)) => {
-                Value::map(members.iter().map(|(k, v)| (k.as_str(), schema.value(v))))
+                Value::map(members.iter().map(|(k, v)| (k.as_str(), schema.one_or_many(v))))
             }
             (Some('<'), _) => Value::NilMap,
             _ => schema.value(json),
@@ -126,10 +135,32 @@ static MOUNT: Schema = plain(
     "mount.Mount",
     "Type:s Source:s Target:s ReadOnly:b Consistency:s BindOptions:a VolumeOptions:a ImageOptions:a TmpfsOptions:a ClusterOptions:a",
 );
+static DEVICE: Schema = plain(
+    "container.DeviceMapping",
+    "PathOnHost:s PathInContainer:s CgroupPermissions:s",
+);
+static DEVICE_REQUEST: Schema = plain(
+    "container.DeviceRequest",
+    "Driver:s Count:i DeviceIDs:l Capabilities:l Options:m",
+);
+static ULIMIT: Schema = plain("*container.Ulimit", "Name:s Hard:i Soft:i");
+static WEIGHT: Schema = plain("*blkiodev.WeightDevice", "Path:s Weight:i");
+static THROTTLE: Schema = plain("*blkiodev.ThrottleDevice", "Path:s Rate:i");
+static PORT: Schema = plain("nat.PortBinding", "HostIp:s HostPort:s");
 static HOST_CONFIG: Schema = Schema {
     kind: "*container.HostConfig",
-    fields: "Binds:l ContainerIDFile:s LogConfig:{log} NetworkMode:s PortBindings:m RestartPolicy:{restart} AutoRemove:b VolumeDriver:s VolumesFrom:l ConsoleSize:l Annotations:m CapAdd:l CapDrop:l CgroupnsMode:s DNS=Dns:l DNSOptions=DnsOptions:l DNSSearch=DnsSearch:l ExtraHosts:l GroupAdd:l IpcMode:s Cgroup:s Links:l OomScoreAdj:i PidMode:s Privileged:b PublishAllPorts:b ReadonlyRootfs:b SecurityOpt:l StorageOpt:m Tmpfs:m UTSMode:s UsernsMode:s ShmSize:i Sysctls:m Runtime:s Isolation:s CPUShares=CpuShares:i Memory:i NanoCPUs=NanoCpus:i CgroupParent:s BlkioWeight:i BlkioWeightDevice:l BlkioDeviceReadBps:l BlkioDeviceWriteBps:l BlkioDeviceReadIOps:l BlkioDeviceWriteIOps:l CPUPeriod=CpuPeriod:i CPUQuota=CpuQuota:i CPURealtimePeriod=CpuRealtimePeriod:i CPURealtimeRuntime=CpuRealtimeRuntime:i CpusetCpus:s CpusetMems:s Devices:l DeviceCgroupRules:l DeviceRequests:l KernelMemory:i KernelMemoryTCP:i MemoryReservation:i MemorySwap:i MemorySwappiness:a OomKillDisable:a PidsLimit:a Ulimits:l CPUCount=CpuCount:i CPUPercent=CpuPercent:i IOMaximumIOps:i IOMaximumBandwidth:i Mounts:[{mount}] MaskedPaths:l ReadonlyPaths:l Init:a",
-    parts: &[("log", &LOG_CONFIG), ("restart", &RESTART_POLICY), ("mount", &MOUNT)],
+    fields: "Binds:l ContainerIDFile:s LogConfig:{log} NetworkMode:s PortBindings:<{port}> RestartPolicy:{restart} AutoRemove:b VolumeDriver:s VolumesFrom:l ConsoleSize:l Annotations:m CapAdd:l CapDrop:l CgroupnsMode:s DNS=Dns:l DNSOptions=DnsOptions:l DNSSearch=DnsSearch:l ExtraHosts:l GroupAdd:l IpcMode:s Cgroup:s Links:l OomScoreAdj:i PidMode:s Privileged:b PublishAllPorts:b ReadonlyRootfs:b SecurityOpt:l StorageOpt:m Tmpfs:m UTSMode:s UsernsMode:s ShmSize:i Sysctls:m Runtime:s Isolation:s CPUShares=CpuShares:i Memory:i NanoCPUs=NanoCpus:i CgroupParent:s BlkioWeight:i BlkioWeightDevice:[{weight}] BlkioDeviceReadBps:[{throttle}] BlkioDeviceWriteBps:[{throttle}] BlkioDeviceReadIOps:[{throttle}] BlkioDeviceWriteIOps:[{throttle}] CPUPeriod=CpuPeriod:i CPUQuota=CpuQuota:i CPURealtimePeriod=CpuRealtimePeriod:i CPURealtimeRuntime=CpuRealtimeRuntime:i CpusetCpus:s CpusetMems:s Devices:[{device}] DeviceCgroupRules:l DeviceRequests:[{request}] KernelMemory:i KernelMemoryTCP:i MemoryReservation:i MemorySwap:i MemorySwappiness:a OomKillDisable:a PidsLimit:a Ulimits:[{ulimit}] CPUCount=CpuCount:i CPUPercent=CpuPercent:i IOMaximumIOps:i IOMaximumBandwidth:i Mounts:[{mount}] MaskedPaths:l ReadonlyPaths:l Init:a",
+    parts: &[
+        ("log", &LOG_CONFIG),
+        ("restart", &RESTART_POLICY),
+        ("mount", &MOUNT),
+        ("port", &PORT),
+        ("weight", &WEIGHT),
+        ("throttle", &THROTTLE),
+        ("device", &DEVICE),
+        ("request", &DEVICE_REQUEST),
+        ("ulimit", &ULIMIT),
+    ],
 };
 static MOUNT_POINT: Schema = plain(
     "container.MountPoint",

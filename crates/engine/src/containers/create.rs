@@ -21,7 +21,6 @@ use super::{
     mounts::{self, Needs, Wanted},
     names,
     record::{FORMAT, MountRecord, Record},
-    spec,
     state::State,
     stop::name_taken,
     validate,
@@ -254,8 +253,10 @@ fn merge_image(config: &mut Config, image: &ContainerConfig) {
     }
     merge_map(&mut config.exposed_ports, image.exposed_ports.keys());
     merge_map(&mut config.volumes, image.volumes.keys());
-    let mut env = image.env.clone();
-    spec::override_variables(&mut env, config.env.iter().flatten());
+    let mut env = config.env.take().unwrap_or_default();
+    let is_given = |variable: &&String| !env.iter().any(|given| name_of(given) == name_of(variable));
+    let inherited: Vec<String> = image.env.iter().filter(is_given).cloned().collect();
+    env.extend(inherited);
     config.env = (!env.is_empty()).then_some(env);
     if config.entrypoint.is_none() {
         // A command without entrypoint comes with the image's own arguments only when none were given.
@@ -274,6 +275,11 @@ fn merge_image(config: &mut Config, image: &ContainerConfig) {
         config.stop_signal.clone_from(&image.stop_signal);
     }
     config.on_build = None;
+}
+
+/// The name of a variable: what is before `=`.
+fn name_of(variable: &str) -> &str {
+    variable.split('=').next().unwrap_or(variable)
 }
 
 fn merge_map<'a>(
@@ -474,7 +480,7 @@ mod tests {
             ..Default::default()
         };
         merge_image(&mut config, &image);
-        assert_eq!(config.env, Some(vec!["A=1".to_owned(), "B=3".to_owned()]));
+        assert_eq!(config.env, Some(vec!["B=3".to_owned(), "A=1".to_owned()]));
         assert_eq!((config.working_dir.as_str(), config.user.as_str()), ("/w", "u"));
         assert_eq!(config.labels.values().collect::<Vec<_>>(), ["own", "image"]);
     }
