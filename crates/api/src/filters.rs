@@ -32,20 +32,25 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let bad = || FilterError(format!("invalid filter '{text}'"));
-        let Value::Object(map) = serde_json::from_str(text).map_err(|_| bad())? else {
-            return Err(bad());
+        let bad = || FilterError("invalid filter".to_owned());
+        let map = match serde_json::from_str(text).map_err(|_| bad())? {
+            Value::Object(map) => map,
+            Value::Null => return Ok(Self::default()),
+            _ => return Err(bad()),
         };
         let mut filters = Self::default();
         for (name, values) in map {
             let entry = filters.0.entry(name).or_default();
             match values {
-                Value::Object(values) => entry.extend(
-                    values
-                        .into_iter()
-                        .filter(|(_, on)| on == &Value::Bool(true))
-                        .map(|(v, _)| v),
-                ),
+                Value::Object(values) => {
+                    for (value, on) in values {
+                        match on {
+                            Value::Bool(true) => _ = entry.insert(value),
+                            Value::Bool(false) => {}
+                            _ => return Err(bad()),
+                        }
+                    }
+                }
                 Value::Array(values) => {
                     for value in values {
                         let Value::String(value) = value else {
@@ -128,7 +133,7 @@ impl Filters {
     /// The error for a filter whose values make no sense.
     pub fn invalid(&self, name: &str) -> FilterError {
         let values: Vec<_> = self.values(name).collect();
-        FilterError(format!("invalid filter '{name}={}'", values.join(",")))
+        FilterError(format!("invalid filter '{name}=[{}]'", values.join(" ")))
     }
 
     /// Whether labels satisfy the `label` (each `key` or `key=value` is there) and `label!` filters.
@@ -162,7 +167,7 @@ mod tests {
         let old = Filters::parse(r#"{"label":["a=b","c"]}"#).unwrap();
         assert_eq!(new, old);
         assert_eq!(Filters::parse(&new.to_json()).unwrap(), new);
-        assert_eq!(Filters::parse("[]").unwrap_err().to_string(), "invalid filter '[]'");
+        assert_eq!(Filters::parse("[]").unwrap_err().to_string(), "invalid filter");
     }
 
     #[test]

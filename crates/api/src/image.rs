@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+pub use corten_oci::platform::Platform;
 use serde::{Deserialize, Serialize};
 
 use crate::container::Healthcheck;

@@ -52,6 +52,9 @@ pub struct CreateRequest {
     /// Labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What a swarm's volume would have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_volume_spec: Option<serde_json::Value>,
 }
 
 /// Answer of `GET /volumes`.

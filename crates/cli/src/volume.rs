@@ -63,6 +63,7 @@ fn create(cli: &Cli, m: &Matches) -> Result<()> {
         driver: m.get("driver").to_owned(),
         driver_opts: opts::pairs(&m.all("opt")),
         labels: opts::pairs(&m.all("label")),
+        cluster_volume_spec: None,
     };
     let volume = cli.wait(async { Ok(cli.client()?.create_volume(&request).await?) })?;
     cli.out(&volume.name);

@@ -11,7 +11,10 @@ use hyper::body::{Frame, Incoming};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult, Form},
+    refusal,
+};
 
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -89,10 +92,16 @@ pub(crate) fn failure(error: &ApiError) -> Answer {
     let body = corten_api::ErrorBody {
         message: error.message.clone(),
     };
-    match json_with(error.status, &body) {
-        Ok(answer) => answer,
-        Err(_) => empty(error.status),
-    }
+    let (media_type, end) = match error.form {
+        Form::Json => {
+            return json_with(error.status, &body).unwrap_or_else(|_| empty(error.status));
+        }
+        Form::Text => ("text/plain; charset=utf-8", "\n"),
+        Form::Stream => (crate::hijack::RAW, "\r\n"),
+    };
+    let mut answer = typed(media_type, full(body.message + end));
+    *answer.status_mut() = error.status;
+    answer
 }
 
 /// Reads a whole body of JSON.
@@ -107,7 +116,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: In
     decode(&bytes)
 }
 
-/// As [`read_json`], with an empty body as the default.
+/// As [`read_json`], with an empty body as the default; so Docker reads most bodies.
 ///
 /// # Errors
 /// As [`read_json`].
@@ -124,13 +133,35 @@ pub(crate) async fn read_json_or_default<T: DeserializeOwned + Default>(
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
-    corten_api::decode(bytes).map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))
+    // For Go, null leaves a structure as it is.
+    let bytes = match bytes.trim_ascii() {
+        b"null" => b"{}",
+        [b'[', ..] => return Err(ApiError::invalid(refusal::array::<T>(bytes))),
+        _ => bytes,
+    };
+    corten_api::decode(bytes).map_err(|error| ApiError::invalid(refusal::reason::<T>(bytes, &error)))
+}
+
+/// The most of a body that is read though nobody wants it, in bytes; as Go's server has it.
+const DRAINED: usize = 256 << 10;
+
+/// Reads what a client sends though it is of no use: it may look for the answer only when all is sent.
+pub(crate) async fn drain(body: &mut Incoming) {
+    let mut left = DRAINED;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 async fn read_document(headers: &HeaderMap, body: Incoming) -> ApiResult<Bytes> {
-    check_media_type(headers)?;
     match Limited::new(body, JSON_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => {
+            check_media_type(headers)?;
+            Ok(collected.to_bytes())
+        }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is longer than {JSON_LIMIT} bytes"),

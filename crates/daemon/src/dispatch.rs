@@ -1,10 +1,13 @@
 //! One request: version, checks, route, answer, and the headers that every answer has.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use corten_engine::{Engine, system::VERSION};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
 
 use crate::{
     body::{self, Answer},
@@ -15,6 +18,9 @@ use crate::{
     router::{self, Route},
     routes,
 };
+
+/// How long a body that nobody reads may take.
+const DRAINING: Duration = Duration::from_secs(5);
 
 /// What all requests share.
 #[derive(Debug)]
@@ -64,10 +70,17 @@ async fn handle(
     body: Incoming,
     upgrade: Option<OnUpgrade>,
 ) -> ApiResult<Answer> {
-    guard.check(&parts.headers)?;
-    let path = decoded_path(&parts.uri)?;
-    let (version, rest) = version::split(&path)?;
-    let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
+    let mut body = body;
+    let (version, route) = match find(guard, &parts) {
+        Ok(found) => found,
+        Err(error) => {
+            drain(&mut body).await;
+            return Err(error);
+        }
+    };
+    if !route.reads_body() {
+        drain(&mut body).await;
+    }
     let call = Call {
         version,
         query: Query::parse(parts.uri.query()),
@@ -78,8 +91,26 @@ async fn handle(
     dispatch(app, route, call, &parts.method).await
 }
 
+/// Checks who asks, and finds what for.
+fn find(guard: &Guard, parts: &http::request::Parts) -> ApiResult<(ApiVersion, Route)> {
+    guard.check(&parts.headers)?;
+    let path = decoded_path(&parts.uri)?;
+    let (version, rest) = version::split(&parts.method, &path)?;
+    let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
+    Ok((version, route))
+}
+
+/// Reads a body that is of no use, for as long as is decent.
+async fn drain(body: &mut Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    // A client that is slower does not get to see the answer.
+    let _ = tokio::time::timeout(DRAINING, body::drain(body)).await;
+}
+
 async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiResult<Answer> {
-    use routes::{archives, containers, exec, images, networks, system, volumes};
+    use routes::{archives, containers, exec, images, networks, plugins, swarm, system, volumes};
     let engine = &app.engine;
     match route {
         Route::Ping => Ok(system::ping(method)),
@@ -103,10 +134,10 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::ImageLoad => images::load(engine, call),
         Route::ImagePrune => images::prune(engine, &call).await,
         Route::ImageSearch => Err(ApiError::unsupported("searching for images")),
-        Route::ImagesSave => images::save(engine, call.query.all("names").to_vec()).await,
-        Route::ImageSave(name) => images::save(engine, vec![name]).await,
+        Route::ImagesSave => images::save(engine, call.query.all("names").to_vec(), &call).await,
+        Route::ImageSave(name) => images::save(engine, vec![name], &call).await,
         Route::ImageInspect(name) => images::inspect(engine, &name, &call),
-        Route::ImageHistory(name) => images::history(engine, &name),
+        Route::ImageHistory(name) => images::history(engine, &name, &call),
         Route::ImagePush(_) => Err(ApiError::unsupported("pushing images")),
         Route::ImageTag(name) => images::tag(engine, &name, &call).await,
         Route::ImageRemove(name) => images::remove(engine, &name, &call).await,
@@ -125,11 +156,13 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::VolumeRemove(name) => volumes::remove(engine, &name, &call).await,
         // Nothing was built, so nothing of it is kept.
         Route::BuildPrune => body::json(&serde_json::json!({"CachesDeleted": null, "SpaceReclaimed": 0})),
-        Route::PluginList => body::json(&[(); 0]),
-        Route::Swarm => Err(system::no_manager()),
-        Route::SwarmLeave => Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "This node is not part of a swarm",
+        Route::Plugins(parts) => plugins::call(method, &parts, &call),
+        Route::Swarm(parts) => swarm::call(method, &parts, &call),
+        Route::VolumeUpdate => Err(swarm::no_cluster_volumes()),
+        Route::Experimental => Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order \
+             to enable it.",
         )),
         Route::Unsupported(what) => Err(ApiError::unsupported(what)),
     }

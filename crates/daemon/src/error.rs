@@ -10,6 +10,19 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     /// The sentence.
     pub(crate) message: String,
+    /// How it is written.
+    pub(crate) form: Form,
+}
+
+/// How a sentence is written into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a JSON document.
+    Json,
+    /// Bare, as to clients that are too old for JSON.
+    Text,
+    /// Bare, in the type of a stream that did not come about.
+    Stream,
 }
 
 /// The result of a route.
@@ -21,6 +34,7 @@ impl ApiError {
         Self {
             status,
             message: message.into(),
+            form: Form::Json,
         }
     }
 
@@ -29,12 +43,29 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// 500, for what dockerd passes on as it is, from parsers mostly.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
     /// 501, for what Docker has and this engine has not.
     pub(crate) fn unsupported(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,
             format!("{what} is not supported by this engine"),
         )
+    }
+
+    /// The same, written bare.
+    pub(crate) fn in_text(mut self) -> Self {
+        self.form = Form::Text;
+        self
+    }
+
+    /// The same, as the end of a stream.
+    pub(crate) fn in_stream(mut self) -> Self {
+        self.form = Form::Stream;
+        self
     }
 
     /// 404 for paths that the API does not have.

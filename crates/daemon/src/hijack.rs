@@ -128,7 +128,11 @@ async fn relay(stream: Upgraded, target: Target) -> Result<(), String> {
     Ok(())
 }
 
-fn pair() -> io::Result<(UnixStream, OwnedFd)> {
+/// Two connected sockets: one for tokio, one to pass on.
+///
+/// # Errors
+/// When descriptors are short.
+pub(crate) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (near, far) = UnixStream::pair()?;
     Ok((near, OwnedFd::from(far.into_std()?)))
 }

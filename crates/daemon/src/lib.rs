@@ -20,11 +20,13 @@ mod hijack;
 mod hosts;
 mod listen;
 mod query;
+mod refusal;
 mod router;
 mod routes;
 mod server;
 mod start;
 mod tls;
+mod websocket;
 
 pub use self::start::main;
 

@@ -34,11 +34,6 @@ impl Query {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
-    /// Whether the parameter is there, with or without a value.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
     /// All values of a parameter.
     pub(crate) fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)
@@ -55,16 +50,28 @@ impl Query {
     /// A number.
     ///
     /// # Errors
-    /// 400 for what is none.
+    /// 500 for what is none, as dockerd has it.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.given(name) else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|_| {
-            ApiError::invalid(format!(
-                "invalid value for {name}: strconv.ParseInt: parsing \"{text}\": invalid syntax"
-            ))
-        })
+        text.parse()
+            .map(Some)
+            .map_err(|_| ApiError::internal(format!("strconv.Atoi: parsing \"{text}\": invalid syntax")))
+    }
+
+    /// A switch that takes Go's words for true and false only (moby `httputils.BoolValueOrDefault`, strict).
+    ///
+    /// # Errors
+    /// 400 for other words.
+    pub(crate) fn strict_switch(&self, name: &str) -> Result<bool, ApiError> {
+        match self.text(name) {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            other => Err(ApiError::invalid(format!(
+                "invalid value for {name}: {other}: strconv.ParseBool: parsing \"{other}\": invalid syntax"
+            ))),
+        }
     }
 
     /// The parameter `filters`.
@@ -94,7 +101,7 @@ mod tests {
             .filter(|name| query.switch(&name.to_string()))
             .collect();
         assert_eq!(on, ['a', 'h', 'i', 'j']);
-        assert!(query.has("d") && query.given("d").is_none());
+        assert!(query.given("d").is_none());
     }
 
     #[test]

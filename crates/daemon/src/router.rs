@@ -92,14 +92,70 @@ pub(crate) enum Route {
     VolumeRemove(String),
     /// `POST /build/prune`.
     BuildPrune,
-    /// `GET /plugins`.
-    PluginList,
-    /// What needs a swarm manager.
-    Swarm,
-    /// `POST /swarm/leave`.
-    SwarmLeave,
+    /// What is at `/plugins` and below.
+    Plugins(Vec<String>),
+    /// What belongs to a swarm; the whole path.
+    Swarm(Vec<String>),
+    /// `PUT /volumes/{name}`.
+    VolumeUpdate,
+    /// What only an experimental dockerd does.
+    Experimental,
     /// What Docker has and this engine has not.
     Unsupported(&'static str),
+}
+
+impl Route {
+    /// Whether what it leads to may read the request's body, or hand it on; a body that is not read is
+    /// read here and dropped.
+    pub(crate) fn reads_body(&self) -> bool {
+        use ContainerCall as Call;
+        match self {
+            Self::Container(_, call) => !matches!(
+                call,
+                Call::Inspect
+                    | Call::Top
+                    | Call::Logs
+                    | Call::Changes
+                    | Call::Export
+                    | Call::Stats
+                    | Call::Resize
+                    | Call::Start
+                    | Call::Stop
+                    | Call::Restart
+                    | Call::Kill
+                    | Call::Rename
+                    | Call::Pause
+                    | Call::Unpause
+                    | Call::Wait
+            ),
+            Self::Ping
+            | Self::Version
+            | Self::Info
+            | Self::Events
+            | Self::DiskUsage
+            | Self::Options
+            | Self::ContainerList
+            | Self::ContainerPrune
+            | Self::ContainerRemove(_)
+            | Self::ImageList
+            | Self::ImagePrune
+            | Self::ImageSearch
+            | Self::ImageTag(_)
+            | Self::ImageRemove(_)
+            | Self::NetworkList
+            | Self::NetworkPrune
+            | Self::NetworkRemove(_)
+            | Self::VolumeList
+            | Self::VolumePrune
+            | Self::VolumeRemove(_)
+            | Self::Plugins(_)
+            | Self::Swarm(_)
+            | Self::VolumeUpdate
+            | Self::Experimental
+            | Self::Unsupported(_) => false,
+            _ => true,
+        }
+    }
 }
 
 /// What is asked of one container.
@@ -137,6 +193,8 @@ pub(crate) enum ContainerCall {
     Unpause,
     /// `POST …/attach`.
     Attach,
+    /// `GET …/attach/ws`.
+    AttachWebsocket,
     /// `POST …/wait`.
     Wait,
     /// `POST …/exec`.
@@ -175,14 +233,14 @@ fn containers(method: &Method, rest: &[&str]) -> Option<Route> {
         ("GET", ["json"]) => return Some(Route::ContainerList),
         ("POST", ["create"]) => return Some(Route::ContainerCreate),
         ("POST", ["prune"]) => return Some(Route::ContainerPrune),
-        ("GET", [.., "attach", "ws"]) => {
-            return Some(Route::Unsupported("attaching to a container over a websocket"));
+        ("GET", [name @ .., "attach", "ws"]) => {
+            return named(name).map(|name| Route::Container(name, Call::AttachWebsocket));
         }
         ("GET" | "HEAD" | "PUT", [.., "archive"]) => {
             return Some(Route::Unsupported("copying files from and to a container"));
         }
         ("GET" | "POST", [.., "checkpoints"]) | ("DELETE", [.., "checkpoints", _]) => {
-            return Some(Route::Unsupported("checkpointing a container"));
+            return Some(Route::Experimental);
         }
         _ => {}
     }
@@ -259,7 +317,7 @@ fn volumes(method: &Method, rest: &[&str]) -> Option<Route> {
         ("POST", ["prune"]) => Some(Route::VolumePrune),
         ("GET", name) => named(name).map(Route::VolumeInspect),
         ("DELETE", name) => named(name).map(Route::VolumeRemove),
-        ("PUT", [_, ..]) => Some(Route::Swarm),
+        ("PUT", [_, ..]) => Some(Route::VolumeUpdate),
         _ => None,
     }
 }
@@ -267,21 +325,20 @@ fn volumes(method: &Method, rest: &[&str]) -> Option<Route> {
 /// Docker's routes that have nothing behind them here.
 fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
     const BUILD: &str = "building images";
-    const PLUGINS: &str = "managing plugins";
+    let words = || parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
     Some(match (method.as_str(), parts) {
         ("POST", ["build", "prune"]) => Route::BuildPrune,
         ("POST", ["build" | "session" | "grpc"] | ["build", "cancel"]) => Route::Unsupported(BUILD),
-        ("GET", ["plugins"]) => Route::PluginList,
-        ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Unsupported(PLUGINS),
-        ("POST", ["swarm", "leave"]) => Route::SwarmLeave,
-        ("POST", ["swarm", "init" | "join"]) => Route::Unsupported("forming a swarm"),
-        ("GET", ["swarm"] | ["swarm", "unlockkey"]) | ("POST", ["swarm", "update" | "unlock"]) => Route::Swarm,
-        ("GET", ["nodes" | "services" | "tasks" | "secrets" | "configs"]) => Route::Swarm,
-        ("POST", ["services" | "secrets" | "configs", "create"]) => Route::Swarm,
-        ("POST", ["nodes" | "services" | "secrets" | "configs", _, "update"]) => Route::Swarm,
-        ("GET", ["services" | "tasks", _, "logs"]) => Route::Swarm,
-        ("GET", ["nodes" | "services" | "tasks" | "secrets" | "configs", _]) => Route::Swarm,
-        ("DELETE", ["nodes" | "services" | "secrets" | "configs", _]) => Route::Swarm,
+        ("GET", ["plugins"]) => Route::Plugins(Vec::new()),
+        ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Plugins(words().split_off(1)),
+        ("POST", ["swarm", "leave" | "init" | "join" | "update" | "unlock"])
+        | ("GET", ["swarm"] | ["swarm", "unlockkey"])
+        | ("GET", ["nodes" | "services" | "tasks" | "secrets" | "configs"])
+        | ("POST", ["services" | "secrets" | "configs", "create"])
+        | ("POST", ["nodes" | "services" | "secrets" | "configs", _, "update"])
+        | ("GET", ["services" | "tasks", _, "logs"])
+        | ("GET", ["nodes" | "services" | "tasks" | "secrets" | "configs", _])
+        | ("DELETE", ["nodes" | "services" | "secrets" | "configs", _]) => Route::Swarm(words()),
         _ => return None,
     })
 }
@@ -341,8 +398,9 @@ mod tests {
         case("GET", "/networks/", Route::NetworkList);
         case("GET", "/networks/x", Route::NetworkInspect("x".into()));
         case("POST", "/exec/x/start", Route::ExecStart("x".into()));
-        case("POST", "/swarm/leave", Route::SwarmLeave);
-        case("GET", "/services", Route::Swarm);
+        case("GET", "/services", Route::Swarm(vec!["services".into()]));
+        case("GET", "/plugins", Route::Plugins(Vec::new()));
+        case("DELETE", "/plugins/a/b", Route::Plugins(vec!["a".into(), "b".into()]));
         case("POST", "/build", Route::Unsupported("building images"));
         case("POST", "/build/prune", Route::BuildPrune);
         case("OPTIONS", "/anything", Route::Options);

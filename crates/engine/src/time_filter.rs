@@ -18,7 +18,9 @@ pub(crate) fn until(filters: &Filters) -> Result<Option<Time>> {
     if values.next().is_some() {
         return Err(Error::invalid("more than one until filter specified"));
     }
-    parse(text, Time::now()).map(Some)
+    parse(text, Time::now())
+        .map(Some)
+        .map_err(|_| Error::invalid(format!("failed to parse value as time or duration: \"{text}\"")))
 }
 
 /// Reads a duration before `now`, seconds since the epoch, or a date and time.
@@ -99,7 +101,8 @@ fn epoch(text: &str) -> Option<i64> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = seconds.parse().ok()?;
     let nanoseconds = scaled(&format!("0.{fraction}"), 1_000_000_000).filter(|_| fraction.len() <= 18)?;
-    seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
+    // What is too far away for the type is far away all the same.
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
 #[cfg(test)]

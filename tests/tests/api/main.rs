@@ -1,4 +1,6 @@
 //! The API as HTTP: heads, status codes, versions, shapes.
 
 mod heads;
+mod refusals;
 mod shapes;
+mod websocket;

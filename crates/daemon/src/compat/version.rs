@@ -3,9 +3,12 @@
 use std::fmt;
 
 use corten_api::{MIN_VERSION, VERSION};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    router,
+};
 
 /// A version of the API, all of which begin with `1.`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +50,8 @@ fn minor(text: &str) -> Option<u32> {
 /// Splits `/v1.41/info` into the version and `/info`; without a version it is the newest.
 ///
 /// # Errors
-/// 400, in dockerd's words, for versions that are too new or too old.
-pub(crate) fn split(path: &str) -> ApiResult<(ApiVersion, &str)> {
+/// 400, in dockerd's words, for versions that are too new or too old; 404 for unknown paths of old ones.
+pub(crate) fn split<'a>(method: &Method, path: &'a str) -> ApiResult<(ApiVersion, &'a str)> {
     let prefix = path.strip_prefix("/v").and_then(|rest| {
         let end = rest.find('/').unwrap_or(rest.len());
         let (version, rest) = rest.split_at(end);
@@ -60,19 +63,24 @@ pub(crate) fn split(path: &str) -> ApiResult<(ApiVersion, &str)> {
     let Some((text, rest)) = prefix.filter(|(text, _)| !text.is_empty()) else {
         return Ok((ApiVersion::newest(), path));
     };
-    let bad = |why: String| Err(ApiError::new(StatusCode::BAD_REQUEST, why));
+    let bad = |why: String| ApiError::new(StatusCode::BAD_REQUEST, why);
     let parts: Vec<u32> = text.split('.').map_while(|part| part.parse().ok()).collect();
     let (major, minor) = (parts.first().copied().unwrap_or(0), parts.get(1).copied().unwrap_or(0));
     if major < 1 || (major == 1 && minor < ApiVersion::oldest().0) {
-        return bad(format!(
+        if router::route(method, rest).is_none() {
+            return Err(ApiError::no_page());
+        }
+        let error = bad(format!(
             "client version {text} is too old. Minimum supported API version is {MIN_VERSION}, \
              please upgrade your client to a newer version"
         ));
+        // Clients of those days know no errors in JSON.
+        return Err(error.in_text());
     }
     if major > 1 || minor > ApiVersion::newest().0 {
-        return bad(format!(
+        return Err(bad(format!(
             "client version {text} is too new. Maximum supported API version is {VERSION}"
-        ));
+        )));
     }
     Ok((ApiVersion(minor), rest))
 }
@@ -84,7 +92,11 @@ mod tests {
     #[test]
     fn versions_are_split_off() {
         let case = |path: &str, version: u32, rest: &str| {
-            assert_eq!(split(path).unwrap(), (ApiVersion(version), rest), "{path}");
+            assert_eq!(
+                split(&Method::GET, path).unwrap(),
+                (ApiVersion(version), rest),
+                "{path}"
+            );
         };
         case("/info", 51, "/info");
         case("/v1.24/info", 24, "/info");
@@ -97,7 +109,7 @@ mod tests {
     #[test]
     fn others_are_refused_in_dockerd_s_words() {
         let case = |path: &str, message: &str| {
-            let error = split(path).unwrap_err();
+            let error = split(&Method::GET, path).unwrap_err();
             assert_eq!((error.status.as_u16(), error.message.as_str()), (400, message));
         };
         case(

@@ -22,6 +22,7 @@ use crate::{
     error::{ApiError, ApiResult},
     hijack,
     router::ContainerCall,
+    websocket,
 };
 
 /// `GET /containers/json`.
@@ -92,6 +93,7 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         }
         ContainerCall::Logs => logs(engine, name, &call).await,
         ContainerCall::Start => {
+            refuse_host_config(&call)?;
             containers.start(name).await?;
             done()
         }
@@ -127,6 +129,7 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
             Ok(body::empty(StatusCode::OK))
         }
         ContainerCall::Attach => attach(engine, name, call),
+        ContainerCall::AttachWebsocket => attach_websocket(engine, name, call),
         ContainerCall::Wait => wait(engine, name, &call),
         ContainerCall::Exec => exec_create(engine, name, call).await,
         ContainerCall::Changes => {
@@ -140,7 +143,7 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         }
         ContainerCall::Stats => stats(engine, name, &call),
         ContainerCall::Update => {
-            let request: UpdateRequest = body::read_json(&call.headers, call.body).await?;
+            let request: UpdateRequest = body::read_json_or_default(&call.headers, call.body).await?;
             body::json(&containers.update(name, request).await?)
         }
     }
@@ -196,16 +199,35 @@ async fn logs(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
 }
 
 fn attach(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
-    let request = AttachRequest {
+    let target = engine.containers().attach(name, attach_request(&call));
+    // Docker has left HTTP by then, and tells what is wrong in the stream's own type.
+    let target = target.map_err(|error| ApiError::from(error).in_stream())?;
+    hijack::connect(target, call.version, call.upgrade, Some(call.body))
+}
+
+fn attach_websocket(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
+    let mut request = attach_request(&call);
+    if call.version.before(42) {
+        // Before, all streams were attached.
+        (request.stdin, request.stdout, request.stderr) = (true, true, true);
+    }
+    let target = engine.containers().attach(name, request)?;
+    let (Some(answer), Some(upgrade)) = (websocket::accept(&call.headers), call.upgrade) else {
+        return Err(websocket::no_handshake());
+    };
+    tokio::spawn(websocket::relay(upgrade, target));
+    Ok(answer)
+}
+
+fn attach_request(call: &Call) -> AttachRequest {
+    AttachRequest {
         logs: call.query.switch("logs"),
         stream: call.query.switch("stream"),
         stdin: call.query.switch("stdin"),
         stdout: call.query.switch("stdout"),
         stderr: call.query.switch("stderr"),
         detach_keys: call.query.given("detachKeys").map(str::to_owned),
-    };
-    let target = engine.containers().attach(name, request)?;
-    hijack::connect(target, call.version, call.upgrade, Some(call.body))
+    }
 }
 
 /// The head of the answer is sent when the container is known and watched, the body when it ends.
@@ -232,14 +254,25 @@ async fn exec_create(engine: &Engine, name: &str, call: Call) -> ApiResult<Answe
     struct Created {
         id: String,
     }
-    let config: ExecConfig = body::read_json(&call.headers, call.body).await?;
+    let config: ExecConfig = body::read_json_or_default(&call.headers, call.body).await?;
     if config.cmd.is_empty() {
-        return Err(ApiError::invalid(format!(
-            "no exec command specified for container {name}"
-        )));
+        return Err(ApiError::invalid("No exec command specified"));
     }
     let id = engine.containers().exec_create(name, config).await?;
     body::json_with(StatusCode::CREATED, &Created { id })
+}
+
+/// Before API 1.24 a start could bring a host configuration along.
+fn refuse_host_config(call: &Call) -> ApiResult<()> {
+    let length = call.headers.get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let is_chunked = call.headers.contains_key(http::header::TRANSFER_ENCODING);
+    if is_chunked || length.is_some_and(|length| length > 7) {
+        return Err(ApiError::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
+    }
+    Ok(())
 }
 
 /// How to stop: a signal (API 1.42 and later) and seconds.
@@ -254,8 +287,13 @@ pub(super) fn size(call: &Call) -> ApiResult<(u16, u16)> {
         let text = call.query.text(name);
         text.parse::<u16>().map_err(|_| {
             ApiError::invalid(format!(
-                "invalid resize {}: strconv.ParseUint: parsing \"{text}\": invalid syntax",
-                if name == "h" { "height" } else { "width" }
+                "invalid resize {} \"{text}\": {}",
+                if name == "h" { "height" } else { "width" },
+                if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+                    "value out of range"
+                } else {
+                    "invalid syntax"
+                }
             ))
         })
     };

@@ -7,12 +7,14 @@ use base64::{
 use corten_api::image::{AuthConfig, Progress};
 use corten_engine::{
     Engine,
+    error::Kind,
     images::{ImportRequest, ListRequest, PullRequest, RemoveOptions},
     pipe,
 };
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use super::platforms;
 use crate::{
     body::{self, Answer},
     compat,
@@ -82,7 +84,7 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
 
 /// `POST /images/load`.
 pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
-    if call.query.has("platform") && call.query.given("platform").is_some() {
+    if platforms::asked(&call)?.is_some() {
         return Err(ApiError::unsupported("loading one platform of an image"));
     }
     let quiet = call.query.switch("quiet");
@@ -95,7 +97,20 @@ pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
 }
 
 /// `GET /images/get` and `GET /images/{name}/get`.
-pub(crate) async fn save(engine: &Engine, names: Vec<String>) -> ApiResult<Answer> {
+pub(crate) async fn save(engine: &Engine, names: Vec<String>, call: &Call) -> ApiResult<Answer> {
+    for platform in platforms::all(call, "platform")? {
+        for name in &names {
+            engine
+                .images()
+                .check_platform(name, &platform)
+                .map_err(|error| match error.kind() {
+                    Kind::NotFound if error.message().contains("does not match") => {
+                        ApiError::internal(format!("no suitable export target found for platform {platform}"))
+                    }
+                    _ => error.into(),
+                })?;
+        }
+    }
     Ok(body::typed(
         "application/x-tar",
         body::received(engine.images().save(names).await?),
@@ -104,16 +119,31 @@ pub(crate) async fn save(engine: &Engine, names: Vec<String>) -> ApiResult<Answe
 
 /// `GET /images/{name}/json`.
 pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    if let Some(platform) = platforms::asked(call)? {
+        if call.query.switch("manifests") {
+            return Err(ApiError::invalid(
+                "conflicting options: manifests and platform options cannot both be set",
+            ));
+        }
+        engine.images().check_platform(name, &platform)?;
+    }
     compat::answer(call.version, &engine.images().inspect(name)?, compat::images::one)
 }
 
 /// `GET /images/{name}/history`.
-pub(crate) fn history(engine: &Engine, name: &str) -> ApiResult<Answer> {
+pub(crate) fn history(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    if let Some(platform) = platforms::asked(call)? {
+        engine.images().check_platform(name, &platform)?;
+    }
     body::json(&engine.images().history(name)?)
 }
 
 /// `POST /images/{name}/tag`.
 pub(crate) async fn tag(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    if call.query.given("repo").is_none() {
+        // Docker finds nothing to do.
+        return Ok(body::empty(StatusCode::OK));
+    }
     engine
         .images()
         .tag(name, call.query.text("repo"), call.query.text("tag"))
@@ -125,6 +155,9 @@ pub(crate) async fn tag(engine: &Engine, name: &str, call: &Call) -> ApiResult<A
 pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
     if name.trim().is_empty() {
         return Err(ApiError::invalid("image name cannot be blank"));
+    }
+    for platform in platforms::all(call, "platforms")? {
+        engine.images().check_platform(name, &platform)?;
     }
     let options = RemoveOptions {
         force: call.query.switch("force"),

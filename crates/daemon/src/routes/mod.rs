@@ -5,6 +5,9 @@ pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod networks;
+mod platforms;
+pub(crate) mod plugins;
+pub(crate) mod swarm;
 pub(crate) mod system;
 pub(crate) mod volumes;
 

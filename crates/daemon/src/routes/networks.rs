@@ -9,7 +9,7 @@ use crate::{
     body::{self, Answer},
     compat,
     dispatch::Call,
-    error::ApiResult,
+    error::{ApiError, ApiResult},
 };
 
 /// `GET /networks`.
@@ -20,13 +20,14 @@ pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
 
 /// `POST /networks/create`.
 pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
-    let request: CreateRequest = body::read_json(&call.headers, call.body).await?;
+    let request: CreateRequest = body::read_json_or_default(&call.headers, call.body).await?;
     let networks = engine.networks().clone();
     body::json_with(StatusCode::CREATED, &blocking(move || networks.create(request)).await?)
 }
 
 /// `GET /networks/{id}`.
 pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
+    call.query.strict_switch("verbose")?;
     let scope = call.query.text("scope");
     if !matches!(scope, "" | "local") {
         return Err(corten_engine::Error::not_found(format!("network {name} not found")).into());
@@ -43,7 +44,8 @@ pub(crate) async fn remove(engine: &Engine, name: &str) -> ApiResult<Answer> {
 
 /// `POST /networks/{id}/connect`.
 pub(crate) async fn connect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
-    let request: ConnectRequest = body::read_json(&call.headers, call.body).await?;
+    let request: ConnectRequest = body::read_json_or_default(&call.headers, call.body).await?;
+    named(&request.container)?;
     let container = engine.containers().inspect(&request.container, false).await?;
     engine.networks().connect(name, &container.id, &request)?;
     Ok(body::empty(StatusCode::OK))
@@ -51,7 +53,8 @@ pub(crate) async fn connect(engine: &Engine, name: &str, call: Call) -> ApiResul
 
 /// `POST /networks/{id}/disconnect`.
 pub(crate) async fn disconnect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
-    let request: DisconnectRequest = body::read_json(&call.headers, call.body).await?;
+    let request: DisconnectRequest = body::read_json_or_default(&call.headers, call.body).await?;
+    named(&request.container)?;
     let container = engine.containers().inspect(&request.container, false).await?;
     engine.networks().disconnect(name, &container.id, &request)?;
     Ok(body::empty(StatusCode::OK))
@@ -61,4 +64,11 @@ pub(crate) async fn disconnect(engine: &Engine, name: &str, call: Call) -> ApiRe
 pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let (networks, filters) = (engine.networks().clone(), call.query.filters()?);
     body::json(&blocking(move || networks.prune(&filters)).await?)
+}
+
+fn named(container: &str) -> ApiResult<()> {
+    match container.is_empty() {
+        true => Err(ApiError::invalid("invalid name or ID supplied: \"\"")),
+        false => Ok(()),
+    }
 }

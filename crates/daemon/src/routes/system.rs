@@ -5,7 +5,7 @@ use std::io;
 use corten_api::{image::AuthConfig, time::Time};
 use corten_engine::{Engine, system::UsageOf, time_filter};
 use futures_util::stream;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 
 use crate::{
     body::{self, Answer},
@@ -106,19 +106,12 @@ pub(crate) async fn auth(_engine: &Engine, call: Call) -> ApiResult<Answer> {
     Err(ApiError::unsupported("checking credentials with a registry"))
 }
 
-/// What swarm's routes answer.
-pub(crate) fn no_manager() -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node \
-         to swarm and try again.",
-    )
-}
-
 /// A parameter that is a time: seconds since the epoch, a date, or a duration before now.
 pub(super) fn time(call: &Call, name: &str) -> ApiResult<Option<Time>> {
     match call.query.given(name) {
         None | Some("0") => Ok(None),
-        Some(text) => Ok(Some(time_filter::parse(text, Time::now())?)),
+        Some(text) => time_filter::parse(text, Time::now())
+            .map(Some)
+            .map_err(|_| ApiError::internal(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))),
     }
 }

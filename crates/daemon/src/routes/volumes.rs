@@ -8,7 +8,7 @@ use super::blocking;
 use crate::{
     body::{self, Answer},
     dispatch::Call,
-    error::{ApiError, ApiResult},
+    error::ApiResult,
 };
 
 /// `GET /volumes`.
@@ -22,12 +22,10 @@ pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
 
 /// `POST /volumes/create`.
 pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
-    let request: serde_json::Value = body::read_json(&call.headers, call.body).await?;
-    if request.get("ClusterVolumeSpec").is_some() {
-        return Err(super::system::no_manager());
+    let request: CreateRequest = body::read_json_or_default(&call.headers, call.body).await?;
+    if request.cluster_volume_spec.is_some() {
+        return Err(super::swarm::no_manager());
     }
-    let request: CreateRequest =
-        serde_json::from_value(request).map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
     let volumes = engine.volumes().clone();
     body::json_with(StatusCode::CREATED, &blocking(move || volumes.create(request)).await?)
 }

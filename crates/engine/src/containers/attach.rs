@@ -189,11 +189,7 @@ pub(super) fn detach_keys(text: Option<&str>) -> Result<Vec<u8>> {
                 [b'c' | b'C', b't' | b'T', b'r' | b'R', b'l' | b'L', b'-', rest @ ..] => control(rest),
                 _ => None.ok_or(()),
             }
-            .map_err(|()| {
-                Error::invalid(format!(
-                    "invalid detach keys ({text}) provided: Unknown character: '{key}'"
-                ))
-            })
+            .map_err(|()| Error::invalid(format!("Invalid detach keys ({text}) provided")))
         })
         .collect()
 }

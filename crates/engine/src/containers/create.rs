@@ -12,7 +12,7 @@ use corten_api::{
 };
 use corten_oci::{
     image::ContainerConfig,
-    platform::{self, Platform},
+    platform::{self, ParsePlatformError, Platform},
 };
 
 use super::{
@@ -79,9 +79,7 @@ impl Inner {
             networking_config,
         } = request;
         if config.image.is_empty() {
-            return Err(Error::invalid(
-                "no image was named: config cannot be empty in order to create a container",
-            ));
+            return Err(Error::invalid("config cannot be empty in order to create a container"));
         }
         let image = self.images.find(&config.image)?;
         check_platform(&config.image, &image, platform)?;
@@ -185,6 +183,7 @@ impl Inner {
                     driver,
                     driver_opts: options,
                     labels,
+                    cluster_volume_spec: None,
                 };
                 let volume = self.volumes.create(request)?;
                 let source = self.volumes.acquire(&volume.name, &record.id)?;
@@ -238,7 +237,7 @@ fn check_platform(name: &str, image: &FoundImage, wanted: Option<&str>) -> Resul
     let Some(text) = wanted else { return Ok(()) };
     let wanted: Platform = text
         .parse()
-        .map_err(|e| Error::invalid(format!("invalid platform \"{text}\"")).source(e))?;
+        .map_err(|e: ParsePlatformError| Error::invalid(e.to_string()))?;
     let own = image.config.platform();
     if wanted.accepts(&own) {
         return Ok(());

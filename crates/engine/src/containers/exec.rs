@@ -153,7 +153,8 @@ impl Containers {
         if config.cmd.is_empty() {
             return Err(Error::invalid("No exec command specified"));
         }
-        super::attach::detach_keys(Some(&config.detach_keys))?;
+        super::attach::detach_keys(Some(&config.detach_keys))
+            .map_err(|_| Error::internal(format!("Invalid escape keys ({}) provided", config.detach_keys)))?;
         // A user that is not there is told before the client's connection is taken over.
         let (inner, held, asked) = (Arc::clone(&self.0), Arc::clone(&container), config.clone());
         blocking(move || process(&inner.machine, &held, &asked).map(|_| ())).await?;

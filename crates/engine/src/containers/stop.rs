@@ -24,7 +24,8 @@ impl Containers {
     /// `NotModified` when it does not run.
     pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let container = self.find(name)?;
-        if !self.stop_known(&container, signal, timeout).await? {
+        let stopped = self.stop_known(&container, signal, timeout).await;
+        if !stopped.map_err(|error| error.context(format!("cannot stop container: {name}")))? {
             return Err(Error::new(Kind::NotModified, ""));
         }
         self.0.emit(&container, "stop", &[]);
@@ -43,7 +44,7 @@ impl Containers {
         let name = signal.unwrap_or(&stop_signal);
         let signal = match name {
             "" => signals::TERM,
-            name => signals::parse(name).ok_or_else(|| invalid_signal(name))?,
+            name => signals::parse(name).ok_or_else(|| Error::internal(invalid_signal(name).message()))?,
         };
         let cancelled = self.cancel_restart(container)?;
         if cancelled {
@@ -102,7 +103,12 @@ impl Containers {
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<()> {
         let context = |e: Error| e.context(format!("cannot kill container: {name}"));
         let text = signal.filter(|text| !text.is_empty()).unwrap_or("KILL");
-        let number = signals::parse(text).ok_or_else(|| context(invalid_signal(text)))?;
+        let number = signals::parse(text).ok_or_else(|| {
+            context(match text.parse::<u32>() {
+                Ok(number @ 1..) => Error::invalid(format!("the linux daemon does not support signal {number}")),
+                _ => invalid_signal(text),
+            })
+        })?;
         let container = self.find(name).map_err(|e| match e.kind() {
             Kind::NotFound => context(e),
             _ => e,
@@ -192,7 +198,7 @@ impl Containers {
                 )));
             }
             State::Created(_) | State::Exited(_) | State::Removing(_) | State::Dead(_) => {
-                return Err(Error::conflict(format!("Container {} is not running", container.id)));
+                return Err(container.not_running());
             }
         }
         container.link()?.call(Request::Pause, Vec::new()).await?;
@@ -236,7 +242,8 @@ impl Containers {
         if new_name.is_empty() {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
-        let new = names::check(new_name).map_err(|e| e.context("Error when allocating new name"))?;
+        let new = format!("/{}", new_name.trim_start_matches('/'));
+        let new = names::check(&new).map_err(|e| e.context("Error when allocating new name"))?;
         let old = container.name();
         if new == old {
             return Err(Error::invalid(
@@ -268,11 +275,12 @@ impl Containers {
     pub async fn resize(&self, name: &str, rows: u16, columns: u16) -> Result<()> {
         let container = self.find(name)?;
         let size = WindowSize { rows, columns };
-        match container
-            .link()?
-            .call(Request::Resize { exec: None, size }, Vec::new())
-            .await?
-        {
+        let link = container.link()?;
+        if !container.lock().record.config.tty {
+            // Docker has nothing to say against it.
+            return Ok(());
+        }
+        match link.call(Request::Resize { exec: None, size }, Vec::new()).await? {
             Reply::Done => Ok(()),
             _ => Err(Error::internal(
                 "the container's shim gave an answer to another question",

@@ -148,11 +148,8 @@ fn by_ps(args: &str, pids: &BTreeSet<i32>) -> Result<Top> {
         })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::invalid(format!(
-            "ps: exit status {}: {}",
-            output.status.code().unwrap_or(-1),
-            text.trim()
-        )));
+        let why = text.trim().lines().next().unwrap_or("it failed");
+        return Err(Error::internal(format!("ps: {}", why.trim_start_matches("ps: "))));
     }
     keep(&String::from_utf8_lossy(&output.stdout), pids)
 }
@@ -166,7 +163,7 @@ fn keep(text: &str, pids: &BTreeSet<i32>) -> Result<Top> {
         .map(str::to_owned)
         .collect();
     let Some(column) = titles.iter().position(|title| title == "PID") else {
-        return Err(Error::invalid("Couldn't find PID field in ps output"));
+        return Err(Error::internal("Couldn't find PID field in ps output"));
     };
     let processes = lines
         .filter_map(|line| {

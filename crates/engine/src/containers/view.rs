@@ -131,8 +131,7 @@ impl Containers {
     fn ancestors(&self, filters: &Filters) -> Vec<corten_oci::digest::Digest> {
         filters
             .values("ancestor")
-            .filter_map(|name| self.0.images.find(name).ok())
-            .map(|image| image.id)
+            .filter_map(|name| self.0.images.id_of(name))
             .collect()
     }
 
@@ -188,8 +187,8 @@ impl Containers {
 
     /// The image as the user named it, or its id when the name now means another.
     fn image_name(&self, record: &Record) -> String {
-        match self.0.images.find(&record.config.image) {
-            Ok(image) if image.id == record.image => record.config.image.clone(),
+        match self.0.images.id_of(&record.config.image) {
+            Some(id) if id == record.image => record.config.image.clone(),
             _ => record.image.to_string(),
         }
     }
@@ -388,16 +387,24 @@ fn check_values(filters: &Filters) -> Result<()> {
     }
     if let Some(code) = filters.values("exited").find(|code| code.parse::<i32>().is_err()) {
         return Err(Error::invalid(format!(
-            "invalid filter 'exited={code}': it must be a number"
+            "invalid filter 'exited={code}': strconv.Atoi: parsing \"{code}\": invalid syntax"
         )));
     }
     for name in ["publish", "expose"] {
         if let Some(port) = filters.values(name).find(|port| port_range(port).is_none()) {
-            return Err(Error::invalid(format!(
-                "invalid filter '{name}={port}': invalid port specification"
+            return Err(Error::internal(format!(
+                "error while looking up for {name} {port}: strconv.ParseUint: parsing \"{port}\": invalid syntax"
             )));
         }
     }
+    const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+    if let Some(health) = filters.values("health").find(|health| !HEALTH.contains(health)) {
+        return Err(Error::invalid(format!(
+            "invalid filter 'health={health}': invalid value for health ({health}): must be one of {}",
+            HEALTH.join(", ")
+        )));
+    }
+    filters.switch("is-task", false)?;
     Ok(())
 }
 
@@ -425,7 +432,7 @@ fn matches(record: &Record, filters: &Filters) -> bool {
         && filters.any("network", network)
         && filters.any("volume", volume)
         && filters.any("health", |wanted| wanted == "none")
-        && filters.any("isolation", |wanted| wanted == record.host_config.isolation)
+        // `isolation` means something on Windows only.
         && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
         && filters.any("publish", |wanted| {
             port_range(wanted).is_some_and(|range| published(record, &range))

@@ -102,7 +102,9 @@ impl Filter {
             };
             Ok(Some(created(&images.0.store.images().resolve(reference)?)))
         };
-        let until = crate::time_filter::until(filters)?.map(Time::timestamp);
+        let until = crate::time_filter::until(filters)
+            .map_err(|error| Error::internal(error.message()))?
+            .map(Time::timestamp);
         let before = [created_of("before")?, until].into_iter().flatten().min();
         Ok(Self {
             all: options.all,
@@ -165,8 +167,7 @@ impl Filter {
 /// Docker's `reference.FamiliarMatch`: the whole name, or the repository alone.
 fn is_match(pattern: &str, name: &Reference) -> Result<bool> {
     let matches = |text: &str| {
-        glob::matches(pattern, text)
-            .map_err(|glob::BadPattern| Error::invalid(format!("invalid filter 'reference={pattern}'")))
+        glob::matches(pattern, text).map_err(|glob::BadPattern| Error::internal("syntax error in pattern"))
     };
     Ok(matches(&name.familiar())? || matches(&name.repository().familiar())?)
 }

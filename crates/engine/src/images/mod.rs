@@ -18,7 +18,12 @@ use std::{
 };
 
 use corten_distribution::Registries;
-use corten_oci::{digest::Digest, image::ImageConfig, reference::Reference};
+use corten_oci::{
+    digest::Digest,
+    image::ImageConfig,
+    platform::{self, Platform},
+    reference::Reference,
+};
 use corten_store::{Image, ImageUser, Store};
 
 pub(crate) use self::archive::named;
@@ -104,6 +109,24 @@ impl Images {
         })
     }
 
+    /// The id of the image that a reference means, and nothing else.
+    pub fn id_of(&self, reference: &str) -> Option<Digest> {
+        let image = self.0.store.images().resolve(reference).ok()?;
+        Some(image.id().clone())
+    }
+
+    /// Checks that an image is for a platform.
+    ///
+    /// # Errors
+    /// `NotFound` when it is for another, or not there.
+    pub fn check_platform(&self, reference: &str, wanted: &Platform) -> Result<()> {
+        let own = self.0.store.images().resolve(reference)?.config().platform();
+        match wanted.accepts(&own) {
+            true => Ok(()),
+            false => Err(Error::not_found(platform::mismatch(reference, &own, wanted))),
+        }
+    }
+
     /// Bytes of an image's files.
     ///
     /// # Errors
@@ -187,6 +210,14 @@ impl Images {
 /// Reads a reference.
 fn parse(text: &str) -> Result<Reference> {
     text.parse().map_err(|error| Error::invalid(format!("{error}")))
+}
+
+/// Checks that a text is a reference.
+///
+/// # Errors
+/// `Invalid`, in Docker's words.
+pub fn check_reference(text: &str) -> Result<()> {
+    parse(text).map(|_| ())
 }
 
 /// A size as the API has it.

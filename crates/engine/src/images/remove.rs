@@ -72,7 +72,9 @@ impl Images {
     pub async fn prune(&self, filters: &Filters) -> Result<Pruned> {
         filters.accept(&["dangling", "label", "label!", "until"])?;
         let only_dangling = filters.switch("dangling", true)?;
-        let until = crate::time_filter::until(filters)?.map(Time::timestamp);
+        let until = crate::time_filter::until(filters)
+            .map_err(|error| Error::internal(error.message()))?
+            .map(Time::timestamp);
         let (images, filters) = (self.clone(), filters.clone());
         blocking(move || {
             let wanted = |image: &Image| {

@@ -147,12 +147,17 @@ impl Networks {
         let dangling = filters
             .has("dangling")
             .then(|| filters.switch("dangling", false))
-            .transpose()?;
+            .transpose()
+            .map_err(|_| {
+                Error::invalid(
+                    "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")",
+                )
+            })?;
         if let Some(other) = filters
             .values("type")
             .find(|kind| !matches!(*kind, "custom" | "builtin"))
         {
-            return Err(Error::invalid(format!("invalid filter: 'type'='{other}'")));
+            return Err(Error::internal(format!("invalid filter: 'type'='{other}'")));
         }
         let patterns = |name| filters.values(name).map(NamePattern::new).collect::<Vec<_>>();
         let (names, ids) = (patterns("name"), patterns("id"));

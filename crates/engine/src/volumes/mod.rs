@@ -242,7 +242,7 @@ impl Volumes {
     /// `Invalid` for other filters.
     pub fn prune(&self, filters: &Filters, scope: Scope) -> Result<Pruned> {
         filters.accept(&["label", "label!", "all"])?;
-        let all = scope == Scope::All || filters.switch("all", false)?;
+        let all = scope == Scope::All || all_filter(filters)?;
         let candidates: Vec<String> = self
             .volumes()
             .values()
@@ -428,6 +428,16 @@ fn read_record(path: &std::path::Path, name: &str) -> Record {
 
 fn now_in_seconds() -> String {
     Time::from_nanoseconds(Time::now().seconds().saturating_mul(1_000_000_000)).to_string()
+}
+
+/// The filter `all` of prune, whose errors Docker words on its own.
+fn all_filter(filters: &Filters) -> Result<bool> {
+    filters.switch("all", false).map_err(|_| {
+        let text = filters.values("all").collect::<Vec<_>>().join(" ");
+        Error::invalid(format!(
+            "invalid filter 'all': strconv.ParseBool: parsing \"{text}\": invalid syntax"
+        ))
+    })
 }
 
 #[cfg(test)]
