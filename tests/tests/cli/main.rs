@@ -1,5 +1,6 @@
 //! The command line, ours and Docker's own, against our engine.
 
+mod commands;
 mod flags;
 mod goldens;
 mod interactive;

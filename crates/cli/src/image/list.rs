@@ -23,12 +23,16 @@ pub(crate) static COMMAND: Command = Command::new("[OPTIONS] [REPOSITORY[:TAG]]"
         Flag::string("format", FORMAT_HELP),
         Flag::switch("no-trunc", "Show IDs in full"),
         Flag::switch("quiet", "Show only IDs").short('q'),
+        Flag::switch("tree", "Show each image once, with all its names"),
     ]]);
 
 fn list(cli: &Cli, m: &Matches) -> Result<()> {
     let mut filters = filter::parse(&m.all("filter"));
     if let Some(name) = m.args.first() {
         filters.add("reference", name.as_str());
+    }
+    if m.on("tree") {
+        return super::tree::show(cli, m, &filters);
     }
     let given = match m.get("format") {
         "" if !m.on("quiet") => cli.config().images_format.as_str(),

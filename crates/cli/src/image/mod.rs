@@ -7,6 +7,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod tag;
+mod tree;
 
 use crate::{
     command::{Command, Entry},
