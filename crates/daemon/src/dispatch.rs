@@ -1,27 +1,20 @@
 //! One request: version, checks, route, answer, and the headers that every answer has.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use corten_engine::{Engine, system::VERSION};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use hyper::{
     body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
 
 use crate::{
-    authz::{Authorization, Peer},
     body::{self, Answer},
     compat::version::{self, ApiVersion},
     error::{ApiError, ApiResult},
     guard::Guard,
-    metrics::{Metrics, Timed},
     query::Query,
-    request::RequestBody,
     router::{self, Route},
     routes,
 };
@@ -34,12 +27,6 @@ const DRAINING: Duration = Duration::from_secs(5);
 pub(crate) struct App {
     /// The engine.
     pub(crate) engine: Engine,
-    /// Who may refuse requests.
-    pub(crate) authorization: Authorization,
-    /// What is counted and timed.
-    pub(crate) metrics: Arc<Metrics>,
-    /// Whether clients are offered what is experimental.
-    pub(crate) experimental: bool,
 }
 
 /// A request, taken apart.
@@ -52,7 +39,7 @@ pub(crate) struct Call {
     /// Its headers.
     pub(crate) headers: HeaderMap,
     /// Its body.
-    pub(crate) body: RequestBody,
+    pub(crate) body: Incoming,
     /// The connection, for routes that take it over; there only if the client asked for it.
     pub(crate) upgrade: Option<OnUpgrade>,
 }
@@ -61,7 +48,6 @@ pub(crate) struct Call {
 pub(crate) async fn answer(
     app: Arc<App>,
     guard: Arc<Guard>,
-    peer: Arc<Peer>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let upgrade = request
@@ -70,41 +56,22 @@ pub(crate) async fn answer(
         .then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let label = (parts.method.clone(), parts.uri.path().to_owned());
-    let result = match guard.check(&parts.headers) {
-        Ok(()) => authorized(&app, &peer, parts, body, upgrade).await,
-        Err(error) => {
-            drain(&mut body.into()).await;
-            Err(error)
-        }
-    };
+    let result = handle(&app, &guard, parts, body, upgrade).await;
     let mut answer = result.unwrap_or_else(|error| body::failure(&error));
     tracing::debug!(method = %label.0, path = label.1, status = answer.status().as_u16(), "answered");
-    add_headers(answer.headers_mut(), app.experimental);
+    add_headers(answer.headers_mut());
     Ok(answer)
 }
 
-/// Answers a request that the plugins let pass, if they let its answer pass too.
-async fn authorized(
+async fn handle(
     app: &App,
-    peer: &Peer,
-    parts: Parts,
+    guard: &Guard,
+    parts: http::request::Parts,
     body: Incoming,
     upgrade: Option<OnUpgrade>,
 ) -> ApiResult<Answer> {
-    let (body, passage) = app.authorization.enter(peer, &parts, body).await?;
-    let result = handle(app, parts, body, upgrade).await;
-    match passage {
-        None => result,
-        Some(passage) => {
-            passage
-                .leave(result.unwrap_or_else(|error| body::failure(&error)))
-                .await
-        }
-    }
-}
-
-async fn handle(app: &App, parts: Parts, mut body: RequestBody, upgrade: Option<OnUpgrade>) -> ApiResult<Answer> {
-    let (version, route) = match find(&parts) {
+    let mut body = body;
+    let (version, route) = match find(guard, &parts) {
         Ok(found) => found,
         Err(error) => {
             drain(&mut body).await;
@@ -121,16 +88,12 @@ async fn handle(app: &App, parts: Parts, mut body: RequestBody, upgrade: Option<
         body,
         upgrade,
     };
-    let (timed, began) = (Timed::of(&route), Instant::now());
-    let result = dispatch(app, route, call, &parts.method).await;
-    if let (Some(timed), Ok(_)) = (timed, &result) {
-        app.metrics.observe(timed, began.elapsed());
-    }
-    result
+    dispatch(app, route, call, &parts.method).await
 }
 
-/// Finds what is asked for.
-fn find(parts: &Parts) -> ApiResult<(ApiVersion, Route)> {
+/// Checks who asks, and finds what for.
+fn find(guard: &Guard, parts: &http::request::Parts) -> ApiResult<(ApiVersion, Route)> {
+    guard.check(&parts.headers)?;
     let path = decoded_path(&parts.uri)?;
     let (version, rest) = version::split(&parts.method, &path)?;
     let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
@@ -138,7 +101,7 @@ fn find(parts: &Parts) -> ApiResult<(ApiVersion, Route)> {
 }
 
 /// Reads a body that is of no use, for as long as is decent.
-async fn drain(body: &mut RequestBody) {
+async fn drain(body: &mut Incoming) {
     if body.is_end_stream() {
         return;
     }
@@ -175,7 +138,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::ImageSave(name) => images::save(engine, vec![name], &call).await,
         Route::ImageInspect(name) => images::inspect(engine, &name, &call),
         Route::ImageHistory(name) => images::history(engine, &name, &call),
-        Route::ImagePush(_) => Err(ApiError::unsupported("pushing images")),
+        Route::ImagePush(name) => images::push(engine, name, &call).await,
         Route::ImageTag(name) => images::tag(engine, &name, &call).await,
         Route::ImageRemove(name) => images::remove(engine, &name, &call).await,
         Route::Distribution(name) => images::distribution(engine, &name, &call).await,
@@ -211,10 +174,9 @@ fn decoded_path(uri: &Uri) -> ApiResult<String> {
         .map_err(|_| ApiError::invalid("the path is not UTF-8"))
 }
 
-fn add_headers(headers: &mut HeaderMap, experimental: bool) {
+fn add_headers(headers: &mut HeaderMap) {
     headers.insert("api-version", HeaderValue::from_static(corten_api::VERSION));
-    let experimental = if experimental { "true" } else { "false" };
-    headers.insert("docker-experimental", HeaderValue::from_static(experimental));
+    headers.insert("docker-experimental", HeaderValue::from_static("false"));
     headers.insert("ostype", HeaderValue::from_static("linux"));
     if let Ok(server) = HeaderValue::from_str(&format!("Corten/{VERSION} (linux)")) {
         headers.insert(header::SERVER, server);

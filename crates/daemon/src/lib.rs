@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   start ─► config ─► Engine::open ─► listen, tls ─► server ─► dispatch ─► router ─► routes ─► Engine
-//!                                                                  └─► guard, authz      └─► compat, hijack, body
+//!                                                                  └─► guard     └─► compat, hijack, body
 //! ```
 //!
 //! [`main`] is all there is to call. The daemon decides nothing about containers: a route turns a
@@ -10,7 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-mod authz;
 mod body;
 mod compat;
 mod config;
@@ -20,10 +19,8 @@ mod guard;
 mod hijack;
 mod hosts;
 mod listen;
-mod metrics;
 mod query;
 mod refusal;
-mod request;
 mod router;
 mod routes;
 mod server;

@@ -5,6 +5,7 @@
 
 mod authorization;
 mod locations;
+mod upload;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
 use crate::transport::{Answer, Outgoing, Transport};
 use authorization::Scheme;
 use locations::{is_redirect, next_page, resolve};
+pub(crate) use upload::Upload;
 
 const REDIRECTS_MAX: usize = 10;
 /// Longest pause a registry may ask for.

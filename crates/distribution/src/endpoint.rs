@@ -30,6 +30,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// Layers fetched at once, over all pulls (`max-concurrent-downloads`).
     pub max_concurrent_downloads: usize,
+    /// Layers sent at once, over all pushes (`max-concurrent-uploads`).
+    pub max_concurrent_uploads: usize,
     /// Attempts at a layer that brings nothing new (`max-download-attempts`).
     pub max_download_attempts: u32,
     /// Pause before the second attempt; it doubles with each further one.
@@ -53,6 +55,7 @@ impl Default for Config {
             ],
             proxies: Proxies::default(),
             max_concurrent_downloads: 3,
+            max_concurrent_uploads: 5,
             max_download_attempts: 5,
             retry_pause: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),

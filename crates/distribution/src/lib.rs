@@ -1,9 +1,10 @@
-//! The registry protocol: references resolved, images pulled.
+//! The registry protocol: references resolved, images pulled and pushed.
 //!
 //! ```text
 //!  pull ──► resolve ──► client (one repository: requests, tokens, redirects)
 //!    │                    └──► transport (connections), tls, endpoint (where, how trusted), auth
 //!    └──► transfers (shared) ──► layers ──► fetch (ranges, retries) ──► the store's ingest
+//!  push ──► client's uploads ◄── pack (a layer's tar, made again and compressed)
 //! ```
 //!
 //! ```no_run
@@ -31,6 +32,7 @@ mod fetch;
 mod layers;
 mod progress;
 mod pull;
+mod push;
 mod registries;
 mod resolve;
 mod tls;
@@ -41,4 +43,5 @@ pub use auth::{AuthConfig, Secret};
 pub use error::{Error, Kind, Result};
 pub use progress::{Event, Outcome, Progress, Step};
 pub use pull::{PullRequest, Pulled};
+pub use push::{PushRequest, Pushed};
 pub use registries::{Inspection, Registries};

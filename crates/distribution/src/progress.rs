@@ -1,4 +1,4 @@
-//! What a pull reports while it goes on, in Docker's words (moby `distribution/xfer`, `pkg/progress`).
+//! What pulls and pushes report while they go on, in Docker's words (moby `distribution/xfer`, `pkg/progress`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use corten_oci::digest::Digest;
 
-/// Something that happened in a pull.
+/// Something that happened in a pull or push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The reference was found; layers follow.
@@ -27,6 +27,15 @@ pub enum Event {
     Digest(Digest),
     /// Something the user should know; nothing stops for it.
     Warning(String),
+    /// The registry has the image under a tag.
+    Pushed {
+        /// The tag.
+        tag: String,
+        /// Digest of its manifest.
+        digest: Digest,
+        /// Bytes of its manifest.
+        size: usize,
+    },
     /// The reference names the image now.
     Finished {
         /// The reference as people write it.
@@ -79,6 +88,24 @@ pub enum Step {
     PullComplete,
     /// The layer was here before.
     AlreadyExists,
+    /// It is to be sent.
+    Preparing,
+    /// Its files are packed and sent.
+    Pushing {
+        /// Bytes of its tar so far.
+        current: u64,
+        /// Bytes of its tar in all.
+        total: u64,
+    },
+    /// The registry has it now.
+    Pushed,
+    /// The registry had it before.
+    LayerExists,
+    /// The registry took it from another of its repositories.
+    Mounted {
+        /// That repository.
+        from: String,
+    },
 }
 
 impl Step {
@@ -95,20 +122,31 @@ impl Step {
             Self::Extracting { .. } => "Extracting".into(),
             Self::PullComplete => "Pull complete".into(),
             Self::AlreadyExists => "Already exists".into(),
+            Self::Preparing => "Preparing".into(),
+            Self::Pushing { .. } => "Pushing".into(),
+            Self::Pushed => "Pushed".into(),
+            Self::LayerExists => "Layer already exists".into(),
+            Self::Mounted { from } => format!("Mounted from {from}").into(),
         }
     }
 
     /// Bytes done and bytes in all, the `progressDetail` of Docker's JSON message.
     pub fn counts(&self) -> Option<(u64, u64)> {
         match self {
-            Self::Downloading { current, total } | Self::Extracting { current, total } => Some((*current, *total)),
+            Self::Downloading { current, total }
+            | Self::Extracting { current, total }
+            | Self::Pushing { current, total } => Some((*current, *total)),
             Self::PullingFsLayer
             | Self::Waiting
             | Self::Retrying { .. }
             | Self::VerifyingChecksum
             | Self::DownloadComplete
             | Self::PullComplete
-            | Self::AlreadyExists => None,
+            | Self::AlreadyExists
+            | Self::Preparing
+            | Self::Pushed
+            | Self::LayerExists
+            | Self::Mounted { .. } => None,
         }
     }
 }
@@ -118,7 +156,7 @@ impl Event {
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Pulling { id, .. } | Self::Layer { id, .. } => Some(id),
-            Self::Digest(_) | Self::Warning(_) | Self::Finished { .. } => None,
+            Self::Digest(_) | Self::Warning(_) | Self::Pushed { .. } | Self::Finished { .. } => None,
         }
     }
 
@@ -129,6 +167,7 @@ impl Event {
             Self::Layer { step, .. } => step.text(),
             Self::Digest(digest) => format!("Digest: {digest}").into(),
             Self::Warning(text) => format!("WARNING: {text}").into(),
+            Self::Pushed { tag, digest, size } => format!("{tag}: digest: {digest} size: {size}").into(),
             Self::Finished { reference, outcome } => match outcome {
                 Outcome::Downloaded => format!("Status: Downloaded newer image for {reference}").into(),
                 Outcome::UpToDate => format!("Status: Image is up to date for {reference}").into(),

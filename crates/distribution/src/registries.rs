@@ -22,6 +22,7 @@ pub struct Registries {
     pub(crate) shared: Arc<Shared>,
     pub(crate) transfers: Arc<Transfers<Held>>,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) upload_slots: Arc<Semaphore>,
 }
 
 /// What a registry has under a name (`GET /distribution/{name}/json`).
@@ -36,7 +37,8 @@ pub struct Inspection {
 impl Registries {
     /// Prepares for requests; connects to nobody yet.
     pub fn new(config: Config) -> Self {
-        let slots = config.max_concurrent_downloads.clamp(1, Semaphore::MAX_PERMITS);
+        let slots = |wanted: usize| Arc::new(Semaphore::new(wanted.clamp(1, Semaphore::MAX_PERMITS)));
+        let (downloads, uploads) = (config.max_concurrent_downloads, config.max_concurrent_uploads);
         let config = Arc::new(config);
         let transport = Transport::new(config.clone());
         let tokens = TokenCache::default();
@@ -47,7 +49,8 @@ impl Registries {
                 tokens,
             }),
             transfers: Arc::default(),
-            slots: Arc::new(Semaphore::new(slots)),
+            slots: slots(downloads),
+            upload_slots: slots(uploads),
         }
     }
 

@@ -4,10 +4,13 @@
 //! trusted and with what credentials is decided above; here only bytes travel.
 
 mod dial;
+mod payload;
 mod pool;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +31,7 @@ use crate::endpoint::{Address, Config, Verification};
 use crate::error::{Error, Kind, Result, reason, request_failed, tls_reason};
 use crate::tls::TlsConfigs;
 use dial::{Proxy, dial, tunnel};
+pub(crate) use payload::{Payload, Pieces};
 use pool::{Connection, Key, Lease, Pool};
 
 /// hyper's read buffer for each connection, in bytes.
@@ -53,6 +57,14 @@ impl Outgoing {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
+    }
+
+    fn address(&self) -> Result<Address> {
+        Address::of(&self.url).ok_or_else(|| Error::invalid(format!("unsupported URL {:?}", self.url)))
+    }
+
+    fn payload(&self) -> Payload {
+        Payload::Whole(Full::new(self.body.clone()))
     }
 
     fn failed(&self, cause: &str) -> Error {
@@ -82,41 +94,71 @@ impl Transport {
     /// # Errors
     /// Unavailable, in Go's words, when no answer came.
     pub(crate) async fn send(&self, request: &Outgoing) -> Result<Answer> {
-        let address =
-            Address::of(&request.url).ok_or_else(|| Error::invalid(format!("unsupported URL {:?}", request.url)))?;
-        let key = (address, request.verification);
+        let key = (request.address()?, request.verification);
         while let Some(connection) = self.pool.take(&key) {
-            match self.exchange(connection, &key, request).await {
+            match self.exchange(connection, &key, request, request.payload()).await {
                 // The server closed it while it was idle: not this request's fault.
                 Err(Exchange::Stale) => {}
                 Err(Exchange::Failed(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
         }
-        let connection = timeout(self.config.connect_timeout, self.connect(&key))
+        self.send_anew(&key, request, request.payload()).await
+    }
+
+    /// Sends a request whose body is a stream. It goes over a connection of its own: a stream cannot
+    /// be sent again when an old connection turns out to be closed.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn send_stream(&self, request: &Outgoing, pieces: Pieces) -> Result<Answer> {
+        let key = (request.address()?, request.verification);
+        self.send_anew(&key, request, Payload::streamed(pieces)).await
+    }
+
+    async fn send_anew(&self, key: &Key, request: &Outgoing, payload: Payload) -> Result<Answer> {
+        let connection = timeout(self.config.connect_timeout, self.connect(key))
             .await
             .unwrap_or_else(|_| Err("net/http: timeout while connecting".into()))
             .map_err(|cause| request.failed(&cause).unreachable())?;
-        match self.exchange(connection, &key, request).await {
+        match self.exchange(connection, key, request, payload).await {
             Ok(answer) => Ok(answer),
             Err(Exchange::Stale) => Err(request.failed("EOF")),
             Err(Exchange::Failed(error)) => Err(error),
         }
     }
 
-    async fn exchange(&self, mut connection: Connection, key: &Key, request: &Outgoing) -> Result<Answer, Exchange> {
-        let message = self.message(&connection, &key.0, request)?;
-        let exchange = async {
-            connection.sender.ready().await?;
-            connection.sender.send_request(message).await
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        key: &Key,
+        request: &Outgoing,
+        payload: Payload,
+    ) -> Result<Answer, Exchange> {
+        let sent = payload.counter();
+        let message = self.message(&connection, &key.0, request, payload)?;
+        let answer = {
+            let mut exchange = pin!(async {
+                connection.sender.ready().await?;
+                connection.sender.send_request(message).await
+            });
+            loop {
+                let before = sent.load(Ordering::Relaxed);
+                match timeout(self.config.idle_timeout, &mut exchange).await {
+                    Ok(answer) => break answer,
+                    // The answer comes when the body is through: it only must get on.
+                    Err(_) if sent.load(Ordering::Relaxed) != before => {}
+                    Err(_) => {
+                        let late = request.failed("net/http: timeout awaiting response headers");
+                        return Err(late.into());
+                    }
+                }
+            }
         };
-        let answer = timeout(self.config.idle_timeout, exchange)
-            .await
-            .map_err(|_| request.failed("net/http: timeout awaiting response headers"))?
-            .map_err(|error| match error {
-                e if e.is_canceled() || e.is_closed() || e.is_incomplete_message() => Exchange::Stale,
-                e => request.failed(&stream_reason(&e)).into(),
-            })?;
+        let answer = answer.map_err(|error| match error {
+            e if e.is_canceled() || e.is_closed() || e.is_incomplete_message() => Exchange::Stale,
+            e => request.failed(&stream_reason(&e)).into(),
+        })?;
         let (head, body) = answer.into_parts();
         let lease = Lease {
             pool: self.pool.clone(),
@@ -134,13 +176,19 @@ impl Transport {
     }
 
     /// The request as hyper takes it: path only, or the whole URL for a proxy.
-    fn message(&self, connection: &Connection, address: &Address, request: &Outgoing) -> Result<Request<Full<Bytes>>> {
+    fn message(
+        &self,
+        connection: &Connection,
+        address: &Address,
+        request: &Outgoing,
+        payload: Payload,
+    ) -> Result<Request<Payload>> {
         let path = request.url.path_and_query().map_or("/", |path| path.as_str());
         let target = match connection.through_proxy {
             Some(_) => request.url.clone(),
             None => Uri::try_from(path).map_err(|_| Error::invalid(format!("unsupported URL {:?}", request.url)))?,
         };
-        let mut message = Request::new(Full::new(request.body.clone()));
+        let mut message = Request::new(payload);
         *message.method_mut() = request.method.clone();
         *message.uri_mut() = target;
         *message.headers_mut() = request.headers.clone();
@@ -199,9 +247,7 @@ impl Transport {
 }
 
 /// Starts HTTP on a stream; a task of its own moves the bytes until the connection is dropped.
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<SendRequest<Full<Bytes>>, String> {
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Payload>, String> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .handshake(TokioIo::new(stream))

@@ -1,10 +1,6 @@
 //! The engine itself: what it is, where it runs, what it takes (Docker API, `/info`, `/version`, `/system/df`).
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use corten_api::{
     filters::Filters,
@@ -22,7 +18,7 @@ use crate::{
     identifiers,
     images::{self, Images},
     networks::Networks,
-    settings::{SecurityDefaults, Settings},
+    settings::Settings,
     volumes::Volumes,
 };
 
@@ -44,14 +40,6 @@ struct Inner {
     networks: Networks,
     volumes: Volumes,
     id: String,
-    /// Names of the programs that may refuse requests.
-    authorization: RwLock<Option<Vec<String>>>,
-}
-
-impl Inner {
-    fn authorization(&self) -> RwLockReadGuard<'_, Option<Vec<String>>> {
-        self.authorization.read().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Which parts of [`System::disk_usage`] are computed.
@@ -86,14 +74,7 @@ impl System {
             networks,
             volumes,
             id,
-            authorization: RwLock::default(),
         }))
-    }
-
-    /// Tells `info` which programs may refuse requests.
-    pub fn set_authorization(&self, names: Vec<String>) {
-        let names = Some(names).filter(|names| !names.is_empty());
-        *self.0.authorization.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// The engine's id.
@@ -107,10 +88,7 @@ impl System {
         let details = [
             ("ApiVersion", corten_api::VERSION),
             ("Arch", architecture()),
-            (
-                "Experimental",
-                if self.0.settings.experimental { "true" } else { "false" },
-            ),
+            ("Experimental", "false"),
             ("KernelVersion", kernel.as_str()),
             ("MinAPIVersion", corten_api::MIN_VERSION),
             ("Os", "linux"),
@@ -134,7 +112,7 @@ impl System {
             os: "linux".into(),
             arch: architecture().into(),
             kernel_version: kernel,
-            experimental: self.0.settings.experimental,
+            experimental: false,
             build_time: String::new(),
         }
     }
@@ -167,7 +145,7 @@ impl System {
             plugins: Plugins {
                 volume: vec!["local".into()],
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
-                authorization: inner.authorization().clone(),
+                authorization: None,
                 log: ["json-file", "none"].map(str::to_owned).to_vec(),
             },
             memory_limit: host.has("memory"),
@@ -216,26 +194,18 @@ impl System {
                 local_node_state: "inactive".into(),
                 ..Swarm::default()
             },
-            live_restore_enabled: now.live_restore,
-            experimental_build: settings.experimental,
+            live_restore_enabled: true,
             init_binary: "docker-init".into(),
             containerd_commit: Commit::default(),
             runc_commit: Commit { id: VERSION.into() },
             init_commit: Commit { id: VERSION.into() },
-            security_options: host.security_options(&settings.security),
+            security_options: host.security_options(),
             firewall_backend: Some(FirewallBackend {
                 driver: "nftables".into(),
                 info: None,
             }),
-            warnings: Some(
-                [
-                    settings.exposure.clone(),
-                    inner.networks.warnings(),
-                    inner.containers.warnings(),
-                ]
-                .concat(),
-            )
-            .filter(|warnings| !warnings.is_empty()),
+            warnings: Some([inner.networks.warnings(), inner.containers.warnings()].concat())
+                .filter(|warnings| !warnings.is_empty()),
             ..Info::default()
         })
     }
@@ -418,17 +388,14 @@ impl Host {
         self.controllers.split_whitespace().any(|name| name == controller)
     }
 
-    fn security_options(&self, defaults: &SecurityDefaults) -> Vec<String> {
+    fn security_options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.trim() == "Y")
         {
             options.push("name=apparmor".to_owned());
         }
-        options.push(format!("name=seccomp,profile={}", defaults.seccomp.name()));
-        if defaults.no_new_privileges {
-            options.push("name=no-new-privileges".to_owned());
-        }
+        options.push("name=seccomp,profile=builtin".to_owned());
         if self.cgroup_version == "2" {
             options.push("name=cgroupns".to_owned());
         }

@@ -1,5 +1,7 @@
 //! Images as their users see them: pulled, named, saved, loaded, removed.
 
+mod push;
+
 use corten_tests::engine::{Engine, Options};
 use corten_tests::images::{TestImage, TestLayer};
 use corten_tests::registry::Access;

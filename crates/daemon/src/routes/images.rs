@@ -8,7 +8,7 @@ use corten_api::image::{AuthConfig, Progress};
 use corten_engine::{
     Engine,
     error::Kind,
-    images::{ImportRequest, ListRequest, PullRequest, RemoveOptions},
+    images::{ImportRequest, ListRequest, PullRequest, PushRequest, RemoveOptions},
     pipe,
 };
 use http::{HeaderMap, StatusCode};
@@ -136,6 +136,20 @@ pub(crate) fn history(engine: &Engine, name: &str, call: &Call) -> ApiResult<Ans
         engine.images().check_platform(name, &platform)?;
     }
     body::json(&engine.images().history(name)?)
+}
+
+/// `POST /images/{name}/push`.
+pub(crate) async fn push(engine: &Engine, repository: String, call: &Call) -> ApiResult<Answer> {
+    let request = PushRequest {
+        repository,
+        tag: call.query.text("tag").to_owned(),
+        platform: platforms::asked(call)?,
+        auth: credentials(&call.headers),
+    };
+    let images = engine.images().clone();
+    Ok(body::progress_only(
+        |lines| async move { images.push(request, lines).await },
+    ))
 }
 
 /// `POST /images/{name}/tag`.

@@ -84,7 +84,7 @@ impl Session {
         *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
     }
 
-    async fn with_authorization(&self, request: &Outgoing) -> Result<Outgoing> {
+    pub(super) async fn with_authorization(&self, request: &Outgoing) -> Result<Outgoing> {
         let mut request = request.clone();
         let secret = match self.scheme() {
             Scheme::Open => None,

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 
+use super::Payload;
 use crate::auth::Secret;
 use crate::endpoint::{Address, Verification};
 
@@ -21,7 +20,7 @@ pub(super) type Key = (Address, Verification);
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Full<Bytes>>,
+    pub(super) sender: SendRequest<Payload>,
     /// Set when requests go to a proxy that forwards each; inside, what it wants to see.
     pub(super) through_proxy: Option<Option<Secret>>,
 }

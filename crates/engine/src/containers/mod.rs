@@ -53,7 +53,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -63,7 +63,6 @@ use corten_sys::fs::SyncQueue;
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::signals::parse as parse_signal;
-pub(crate) use self::spec::ARCHITECTURE;
 pub use self::{
     attach::{AttachRequest, Connection, Target},
     commit::CommitRequest,
@@ -109,8 +108,6 @@ struct Inner {
     machine: Machine,
     /// Whether all that ran is known again, so that new endpoints can be made.
     recovered: watch::Sender<bool>,
-    /// Whether containers end because the engine does.
-    shutting_down: AtomicBool,
 }
 
 /// What does not change while the engine runs.
@@ -204,7 +201,6 @@ impl Containers {
             shim,
             machine,
             recovered: watch::Sender::new(false),
-            shutting_down: AtomicBool::new(false),
         });
         let containers = Self(inner);
         containers.recover().await?;

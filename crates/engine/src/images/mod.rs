@@ -10,6 +10,7 @@ mod health_change;
 mod inspect;
 mod list;
 mod pull;
+mod push;
 mod remove;
 
 use std::{
@@ -32,6 +33,7 @@ pub use self::{
     changes::apply as apply_changes,
     list::ListRequest,
     pull::{PullRequest, RemoteImage},
+    push::PushRequest,
     remove::RemoveOptions,
 };
 use crate::{

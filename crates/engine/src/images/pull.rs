@@ -183,6 +183,7 @@ pub(super) fn registries(settings: &Arc<Settings>) -> Result<Registries> {
             no_proxy: now.proxies.get("no-proxy").cloned().unwrap_or_default(),
         },
         max_concurrent_downloads: now.max_concurrent_downloads.max(1),
+        max_concurrent_uploads: now.max_concurrent_uploads.max(1),
         max_download_attempts: u32::try_from(now.max_download_attempts.max(1)).unwrap_or(u32::MAX),
         ..Config::default()
     };
@@ -206,7 +207,7 @@ fn whole_reference(request: &PullRequest) -> Result<Reference> {
     parse(&text)
 }
 
-fn credentials(auth: AuthConfig) -> corten_distribution::AuthConfig {
+pub(super) fn credentials(auth: AuthConfig) -> corten_distribution::AuthConfig {
     corten_distribution::AuthConfig {
         username: auth.username,
         password: auth.password.into(),
@@ -218,13 +219,20 @@ fn credentials(auth: AuthConfig) -> corten_distribution::AuthConfig {
 }
 
 /// Sends an event on. Counts of bytes are left out when the listener is behind: newer ones follow.
-fn send(progress: &mpsc::Sender<Progress>, event: &Event) {
+pub(super) fn send(progress: &mpsc::Sender<Progress>, event: &Event) {
     let is_count = matches!(event, Event::Layer { step, .. } if step.counts().is_some());
     if is_count && progress.capacity() < progress.max_capacity() / 2 {
         return;
     }
     // Nobody listening any more is no error: the future is about to be dropped.
     let _ = progress.try_send(message(event));
+    if let Event::Pushed { tag, digest, size } = event {
+        let _ = progress.try_send(Progress {
+            detail: Some(ProgressDetail::default()),
+            aux: Some(serde_json::json!({"Tag": tag, "Digest": digest.as_str(), "Size": size})),
+            ..Progress::default()
+        });
+    }
 }
 
 /// An event as Docker's JSON message.

@@ -1,0 +1,298 @@
+//! Pushing: an image of the store to a registry, only what the registry lacks.
+//!
+//! Layers are kept unpacked, so one that the registry has in no known compressed form is packed anew
+//! while it is sent; what it became is remembered, and the next push of it sends nothing. An image
+//! whose layers are all there in the forms it was pulled with keeps its manifest byte for byte, hence
+//! its digest.
+
+mod manifest;
+mod pack;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use corten_oci::digest::Digest;
+use corten_oci::image::{Descriptor, media_type};
+use corten_oci::reference::Reference;
+use corten_store::{CompressedBlob, Image, ImageId, Layer, Store};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::auth::AuthConfig;
+use crate::client::{Session, Upload};
+use crate::endpoint::endpoints;
+use crate::error::{Error, Kind, Result};
+use crate::layers::blocking;
+use crate::progress::{Event, Progress, Step};
+use crate::registries::Registries;
+use manifest::Manifest;
+use pack::{Packed, pack};
+
+/// Pieces of a layer that may wait to be sent.
+const DEPTH: usize = 8;
+/// Time between two reports of an upload.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// Repositories of the registry that are asked to lend a layer.
+const MOUNTS_MAX: usize = 3;
+
+/// What to push.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// Where to, with a tag.
+    pub reference: Reference,
+    /// The image.
+    pub image: ImageId,
+    /// Who asks.
+    pub auth: Option<AuthConfig>,
+}
+
+/// What a push came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Digest of the manifest.
+    pub digest: Digest,
+}
+
+impl Registries {
+    /// Pushes an image to its registry, never to a mirror, and gives it the digest as a name.
+    ///
+    /// # Errors
+    /// As the registry says. What was sent before the error stays there, for the next attempt.
+    pub async fn push(&self, store: &Store, request: &PushRequest, progress: &Progress) -> Result<Pushed> {
+        let reference = &request.reference;
+        let mut last = None;
+        let places = endpoints(&self.shared.config, reference.domain()).await?;
+        for endpoint in places.into_iter().filter(|endpoint| !endpoint.is_mirror) {
+            let (shared, auth) = (self.shared.clone(), request.auth.clone());
+            match Session::open(shared, endpoint, reference.path(), auth).await {
+                Err(error) if error.is_unreachable() => last = Some(error),
+                Err(error) => return Err(error),
+                Ok(session) => {
+                    let push = Push {
+                        session: Arc::new(session),
+                        store: store.clone(),
+                        reference: reference.clone(),
+                        progress: progress.clone(),
+                        slots: self.upload_slots.clone(),
+                        attempts: self.shared.config.max_download_attempts,
+                    };
+                    return push.run(&request.image).await;
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
+    }
+}
+
+/// One push to one place.
+#[derive(Clone)]
+struct Push {
+    session: Arc<Session>,
+    store: Store,
+    reference: Reference,
+    progress: Progress,
+    slots: Arc<Semaphore>,
+    attempts: u32,
+}
+
+impl Push {
+    async fn run(self, id: &ImageId) -> Result<Pushed> {
+        let (image, layers) = self.look_up(id.clone()).await?;
+        let mut uploads = JoinSet::new();
+        let mut seen = BTreeSet::new();
+        // The top layer first, as Docker lists them.
+        for layer in layers.iter().rev().filter(|layer| seen.insert(layer.diff_id().clone())) {
+            self.progress.layer(layer.diff_id(), Step::Preparing);
+            let (push, layer) = (self.clone(), layer.clone());
+            uploads.spawn(async move {
+                let blob = push.bring(&layer).await?;
+                Ok::<_, Error>((layer.diff_id().clone(), blob))
+            });
+        }
+        let mut blobs = Vec::new();
+        while let Some(done) = uploads.join_next().await {
+            let done =
+                done.map_err(|e| Error::new(Kind::Internal, "pushing a layer ended in a panic").with_source(e))?;
+            blobs.push(done?);
+        }
+        let blobs: Vec<CompressedBlob> = layers
+            .iter()
+            .filter_map(|layer| blobs.iter().find(|(diff_id, _)| diff_id == layer.diff_id()))
+            .map(|(_, blob)| blob.clone())
+            .collect();
+        self.put_image(image, &blobs).await
+    }
+
+    async fn look_up(&self, id: ImageId) -> Result<(Image, Vec<Layer>)> {
+        let store = self.store.clone();
+        blocking(move || {
+            let image = store.images().get(&id)?;
+            let layers = image.layers().iter().map(|diff_id| {
+                store
+                    .layers()
+                    .get(diff_id)
+                    .ok_or_else(|| Error::new(Kind::Internal, format!("layer {diff_id} of image {id} is not there")))
+            });
+            let layers = layers.collect::<Result<_>>()?;
+            Ok((image, layers))
+        })
+        .await?
+    }
+
+    /// Sees to it that the registry has a layer; gives the form it has it in.
+    async fn bring(&self, layer: &Layer) -> Result<CompressedBlob> {
+        let slot = self.slots.clone().acquire_owned().await;
+        let _slot = slot.map_err(|e| Error::new(Kind::Internal, "pushing was closed").with_source(e))?;
+        for attempt in 1.. {
+            match self.try_bring(layer).await {
+                Err(error) if error.is_passing() && attempt < self.attempts => {
+                    let pause = error.asked_pause().unwrap_or(Duration::from_secs(u64::from(attempt)));
+                    self.progress.layer(
+                        layer.diff_id(),
+                        Step::Retrying {
+                            seconds: pause.as_secs().max(1),
+                        },
+                    );
+                    tokio::time::sleep(pause).await;
+                }
+                result => return result,
+            }
+        }
+        Err(Error::new(Kind::Internal, "no attempt at pushing a layer"))
+    }
+
+    async fn try_bring(&self, layer: &Layer) -> Result<CompressedBlob> {
+        let known = layer.blobs();
+        for blob in &known {
+            if self.session.has_blob(&blob.digest).await? {
+                self.progress.layer(layer.diff_id(), Step::LayerExists);
+                return self.remember(layer, blob.clone()).await;
+            }
+        }
+        let mut upload = None;
+        for (blob, from) in self.lenders(&known) {
+            match self.session.mount(&blob.digest, &from).await? {
+                None => {
+                    self.progress.layer(layer.diff_id(), Step::Mounted { from });
+                    return self.remember(layer, blob).await;
+                }
+                Some(expected) => upload = Some(expected),
+            }
+        }
+        let upload = match upload {
+            Some(upload) => upload,
+            None => self.session.begin_upload().await?,
+        };
+        let blob = self.send(layer, &upload).await?;
+        self.progress.layer(layer.diff_id(), Step::Pushed);
+        self.remember(layer, blob).await
+    }
+
+    /// Forms of a layer that other repositories of the same registry have.
+    fn lenders(&self, known: &[CompressedBlob]) -> Vec<(CompressedBlob, String)> {
+        let domain = format!("{}/", self.reference.domain());
+        let sources = known.iter().flat_map(|blob| {
+            let others = blob.sources.iter().filter_map(|source| source.strip_prefix(&domain));
+            others.map(|path| (blob.clone(), path.to_owned()))
+        });
+        sources
+            .filter(|(_, path)| path != self.reference.path())
+            .take(MOUNTS_MAX)
+            .collect()
+    }
+
+    /// Packs a layer and sends it at the same time.
+    async fn send(&self, layer: &Layer, upload: &Upload) -> Result<CompressedBlob> {
+        let (pieces, sent) = mpsc::channel(DEPTH);
+        let read = Arc::new(AtomicU64::new(0));
+        let packing = {
+            let (layer, read) = (layer.clone(), read.clone());
+            tokio::task::spawn_blocking(move || pack(&layer, &pieces, &read))
+        };
+        let mut sending = std::pin::pin!(self.session.send_pieces(upload, sent));
+        let mut tick = tokio::time::interval(REPORT_EVERY);
+        let sent = loop {
+            tokio::select! {
+                sent = &mut sending => break sent,
+                _ = tick.tick() => self.progress.layer(layer.diff_id(), Step::Pushing {
+                    current: read.load(Ordering::Relaxed).min(layer.tar_size()),
+                    total: layer.tar_size(),
+                }),
+            }
+        };
+        let packed = packing
+            .await
+            .map_err(|e| Error::new(Kind::Internal, "packing a layer ended in a panic").with_source(e))?;
+        // Why packing failed says more than that the body broke off; but who was not listened to is
+        // not the cause.
+        let Packed { digest, size } = match (packed, &sent) {
+            (Err(error), _) if error.kind() != Kind::Cancelled => return Err(error),
+            (Err(_), Ok(_)) => {
+                return Err(Error::new(
+                    Kind::Unavailable,
+                    "the registry took only a part of the layer",
+                ));
+            }
+            (Err(_), Err(_)) => return Err(sent.err().unwrap_or_else(|| Error::new(Kind::Internal, "not sent"))),
+            (Ok(packed), _) => packed,
+        };
+        self.session.finish_upload(&sent?, &digest).await?;
+        Ok(CompressedBlob {
+            digest,
+            size,
+            media_type: media_type::DOCKER_LAYER_GZIP.to_owned(),
+            sources: Vec::new(),
+        })
+    }
+
+    /// Notes that this repository has a form of a layer.
+    async fn remember(&self, layer: &Layer, mut blob: CompressedBlob) -> Result<CompressedBlob> {
+        let source = self.reference.repository().to_string();
+        let (store, diff_id) = (self.store.clone(), layer.diff_id().clone());
+        if !blob.sources.contains(&source) {
+            blob.sources.push(source);
+            let noted = blob.clone();
+            blocking(move || store.layers().remember(&diff_id, noted)).await??;
+        }
+        Ok(blob)
+    }
+
+    /// Puts configuration and manifest, and gives the image its digest as a name.
+    async fn put_image(&self, image: Image, blobs: &[CompressedBlob]) -> Result<Pushed> {
+        let config = Bytes::copy_from_slice(image.config_bytes());
+        if !self.session.has_blob(image.id()).await? {
+            self.session.put_blob(image.id(), config.clone()).await?;
+        }
+        let (store, held) = (self.store.clone(), image.clone());
+        let pulled = blocking(move || store.images().manifest(&held)).await??;
+        let pulled = pulled.map(|(_, media_type, bytes)| Manifest { media_type, bytes });
+        let manifest = match pulled.filter(|manifest| manifest.names(blobs)) {
+            Some(manifest) => manifest,
+            None => Manifest::new(
+                &Descriptor::new(
+                    media_type::DOCKER_CONFIG,
+                    image.id().clone(),
+                    u64::try_from(config.len()).unwrap_or(u64::MAX),
+                ),
+                blobs,
+            )?,
+        };
+        let tag = self.reference.tag().unwrap_or_default().to_owned();
+        let digest = Digest::sha256(&manifest.bytes);
+        let size = manifest.bytes.len();
+        let bytes = manifest.bytes.into();
+        self.session.put_manifest(&tag, &manifest.media_type, bytes).await?;
+        let (store, repository) = (self.store.clone(), self.reference.repository().clone());
+        let named = digest.clone();
+        blocking(move || store.images().add_digest(&repository, &named, image.id())).await??;
+        self.progress.report(Event::Pushed {
+            tag,
+            digest: digest.clone(),
+            size,
+        });
+        Ok(Pushed { digest })
+    }
+}
