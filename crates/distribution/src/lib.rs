@@ -45,3 +45,4 @@ pub use progress::{Event, Outcome, Progress, Step};
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 pub use registries::{Inspection, Registries};
+pub use tls::AcceptAny;

@@ -184,7 +184,15 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
 
 /// Takes any certificate, yet checks that the server has the key to it.
 #[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+pub struct AcceptAny(Arc<CryptoProvider>);
+
+impl AcceptAny {
+    /// A verifier for connections of this provider.
+    #[must_use]
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(

@@ -50,11 +50,18 @@ impl NamePattern {
         }
     }
 
+    /// Reads an expression; none when it is malformed.
+    pub(crate) fn expression(text: &str) -> Option<Self> {
+        Some(Self::new(text)).filter(|pattern| pattern.expression.is_some())
+    }
+
     /// Whether a name matches.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        if name == self.text {
-            return true;
-        }
+        name == self.text || self.is_in(name)
+    }
+
+    /// Whether the expression is found in a text.
+    pub(crate) fn is_in(&self, name: &str) -> bool {
         let Some(expression) = &self.expression else {
             return false;
         };

@@ -146,7 +146,7 @@ impl System {
                 volume: vec!["local".into()],
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
                 authorization: None,
-                log: ["json-file", "none"].map(str::to_owned).to_vec(),
+                log: containers::LOG_DRIVERS.map(str::to_owned).to_vec(),
             },
             memory_limit: host.has("memory"),
             swap_limit: host.swap_limit,

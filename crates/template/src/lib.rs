@@ -1,5 +1,6 @@
 //! Go's `text/template` with Docker's functions and Go's error texts: for `--format`, and for the
-//! tags of logs. What else users meet of Go's formats is here too: quoted texts and [`number`]s.
+//! tags of logs. What else users meet of Go's formats is here too: quoted texts, [`number`]s, [`duration`]s and
+//! [`size`]s.
 //!
 //! ```text
 //!   text ── lex ──► tokens ── parse ──► tree ── exec (value, functions) ──► text
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod duration;
 mod exec;
 mod functions;
 mod json;
@@ -23,6 +25,7 @@ mod lex;
 pub mod number;
 mod number_format;
 mod parse;
+pub mod size;
 mod value;
 
 pub use json::{Escape, Json, indent};

@@ -1,49 +1,8 @@
 //! Sizes in bytes: reading (`64m`, `1.5GiB`) and writing (`2.06MB`, `23.54GiB`), as Docker's go-units.
 
-use super::quote;
-
 /// Reads a size; units are powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
-    let invalid = || format!("invalid size: '{text}'");
-    let last = text
-        .rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')
-        .ok_or_else(invalid)?;
-    let suffix = &text[last + 1..];
-    let number = if text.as_bytes()[last] == b' ' {
-        &text[..last]
-    } else {
-        &text[..=last]
-    };
-    let value: f64 = number
-        .parse()
-        .map_err(|_| format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(number)))?;
-    if value < 0.0 {
-        return Err(invalid());
-    }
-    let suffix = if suffix.len() <= 3 {
-        suffix.to_ascii_lowercase()
-    } else {
-        suffix.to_owned()
-    };
-    let factor = match suffix.as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" | "kib" => 1024.0,
-        "m" | "mb" | "mib" => 1024.0 * 1024.0,
-        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        "t" | "tb" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        "p" | "pb" | "pib" => 1024.0 * 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(format!("invalid suffix: '{suffix}'")),
-    };
-    Ok(truncate(value * factor))
-}
-
-/// The whole part of a number, kept within range.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float cast saturates, which is what is wanted"
-)]
-fn truncate(value: f64) -> i64 {
-    value as i64
+    corten_template::size::parse(text, corten_template::size::Base::Binary)
 }
 
 /// Checks a size.

@@ -132,6 +132,12 @@ pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
             .map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
     });
     check_labels(config.list("labels"))?;
+    let log = LogConfig {
+        driver: config.text("log-driver").unwrap_or("json-file").to_owned(),
+        options: config.map("log-opts"),
+    };
+    corten_engine::containers::check_log_config(&log)
+        .map_err(|error| ConfigError::new(format!("failed to set log opts: {}", error.report())))?;
     let downloads = positive("max-concurrent-downloads", "concurrent downloads", 3, 0)?;
     let uploads = positive("max-concurrent-uploads", "concurrent uploads", 5, 0)?;
     Ok(Reloadable {
@@ -140,10 +146,7 @@ pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
         dns: dns.collect::<Result<Vec<IpAddr>, _>>()?,
         dns_search: config.list("dns-search").to_vec(),
         dns_options: config.list("dns-opts").to_vec(),
-        log: LogConfig {
-            driver: config.text("log-driver").unwrap_or("json-file").to_owned(),
-            options: config.map("log-opts"),
-        },
+        log,
         ulimits: ulimits(config),
         registry_mirrors: mirrors(config)?,
         insecure_registries: config.list("insecure-registries").to_vec(),

@@ -330,15 +330,7 @@ fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, ma
     if host.restart_policy.name.is_empty() {
         "no".clone_into(&mut host.restart_policy.name);
     }
-    if host.log_config.driver.is_empty() {
-        if host.log_config.options.is_empty() || reloadable.log.driver == "json-file" {
-            let own = std::mem::take(&mut host.log_config.options);
-            host.log_config = reloadable.log;
-            host.log_config.options.extend(own);
-        } else {
-            host.log_config.driver = reloadable.log.driver;
-        }
-    }
+    super::log_config::merge(&mut host.log_config, &reloadable.log);
     if host.runtime.is_empty() {
         "corten".clone_into(&mut host.runtime);
     }

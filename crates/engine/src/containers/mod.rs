@@ -18,6 +18,7 @@ mod attach;
 mod commit;
 mod create;
 mod data;
+mod delivery;
 mod ended;
 mod exec;
 mod files;
@@ -67,10 +68,10 @@ pub use self::{
     attach::{AttachRequest, Connection, Target},
     commit::CommitRequest,
     exec::ExecSession,
+    log_config::{DRIVERS as LOG_DRIVERS, check as check_log_config},
     logs::{Logs, LogsRequest},
     remove::RemoveOptions,
     stats::Samples,
-    validate::log as check_log_config,
     view::ListRequest,
     wait::{WaitCondition, Waiter},
 };
@@ -106,6 +107,8 @@ struct Inner {
     durable: Arc<SyncQueue>,
     shim: link::Program,
     machine: Machine,
+    log_changes: logs::Changes,
+    deliveries: delivery::Deliveries,
     /// Whether all that ran is known again, so that new endpoints can be made.
     recovered: watch::Sender<bool>,
 }
@@ -188,6 +191,8 @@ impl Containers {
     ) -> Result<Self> {
         let machine = Machine::probe();
         let shim = link::Program::load(&settings.shim)?;
+        let log_changes = logs::Changes::default();
+        let deliveries = delivery::Deliveries::new(&settings.data_root, log_changes.clone());
         let inner = Arc::new(Inner {
             settings,
             store,
@@ -200,6 +205,8 @@ impl Containers {
             durable: Arc::new(SyncQueue::start()),
             shim,
             machine,
+            log_changes,
+            deliveries,
             recovered: watch::Sender::new(false),
         });
         let containers = Self(inner);

@@ -41,6 +41,7 @@ impl Containers {
         while let Some(task) = tasks.join_next().await {
             task.map_err(|e| Error::internal(format!("an internal task ended early: {e}")))?;
         }
+        self.0.deliveries.resume().await;
         let networks = self.0.networks.clone();
         blocking(move || networks.restored()).await?;
         self.0.recovered.send_replace(true);
@@ -71,6 +72,7 @@ impl Containers {
                 );
             }
         }
+        self.0.deliveries.follow(container);
         if matches!(record.state, State::Removing(_)) {
             return self.finish_removal(container).await;
         }
@@ -193,6 +195,7 @@ impl Containers {
         }
         self.0.images.set_running(&container.id, true);
         self.spawn_watch(container, events);
+        self.0.deliveries.follow(container);
     }
 
     /// The container ended while no engine was there.

@@ -201,6 +201,7 @@ impl Inner {
         crash::point("remove:volumes");
         self.images.release(&record.image, &record.id);
         corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.bundle_of(&record.id)))?;
+        self.deliveries.keep(record, &self.folder_of(&record.id))?;
         corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(self.folder_of(&record.id)))?;
         Ok(())
     }

@@ -158,6 +158,7 @@ impl Containers {
         self.0.images.set_running(&container.id, true);
         self.0.emit(container, "start", &[]);
         self.spawn_watch(container, events);
+        self.0.deliveries.follow(container);
         Ok(())
     }
 
@@ -531,7 +532,7 @@ fn start_message(
             (true, true) => Stdin::Once,
             (true, false) => Stdin::Open,
         },
-        log: log_config::for_shim(&record.host_config.log_config, config, &container.log_path())?,
+        log: log_config::for_shim(record, &container.folder)?,
     })
 }
 
@@ -565,6 +566,9 @@ pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 impl Container {
     /// The local log.
     pub(super) fn log_path(&self) -> std::path::PathBuf {
-        self.folder.join(format!("{}-json.log", self.id))
+        let config = &self.lock().record.host_config.log_config;
+        // One that this engine does not know has no log.
+        let driver = log_config::Driver::of(config).unwrap_or(log_config::Driver::None);
+        driver.path(&self.id, &self.folder)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use corten_api::container::{Config, HostConfig, LogConfig, RestartPolicy};
+use corten_api::container::{Config, HostConfig, RestartPolicy};
 use corten_oci::capability;
 
-use super::{modes, security};
+use super::{log_config, modes, security};
 use crate::error::{Error, Result};
 
 /// Docker's least memory limit, in bytes.
@@ -43,7 +43,7 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
     modes::check(host)?;
     security::parse(host)?;
     ports(host)?;
-    log(&host.log_config)?;
+    log_config::check(&host.log_config)?;
     sysctls(host)?;
     unsupported(config, host)
 }
@@ -220,62 +220,6 @@ fn cpu_list(what: &str, list: &str, most: Option<u32>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Log drivers that Docker has and this engine does not have yet.
-const LATER_LOG_DRIVERS: [&str; 9] = [
-    "local", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "etwlogs",
-];
-
-/// Checks a log driver and its options; also used for the engine's defaults.
-///
-/// # Errors
-/// `Invalid` in Docker's words, `Unsupported` for drivers that come later.
-pub fn log(config: &LogConfig) -> Result<()> {
-    let driver = config.driver.as_str();
-    match driver {
-        "none" => return Ok(()),
-        "" | "json-file" => {}
-        _ if LATER_LOG_DRIVERS.contains(&driver) => {
-            return Err(
-                Error::unsupported(format!("the log driver \"{driver}\" is not supported yet"))
-                    .hint("use json-file or none"),
-            );
-        }
-        _ => {
-            return Err(Error::invalid(format!(
-                "error looking up logging plugin {driver}: plugin \"{driver}\" not found"
-            )));
-        }
-    }
-    const KNOWN: [&str; 9] = [
-        "max-file",
-        "max-size",
-        "compress",
-        "labels",
-        "labels-regex",
-        "env",
-        "env-regex",
-        "tag",
-        "mode",
-    ];
-    if let Some(name) = config
-        .options
-        .keys()
-        .find(|name| !KNOWN.contains(&name.as_str()) && *name != "max-buffer-size")
-    {
-        return Err(Error::invalid(format!(
-            "unknown log opt '{name}' for json-file log driver"
-        )));
-    }
-    for name in ["labels-regex", "env-regex", "tag"] {
-        if config.options.contains_key(name) {
-            return Err(Error::unsupported(format!(
-                "the log option \"{name}\" is not supported yet"
-            )));
-        }
-    }
-    super::log_config::parse(config).map(|_| ())
 }
 
 fn sysctls(host: &HostConfig) -> Result<()> {

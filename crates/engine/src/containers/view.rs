@@ -202,8 +202,8 @@ impl Containers {
             _ => String::new(),
         };
         let log_path = match record.host_config.log_config.driver.as_str() {
-            "none" => String::new(),
-            _ => container.log_path().to_string_lossy().into_owned(),
+            "json-file" => container.log_path().to_string_lossy().into_owned(),
+            _ => String::new(),
         };
         let network_settings = self.network_settings(&record, pid);
         let asked = security::parse(&record.host_config)

@@ -12,15 +12,15 @@ use super::LogsRequest;
 
 /// One line of a log.
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry<'a> {
+pub(in crate::containers) struct Entry<'a> {
     #[serde(borrow)]
-    log: Cow<'a, str>,
+    pub(in crate::containers) log: Cow<'a, str>,
     #[serde(borrow)]
-    stream: Cow<'a, str>,
+    pub(in crate::containers) stream: Cow<'a, str>,
     #[serde(default)]
     attrs: BTreeMap<String, String>,
     #[serde(borrow)]
-    time: Cow<'a, str>,
+    pub(in crate::containers) time: Cow<'a, str>,
 }
 
 /// What to do with an entry.
@@ -45,7 +45,7 @@ pub(super) struct Selection {
 
 impl<'a> Entry<'a> {
     /// Reads a line; none when it is damaged.
-    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+    pub(in crate::containers) fn parse(line: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 }
@@ -109,6 +109,15 @@ impl Selection {
             out[at..at + corten_api::stream::HEADER].copy_from_slice(&header(stream, length));
         }
     }
+}
+
+/// The time of a line, which is the last of its members, without a look at the others.
+pub(super) fn time_of(line: &[u8]) -> Option<Time> {
+    const NAME: &[u8] = b"\"time\":\"";
+    let line = line.trim_ascii_end().strip_suffix(b"\"}")?;
+    let begin = line.len().saturating_sub(64);
+    let at = line[begin..].windows(NAME.len()).rposition(|window| window == NAME)?;
+    std::str::from_utf8(&line[begin + at + NAME.len()..]).ok()?.parse().ok()
 }
 
 /// A time with all nine digits of its fraction, as Docker shows it.
@@ -191,6 +200,13 @@ mod tests {
             },
             Verdict::Take,
         );
+    }
+
+    #[test]
+    fn finds_the_time_of_a_line() {
+        assert_eq!(time_of(LINE), "2026-01-02T03:04:05.12Z".parse().ok());
+        assert_eq!(time_of(b"{\"log\":\"torn"), None);
+        assert_eq!(time_of(b""), None);
     }
 
     #[test]

@@ -1,132 +1,95 @@
-//! The files of a rotated log, read from a place to the end.
+//! The files of a rotated log, and opening one of them.
 //!
 //! `x.log` is the newest, then `x.log.1`, `x.log.2`, … or `x.log.2.gz`. A file keeps its inode when
-//! it is renamed, which is how a reader that was overtaken by a rotation finds its place again.
+//! it is renamed, and the time of its first line even when it is compressed; that is how a reader
+//! that was overtaken by rotations, or comes back later, finds its place again.
 
 use std::{
     fs::File,
     io::{ErrorKind, Read, Seek, SeekFrom},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
+use corten_api::time::Time;
+use flate2::read::MultiGzDecoder;
+
+use super::entry::time_of;
 use crate::error::Result;
 
-/// How much is read at once.
-const CHUNK: usize = 128 << 10;
+/// How much of a file is looked at for its first line: more than the longest line as JSON.
+const HEAD: usize = 256 << 10;
 
-/// A place in a log.
-pub(super) struct Cursor {
-    path: Arc<Path>,
-    /// The file that is being read; none before the first one appears.
-    current: Option<Current>,
-    /// Bytes read: whole lines that were handed out, then the beginning of the next.
-    buffer: Vec<u8>,
-    /// How much of the buffer was handed out.
-    handed: usize,
+/// A file of a log, as it was when looked for.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    pub(super) path: PathBuf,
+    pub(super) inode: u64,
+    pub(super) size: u64,
 }
 
-struct Current {
-    inode: u64,
-    source: Source,
-}
-
-enum Source {
-    Plain(File),
-    /// What is left of a compressed file.
-    Compressed(std::io::Cursor<Vec<u8>>),
-}
-
-impl Source {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Plain(file) => file.read(buffer),
-            Self::Compressed(bytes) => bytes.read(buffer),
-        }
-    }
-}
-
-impl Cursor {
-    /// A place so far from the end as `tail` lines, or at the beginning.
-    pub(super) fn open(path: &Arc<Path>, tail: Option<usize>) -> Result<Self> {
-        let mut cursor = Self {
-            path: Arc::clone(path),
-            current: None,
-            buffer: Vec::new(),
-            handed: 0,
-        };
-        let files = files(path)?;
-        cursor.current = match tail {
-            None => files.last().map(|file| open(file)).transpose()?.flatten(),
-            Some(lines) => seek_tail(&files, lines)?,
-        };
-        Ok(cursor)
+impl Listed {
+    fn is_compressed(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == "gz")
     }
 
-    /// The next whole lines; none at the end of the newest file.
-    pub(super) fn next_lines(&mut self) -> Result<Option<&[u8]>> {
-        self.buffer.drain(..self.handed);
-        self.handed = 0;
-        loop {
-            if self.fill()? == 0 && !self.next_file()? {
-                return Ok(None);
-            }
-            if let Some(end) = self.buffer.iter().rposition(|byte| *byte == b'\n') {
-                self.handed = end + 1;
-                return Ok(Some(&self.buffer[..self.handed]));
-            }
+    /// The time of the first line; none for a file without one, or that is gone.
+    pub(super) fn first(&self) -> Result<Option<Time>> {
+        let Some(file) = corten_sys::fs::if_there(corten_sys::fs::open(&self.path))? else {
+            return Ok(None);
+        };
+        match self.is_compressed() {
+            false => Ok(first_of(&file)),
+            true => Ok(first_line(MultiGzDecoder::new(file))),
         }
     }
 
-    fn fill(&mut self) -> Result<usize> {
-        let Some(current) = &mut self.current else { return Ok(0) };
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + CHUNK, 0);
-        let result = current.source.read(&mut self.buffer[filled..]);
-        self.buffer.truncate(filled + *result.as_ref().unwrap_or(&0));
-        Ok(result?)
-    }
-
-    /// Goes on to the file after this one; returns whether there is one.
-    fn next_file(&mut self) -> Result<bool> {
-        let files = files(&self.path)?;
-        let next = match &self.current {
-            None => files.last(),
-            Some(current) => match files.iter().position(|file| inode(file) == Some(current.inode)) {
-                Some(0) => None,
-                Some(place) => files.get(place - 1),
-                // It was deleted or compressed meanwhile: what is left is newer.
-                None => files.iter().rev().find(|file| !compressed(file)),
-            },
+    /// When the last line of a compressed file was written, if its header says so.
+    pub(super) fn last(&self) -> Result<Option<Time>> {
+        if !self.is_compressed() {
+            return Ok(None);
+        }
+        let Some(file) = corten_sys::fs::if_there(corten_sys::fs::open(&self.path))? else {
+            return Ok(None);
         };
-        let Some(next) = next else { return Ok(false) };
-        let Some(opened) = open(next)? else { return Ok(false) };
-        // What a file has without a line end is no line.
-        self.buffer.clear();
-        self.current = Some(opened);
-        Ok(true)
+        let decoder = MultiGzDecoder::new(file);
+        let extra = decoder.header().and_then(|header| header.extra());
+        let stated = extra.and_then(|extra| serde_json::from_slice::<serde_json::Value>(extra).ok());
+        let time = stated.and_then(|stated| stated.get("lastTime")?.as_str()?.parse().ok());
+        Ok(time)
     }
 }
 
 /// The files there are, the newest first.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    if corten_sys::fs::exists(path)? {
-        files.push(path.to_owned());
-    }
-    for number in 1.. {
-        let plain = numbered(path, number, "");
-        let packed = numbered(path, number, ".gz");
-        match () {
-            () if corten_sys::fs::exists(&plain)? => files.push(plain),
-            () if corten_sys::fs::exists(&packed)? => files.push(packed),
-            // A rotation under way leaves a gap of one.
-            () if number > 1 => break,
-            () => {}
+pub(super) fn list(path: &Path) -> Result<Vec<Listed>> {
+    let mut files: Vec<Listed> = Vec::new();
+    for number in 0.. {
+        let found = match number {
+            0 => look(path.to_owned())?,
+            _ => match look(numbered(path, number, ""))? {
+                None => look(numbered(path, number, ".gz"))?,
+                found => found,
+            },
+        };
+        match found {
+            // A rotation under way shows a file under both of its names.
+            Some(file) if files.last().is_some_and(|last| last.inode == file.inode) => {}
+            Some(file) => files.push(file),
+            // Or it leaves a gap of one.
+            None if number > 1 => break,
+            None => {}
         }
     }
     Ok(files)
+}
+
+fn look(path: PathBuf) -> Result<Option<Listed>> {
+    let found = corten_sys::fs::if_there(corten_sys::fs::metadata(&path))?;
+    Ok(found.map(|metadata| Listed {
+        path,
+        inode: metadata.ino(),
+        size: metadata.len(),
+    }))
 }
 
 fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {
@@ -135,28 +98,100 @@ fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn compressed(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz")
+/// A file that is being read.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) inode: u64,
+    /// How far it was read.
+    pub(super) offset: u64,
+    first: Option<Time>,
+    source: Source,
 }
 
-fn inode(path: &Path) -> Option<u64> {
-    corten_sys::fs::metadata(path).ok().map(|metadata| metadata.ino())
+#[derive(Debug)]
+enum Source {
+    Plain(File),
+    /// What a compressed file holds.
+    Compressed(std::io::Cursor<Vec<u8>>),
 }
 
-/// Opens a file; none when a rotation took it away.
-fn open(path: &Path) -> Result<Option<Current>> {
-    let Some(mut file) = corten_sys::fs::if_there(corten_sys::fs::open(path))? else {
-        return Ok(None);
-    };
-    let inode = file.metadata()?.ino();
-    if !compressed(path) {
-        return Ok(Some(Current {
+impl Open {
+    /// Opens a file; none when a rotation took it away.
+    pub(super) fn new(listed: &Listed) -> Result<Option<Self>> {
+        let path = &listed.path;
+        let Some(mut file) = corten_sys::fs::if_there(corten_sys::fs::open(path))? else {
+            return Ok(None);
+        };
+        let inode = file.metadata()?.ino();
+        if inode != listed.inode {
+            return Ok(None);
+        }
+        let source = match listed.is_compressed() {
+            false => Source::Plain(file),
+            true => Source::Compressed(std::io::Cursor::new(unpack(path, &mut file)?)),
+        };
+        Ok(Some(Self {
             inode,
-            source: Source::Plain(file),
-        }));
+            offset: 0,
+            first: None,
+            source,
+        }))
     }
+
+    /// The time of its first line; none as long as there is none.
+    pub(super) fn first(&mut self) -> Option<Time> {
+        if self.first.is_none() {
+            self.first = match &self.source {
+                Source::Plain(file) => first_of(file),
+                Source::Compressed(bytes) => first_line(&bytes.get_ref()[..]),
+            };
+        }
+        self.first
+    }
+
+    /// Reads on.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = match &mut self.source {
+            Source::Plain(file) => file.read(buffer),
+            Source::Compressed(bytes) => bytes.read(buffer),
+        }?;
+        self.offset += length as u64;
+        Ok(length)
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> Result<u64> {
+        Ok(match &self.source {
+            Source::Plain(file) => file.metadata()?.len(),
+            Source::Compressed(bytes) => bytes.get_ref().len() as u64,
+        })
+    }
+
+    /// Goes to a place.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<()> {
+        self.offset = match &mut self.source {
+            Source::Plain(file) => file.seek(SeekFrom::Start(offset)),
+            Source::Compressed(bytes) => bytes.seek(SeekFrom::Start(offset)),
+        }?;
+        Ok(())
+    }
+
+    /// Reads from a place, as much as there is up to the buffer's length.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        match &self.source {
+            Source::Plain(file) => Ok(read_at(file, offset, buffer)?),
+            Source::Compressed(bytes) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.get_ref().len());
+                let mut rest = &bytes.get_ref()[from..];
+                Ok(rest.read(buffer)?)
+            }
+        }
+    }
+}
+
+fn unpack(path: &Path, file: &mut File) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match flate2::read::MultiGzDecoder::new(&mut file).read_to_end(&mut bytes) {
+    match MultiGzDecoder::new(file).read_to_end(&mut bytes) {
         Ok(_) => {}
         // It is being written, or was damaged: what can be read is shown.
         Err(error)
@@ -169,126 +204,40 @@ fn open(path: &Path) -> Result<Option<Current>> {
         }
         Err(error) => return Err(corten_sys::fs::with_path("read", path, error).into()),
     }
-    Ok(Some(Current {
-        inode,
-        source: Source::Compressed(std::io::Cursor::new(bytes)),
-    }))
+    Ok(bytes)
 }
 
-/// Finds the place from which `lines` lines are left, over as many files as it takes.
-fn seek_tail(files: &[PathBuf], lines: usize) -> Result<Option<Current>> {
-    let mut left = lines;
-    let mut last = None;
-    for file in files {
-        let Some(mut current) = open(file)? else { continue };
-        let found = match &mut current.source {
-            Source::Plain(file) => seek_back(file, &mut left)?,
-            Source::Compressed(bytes) => seek_back(bytes, &mut left)?,
-        };
-        last = Some(current);
-        if found {
-            break;
+fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            length => filled += length,
         }
     }
-    Ok(last)
+    Ok(filled)
 }
 
-/// Goes back from the end over `left` line ends, and counts those that were found off it; returns
-/// whether all were.
-fn seek_back(file: &mut (impl Read + Seek), left: &mut usize) -> Result<bool> {
-    let mut end = file.seek(SeekFrom::End(0))?;
-    // The line end of the last line is not one before it.
-    let mut wanted = left.saturating_add(1);
-    let mut chunk = vec![0; 64 << 10];
-    while end > 0 {
-        let size = end.min(chunk.len() as u64);
-        let start = end - size;
-        file.seek(SeekFrom::Start(start))?;
-        let part = &mut chunk[..usize::try_from(size).unwrap_or(0)];
-        file.read_exact(part)?;
-        for (offset, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            wanted -= 1;
-            if wanted == 0 {
-                file.seek(SeekFrom::Start(start + offset as u64 + 1))?;
-                *left = 0;
-                return Ok(true);
-            }
+/// The time of the first line of a file.
+fn first_of(file: &File) -> Option<Time> {
+    // A line is rarely longer.
+    let mut head = vec![0; 4 << 10];
+    loop {
+        let length = read_at(file, 0, &mut head).ok()?;
+        if let Some(end) = head[..length].iter().position(|byte| *byte == b'\n') {
+            return time_of(&head[..=end]);
         }
-        end = start;
+        if length < head.len() || length >= HEAD {
+            return None;
+        }
+        head = vec![0; HEAD];
     }
-    file.seek(SeekFrom::Start(0))?;
-    // All lines of this file were passed; the first has no line end before it.
-    *left = wanted.saturating_sub(1);
-    Ok(*left == 0)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str, files: &[(&str, &str)]) -> (Self, Arc<Path>) {
-            let folder = std::env::temp_dir().join(format!("corten-logs-{}-{name}", std::process::id()));
-            corten_sys::fs::create_dir_all(&folder).unwrap();
-            for (file, text) in files {
-                corten_sys::fs::write(folder.join(file), text).unwrap();
-            }
-            let path = folder.join("x.log").into();
-            (Self(folder), path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = corten_sys::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn rest(cursor: &mut Cursor) -> String {
-        let mut text = String::new();
-        while let Some(lines) = cursor.next_lines().unwrap() {
-            text.push_str(std::str::from_utf8(lines).unwrap());
-        }
-        text
-    }
-
-    #[test]
-    fn reads_over_rotated_files() {
-        let (_folder, path) = Folder::new(
-            "order",
-            &[("x.log", "5\n6\n"), ("x.log.1", "3\n4\n"), ("x.log.2", "1\n2\n")],
-        );
-        let check =
-            |tail, expected: &str| assert_eq!(rest(&mut Cursor::open(&path, tail).unwrap()), expected, "{tail:?}");
-        check(None, "1\n2\n3\n4\n5\n6\n");
-        check(Some(0), "");
-        check(Some(1), "6\n");
-        check(Some(2), "5\n6\n");
-        check(Some(3), "4\n5\n6\n");
-        check(Some(5), "2\n3\n4\n5\n6\n");
-        check(Some(99), "1\n2\n3\n4\n5\n6\n");
-    }
-
-    #[test]
-    fn goes_on_after_a_rotation() {
-        let (folder, path) = Folder::new("rotation", &[("x.log", "1\n")]);
-        let mut cursor = Cursor::open(&path, None).unwrap();
-        assert_eq!(rest(&mut cursor), "1\n");
-        corten_sys::fs::write(folder.0.join("x.log"), "1\n2\n").unwrap();
-        corten_sys::fs::rename(folder.0.join("x.log"), folder.0.join("x.log.1")).unwrap();
-        corten_sys::fs::write(folder.0.join("x.log"), "3\nunfinished").unwrap();
-        assert_eq!(rest(&mut cursor), "2\n3\n");
-        assert_eq!(rest(&mut cursor), "");
-    }
-
-    #[test]
-    fn a_log_may_come_later() {
-        let (folder, path) = Folder::new("later", &[]);
-        let mut cursor = Cursor::open(&path, Some(3)).unwrap();
-        assert_eq!(rest(&mut cursor), "");
-        corten_sys::fs::write(folder.0.join("x.log"), "1\n").unwrap();
-        assert_eq!(rest(&mut cursor), "1\n");
-    }
+fn first_line(source: impl Read) -> Option<Time> {
+    let mut head = Vec::new();
+    // What is damaged after the first line does not matter here.
+    let _ = source.take(HEAD as u64).read_to_end(&mut head);
+    let end = head.iter().position(|byte| *byte == b'\n')?;
+    time_of(&head[..=end])
 }

@@ -1,27 +1,29 @@
 //! Reading a container's log (Docker API, `GET /containers/{id}/logs`).
 //!
 //! The shim writes the log; this reads the files, whoever wrote them and whether an engine was
-//! there or not. [`files`] finds where to begin and goes from file to file, [`entry`] turns one line
-//! into what the client gets. Following waits for the kernel to tell of a change, never for a time.
+//! there or not. [`seek`] finds where to begin, [`cursor`] goes on from there over the [`files`],
+//! [`entry`] turns one line into what the client gets. Following waits for the kernel to tell of a
+//! [`Change`](changes), never for a time.
 
+mod changes;
+mod cursor;
 mod entry;
 mod files;
+mod seek;
 
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use corten_api::time::Time;
-use rustix::fs::inotify;
-use tokio::{
-    io::unix::AsyncFd,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 
-use self::{
-    entry::{Entry, Selection},
-    files::Cursor,
+use self::entry::Selection;
+pub(super) use self::{
+    changes::{Change, Changes},
+    cursor::{Cursor, From, Position},
+    entry::Entry,
 };
-use super::{Containers, Status};
+use super::{Containers, Status, log_config::Driver};
 use crate::error::{Error, Result};
 
 /// How many bytes are gathered before they are handed over.
@@ -74,7 +76,8 @@ impl Containers {
         }
         let tty = {
             let inner = container.lock();
-            if inner.record.host_config.log_config.driver == "none" {
+            let config = &inner.record.host_config.log_config;
+            if !Driver::of(config).is_ok_and(|driver| driver.is_readable(config)) {
                 return Err(Error::unsupported("configured logging driver does not support reading"));
             }
             inner.record.config.tty
@@ -87,11 +90,17 @@ impl Containers {
                 request: request.clone(),
             }),
             sender,
+            changes: self.0.log_changes.clone(),
+        };
+        let from = match (request.tail, request.since) {
+            (Some(lines), _) => From::Tail(lines),
+            (None, Some(time)) => From::Since(time),
+            (None, None) => From::Beginning,
         };
         let status = request.follow.then(|| container.status.subscribe());
         tokio::spawn(async move {
             let sender = reader.sender.clone();
-            if let Err(error) = reader.run(request.tail, status).await {
+            if let Err(error) = reader.run(from, status).await {
                 // A client that has left does not want to know.
                 let _ = sender.send(Err(error)).await;
             }
@@ -105,6 +114,7 @@ struct Reader {
     path: Arc<Path>,
     selection: Arc<Selection>,
     sender: mpsc::Sender<Result<Bytes>>,
+    changes: Changes,
 }
 
 /// Whether reading goes on.
@@ -119,11 +129,11 @@ enum Outcome {
 }
 
 impl Reader {
-    async fn run(self, tail: Option<usize>, status: Option<watch::Receiver<Status>>) -> Result<()> {
+    async fn run(self, from: From, status: Option<watch::Receiver<Status>>) -> Result<()> {
         // Before the first look at the files, so that nothing is missed between it and the wait.
-        let changes = status.is_some().then(|| Changes::of(&self.path)).transpose()?;
+        let changes = status.is_some().then(|| self.changes.of(&self.path)).transpose()?;
         let path = Arc::clone(&self.path);
-        let mut cursor = crate::error::blocking(move || Cursor::open(&path, tail)).await?;
+        let mut cursor = crate::error::blocking(move || Cursor::open(&path, &from)).await?;
         let mut following = status.zip(changes);
         loop {
             let ended = following.as_ref().is_none_or(|(status, _)| !status.borrow().active);
@@ -152,7 +162,7 @@ impl Reader {
                 return Ok(());
             };
             tokio::select! {
-                changed = changes.next() => changed?,
+                () = changes.next() => {}
                 // The sender lives as long as the container.
                 _ = status.changed() => {}
                 () = self.sender.closed() => return Ok(()),
@@ -194,37 +204,4 @@ fn fill(selection: &Selection, cursor: &mut Cursor, batch: &mut Vec<u8>) -> Resu
         }
     }
     Ok(Outcome::More)
-}
-
-/// Tells when something in a folder changes (`inotify(7)`).
-struct Changes(AsyncFd<OwnedFd>);
-
-impl Changes {
-    fn of(path: &Path) -> Result<Self> {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).map_err(|e| {
-            Error::internal("cannot watch a log")
-                .source(e)
-                .hint("raise fs.inotify.max_user_instances")
-        })?;
-        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&fd, folder, events).map_err(|e| corten_sys::fs::with_path("watch", folder, e.into()))?;
-        Ok(Self(super::readiness::watch_readable(fd)?))
-    }
-
-    /// Waits for a change and forgets all that have come so far.
-    async fn next(&mut self) -> Result<()> {
-        let mut guard = self.0.readable().await?;
-        let mut buffer = [0_u8; 4096];
-        loop {
-            match rustix::io::read(guard.get_inner(), &mut buffer[..]) {
-                Ok(_) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    guard.clear_ready();
-                    return Ok(());
-                }
-                Err(error) => return Err(std::io::Error::from(error).into()),
-            }
-        }
-    }
 }
