@@ -46,6 +46,8 @@ pub struct Options {
     pub images: Vec<&'static str>,
     /// Puts the data root on a file system of its own, with so many bytes.
     pub data_root_size: Option<u64>,
+    /// A program and its arguments that starts the engine: its own command is added.
+    pub wrapper: Vec<String>,
     /// Whether a test may leave the engine dead with containers behind: then they are removed unasked.
     pub may_leave: bool,
 }
@@ -154,7 +156,15 @@ impl Engine {
 
     /// The command that starts this engine.
     pub fn daemon(&self) -> Command {
-        let mut command = Command::new(programs::corten());
+        let mut words = self
+            .options
+            .wrapper
+            .iter()
+            .map(Into::into)
+            .collect::<Vec<std::ffi::OsString>>();
+        words.push(programs::corten().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         let place = &self.place;
         command.arg("daemon");
         command
@@ -179,6 +189,11 @@ impl Engine {
         self.prepare(&mut command);
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Starts the engine with another program, from its next launch on.
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.options.wrapper = wrapper;
     }
 
     /// Gives the engine another environment, from its next launch on.
@@ -207,6 +222,14 @@ impl Engine {
         self.prepare(&mut command);
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
         Call::new(command, Some(self.place.netns.clone()))
+    }
+
+    /// Does something in the engine's network namespace, such as opening a socket there.
+    ///
+    /// # Panics
+    /// When the namespace cannot be entered.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        netns::run_in(self.place.netns.as_fd(), work).expect("the namespace is there")
     }
 
     /// Runs a shell script in the engine's network namespace.

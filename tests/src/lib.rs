@@ -12,6 +12,7 @@ pub mod engine;
 pub mod http;
 pub mod images;
 pub mod programs;
+pub mod receivers;
 pub mod registry;
 pub mod terminal;
 pub mod transcript;

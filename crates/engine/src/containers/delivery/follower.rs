@@ -18,7 +18,7 @@ use super::{
 use crate::{
     containers::{
         Status,
-        log_config::{COPY, Facts},
+        log_config::{COPY, Facts, rotation},
         logs::{Change, Changes, Cursor, Entry, From, Position},
     },
     error::{Result, blocking},
@@ -30,6 +30,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause before a log is looked at again that could not be read.
 const UNREADABLE: Duration = Duration::from_secs(5);
+/// Why lines are lost that were never read.
+const ROTATED: &str = "the log was rotated before the receiver took them";
 /// How long the log of a removed container waits for its receiver, in seconds.
 const KEPT: i64 = 24 * 3600;
 
@@ -142,21 +144,30 @@ impl Follower {
         let whereabouts = self.whereabouts.borrow().clone();
         // Before the first look at the files, so that nothing is missed between it and the wait.
         let change = self.changes.of(&whereabouts.log())?;
-        blocking(move || {
+        let most = rotation::parse(&self.log)?.map_or(0, |rotation| rotation.max_files);
+        let mut work = blocking(move || {
             let delivered = Delivered::read(&whereabouts.folder);
             let from = delivered.map_or(From::Beginning, |delivered| From::Position(delivered.position));
+            let mut cursor = Cursor::open(&whereabouts.log(), &from)?;
+            // As many files as are kept, and none noted: there may have been more.
+            let is_late = delivered.is_none() && cursor.files()? >= usize::try_from(most).unwrap_or(usize::MAX);
+            let gap = cursor.take_gap() || is_late;
             Ok(Work {
                 target,
-                cursor: Cursor::open(&whereabouts.log(), &from)?,
+                cursor,
                 note: Note::open(&whereabouts.folder)?,
                 pieces: Pieces::default(),
                 change,
                 delivered: delivered.map_or_else(Time::default, |delivered| delivered.time),
-                lost: None,
+                lost: gap.then(Lost::rotated),
                 away: false,
             })
         })
-        .await
+        .await?;
+        if let Some(position) = work.cursor.position().filter(|_| work.lost.is_none()) {
+            work.note.write(&Delivered::new(position, work.delivered))?;
+        }
+        Ok(work)
     }
 
     fn has_ended(&self) -> bool {
@@ -213,10 +224,10 @@ impl Follower {
         })
         .await?;
         (work.cursor, work.pieces) = (cursor, pieces);
-        if gap {
+        let rotated = work.lost.take_if(|lost| *lost == Lost::rotated());
+        if gap || rotated.is_some() {
             let to = batch.messages.first().map_or_else(Time::now, |message| message.time);
-            let why = "the log was rotated before the receiver took them";
-            self.lose(work, None, work.delivered, to, why);
+            self.lose(work, None, work.delivered, to, ROTATED);
         }
         Ok(batch)
     }
@@ -359,6 +370,16 @@ impl Follower {
 }
 
 impl Lost {
+    /// Lines of which nothing is known yet but that they are gone.
+    fn rotated() -> Self {
+        Self {
+            lines: None,
+            from: Time::default(),
+            to: Time::default(),
+            why: ROTATED.to_owned(),
+        }
+    }
+
     /// What the receiver is told, before the next line.
     fn marker(&self, next: Option<&Message>, offset: u64) -> Message {
         let lines = match self.lines {

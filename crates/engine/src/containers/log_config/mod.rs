@@ -7,7 +7,7 @@
 
 mod check;
 mod facts;
-mod rotation;
+pub(crate) mod rotation;
 
 use std::path::{Path, PathBuf};
 

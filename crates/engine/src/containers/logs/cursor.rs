@@ -94,7 +94,7 @@ impl Cursor {
             open.seek(position.offset)?;
             return Ok(Some(open));
         }
-        self.gap = position.offset > 0 || position.first.is_some();
+        self.gap = true;
         oldest(files)
     }
 
@@ -145,6 +145,11 @@ impl Cursor {
             self.successor = Some((next.inode, next.first()?));
         }
         Ok(())
+    }
+
+    /// How many files there are.
+    pub(in crate::containers) fn files(&self) -> Result<usize> {
+        Ok(list(&self.path)?.len())
     }
 
     /// How many bytes, compressed or not, come after the lines that were handed out.
@@ -232,8 +237,12 @@ fn held(files: &[Listed], current: &mut Open) -> Result<Option<usize>> {
 /// Which of the files is that of a position.
 fn place(files: &[Listed], position: &Position) -> Result<Option<usize>> {
     for (place, file) in files.iter().enumerate() {
-        // Inodes are used again: the first line tells.
-        if file.inode == position.inode && (position.first.is_none() || file.first()? == position.first) {
+        // Inodes are used again: the first line tells, or that a file without one had none before it.
+        let is_same = match position.first {
+            None => place + 1 == files.len(),
+            first => file.first()? == first,
+        };
+        if file.inode == position.inode && is_same {
             return Ok(Some(place));
         }
     }
