@@ -7,13 +7,14 @@ use corten_api::image::{ErrorDetail, Progress};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
 use crate::{
     error::{ApiError, ApiResult, Form},
     refusal,
+    request::RequestBody,
 };
 
 /// The body of an answer.
@@ -23,7 +24,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Answer = Response<Body>;
 
 /// The longest JSON document that is read, in bytes.
-const JSON_LIMIT: usize = 4 << 20;
+pub(crate) const JSON_LIMIT: usize = 4 << 20;
 
 /// Lines of progress that may wait for a slow client.
 const LINES: usize = 2048;
@@ -108,7 +109,7 @@ pub(crate) fn failure(error: &ApiError) -> Answer {
 ///
 /// # Errors
 /// 400 when it is something else, 413 when it is too long.
-pub(crate) async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: Incoming) -> ApiResult<T> {
+pub(crate) async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: RequestBody) -> ApiResult<T> {
     let bytes = read_document(headers, body).await?;
     if bytes.is_empty() {
         return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
@@ -122,7 +123,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: In
 /// As [`read_json`].
 pub(crate) async fn read_json_or_default<T: DeserializeOwned + Default>(
     headers: &HeaderMap,
-    body: Incoming,
+    body: RequestBody,
 ) -> ApiResult<T> {
     let bytes = read_document(headers, body).await?;
     if bytes.is_empty() {
@@ -146,7 +147,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
 const DRAINED: usize = 256 << 10;
 
 /// Reads what a client sends though it is of no use: it may look for the answer only when all is sent.
-pub(crate) async fn drain(body: &mut Incoming) {
+pub(crate) async fn drain(body: &mut RequestBody) {
     let mut left = DRAINED;
     while let Some(Ok(frame)) = body.frame().await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
@@ -156,7 +157,15 @@ pub(crate) async fn drain(body: &mut Incoming) {
     }
 }
 
-async fn read_document(headers: &HeaderMap, body: Incoming) -> ApiResult<Bytes> {
+async fn read_document(headers: &HeaderMap, body: RequestBody) -> ApiResult<Bytes> {
+    if body.is_unseen() {
+        // One of another type is refused for that.
+        check_media_type(headers)?;
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "authorization plugins must see the body: send it with 'Content-Type: application/json'",
+        ));
+    }
     match Limited::new(body, JSON_LIMIT).collect().await {
         Ok(collected) => {
             check_media_type(headers)?;
@@ -186,7 +195,7 @@ fn check_media_type(headers: &HeaderMap) -> ApiResult<()> {
 }
 
 /// Sends a request's body on, until its end or until nobody wants it any more.
-pub(crate) async fn pump(mut body: Incoming, pieces: mpsc::Sender<io::Result<Bytes>>) {
+pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) {
     while let Some(frame) = body.frame().await {
         let piece = match frame.map(Frame::into_data) {
             Ok(Ok(piece)) => Ok(piece),

@@ -1,20 +1,27 @@
 //! One request: version, checks, route, answer, and the headers that every answer has.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use corten_engine::{Engine, system::VERSION};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use hyper::{
     body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
 
 use crate::{
+    authz::{Authorization, Peer},
     body::{self, Answer},
     compat::version::{self, ApiVersion},
     error::{ApiError, ApiResult},
     guard::Guard,
+    metrics::{Metrics, Timed},
     query::Query,
+    request::RequestBody,
     router::{self, Route},
     routes,
 };
@@ -27,6 +34,12 @@ const DRAINING: Duration = Duration::from_secs(5);
 pub(crate) struct App {
     /// The engine.
     pub(crate) engine: Engine,
+    /// Who may refuse requests.
+    pub(crate) authorization: Authorization,
+    /// What is counted and timed.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether clients are offered what is experimental.
+    pub(crate) experimental: bool,
 }
 
 /// A request, taken apart.
@@ -39,7 +52,7 @@ pub(crate) struct Call {
     /// Its headers.
     pub(crate) headers: HeaderMap,
     /// Its body.
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
     /// The connection, for routes that take it over; there only if the client asked for it.
     pub(crate) upgrade: Option<OnUpgrade>,
 }
@@ -48,6 +61,7 @@ pub(crate) struct Call {
 pub(crate) async fn answer(
     app: Arc<App>,
     guard: Arc<Guard>,
+    peer: Arc<Peer>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let upgrade = request
@@ -56,22 +70,41 @@ pub(crate) async fn answer(
         .then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let label = (parts.method.clone(), parts.uri.path().to_owned());
-    let result = handle(&app, &guard, parts, body, upgrade).await;
+    let result = match guard.check(&parts.headers) {
+        Ok(()) => authorized(&app, &peer, parts, body, upgrade).await,
+        Err(error) => {
+            drain(&mut body.into()).await;
+            Err(error)
+        }
+    };
     let mut answer = result.unwrap_or_else(|error| body::failure(&error));
     tracing::debug!(method = %label.0, path = label.1, status = answer.status().as_u16(), "answered");
-    add_headers(answer.headers_mut());
+    add_headers(answer.headers_mut(), app.experimental);
     Ok(answer)
 }
 
-async fn handle(
+/// Answers a request that the plugins let pass, if they let its answer pass too.
+async fn authorized(
     app: &App,
-    guard: &Guard,
-    parts: http::request::Parts,
+    peer: &Peer,
+    parts: Parts,
     body: Incoming,
     upgrade: Option<OnUpgrade>,
 ) -> ApiResult<Answer> {
-    let mut body = body;
-    let (version, route) = match find(guard, &parts) {
+    let (body, passage) = app.authorization.enter(peer, &parts, body).await?;
+    let result = handle(app, parts, body, upgrade).await;
+    match passage {
+        None => result,
+        Some(passage) => {
+            passage
+                .leave(result.unwrap_or_else(|error| body::failure(&error)))
+                .await
+        }
+    }
+}
+
+async fn handle(app: &App, parts: Parts, mut body: RequestBody, upgrade: Option<OnUpgrade>) -> ApiResult<Answer> {
+    let (version, route) = match find(&parts) {
         Ok(found) => found,
         Err(error) => {
             drain(&mut body).await;
@@ -88,12 +121,16 @@ async fn handle(
         body,
         upgrade,
     };
-    dispatch(app, route, call, &parts.method).await
+    let (timed, began) = (Timed::of(&route), Instant::now());
+    let result = dispatch(app, route, call, &parts.method).await;
+    if let (Some(timed), Ok(_)) = (timed, &result) {
+        app.metrics.observe(timed, began.elapsed());
+    }
+    result
 }
 
-/// Checks who asks, and finds what for.
-fn find(guard: &Guard, parts: &http::request::Parts) -> ApiResult<(ApiVersion, Route)> {
-    guard.check(&parts.headers)?;
+/// Finds what is asked for.
+fn find(parts: &Parts) -> ApiResult<(ApiVersion, Route)> {
     let path = decoded_path(&parts.uri)?;
     let (version, rest) = version::split(&parts.method, &path)?;
     let route = router::route(&parts.method, rest).ok_or_else(ApiError::no_page)?;
@@ -101,7 +138,7 @@ fn find(guard: &Guard, parts: &http::request::Parts) -> ApiResult<(ApiVersion, R
 }
 
 /// Reads a body that is of no use, for as long as is decent.
-async fn drain(body: &mut Incoming) {
+async fn drain(body: &mut RequestBody) {
     if body.is_end_stream() {
         return;
     }
@@ -174,9 +211,10 @@ fn decoded_path(uri: &Uri) -> ApiResult<String> {
         .map_err(|_| ApiError::invalid("the path is not UTF-8"))
 }
 
-fn add_headers(headers: &mut HeaderMap) {
+fn add_headers(headers: &mut HeaderMap, experimental: bool) {
     headers.insert("api-version", HeaderValue::from_static(corten_api::VERSION));
-    headers.insert("docker-experimental", HeaderValue::from_static("false"));
+    let experimental = if experimental { "true" } else { "false" };
+    headers.insert("docker-experimental", HeaderValue::from_static(experimental));
     headers.insert("ostype", HeaderValue::from_static("linux"));
     if let Ok(server) = HeaderValue::from_str(&format!("Corten/{VERSION} (linux)")) {
         headers.insert(header::SERVER, server);

@@ -10,7 +10,6 @@ use std::{io, os::fd::OwnedFd};
 use corten_engine::containers::{Connection, Target};
 use http::{HeaderValue, StatusCode, Version, header};
 use hyper::{
-    body::Incoming,
     ext::ReasonPhrase,
     upgrade::{OnUpgrade, Upgraded},
 };
@@ -25,6 +24,7 @@ use crate::{
     body::{self, Answer},
     compat::version::ApiVersion,
     error::ApiResult,
+    request::RequestBody,
 };
 
 /// Output of a terminal, or of clients that know no better.
@@ -46,7 +46,7 @@ pub(crate) fn connect(
     target: Target,
     version: ApiVersion,
     upgrade: Option<OnUpgrade>,
-    input: Option<Incoming>,
+    input: Option<RequestBody>,
 ) -> ApiResult<Answer> {
     match upgrade {
         Some(upgrade) => {
@@ -138,7 +138,7 @@ pub(crate) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
 }
 
 /// Answers 200 with a body that ends with the connection.
-fn plain(target: Target, input: Option<Incoming>) -> ApiResult<Answer> {
+fn plain(target: Target, input: Option<RequestBody>) -> ApiResult<Answer> {
     let (near, far) = pair().map_err(corten_engine::Error::from)?;
     let (mut output, mut to_container) = near.into_split();
     tokio::spawn(async move {

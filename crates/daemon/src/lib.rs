@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   start ─► config ─► Engine::open ─► listen, tls ─► server ─► dispatch ─► router ─► routes ─► Engine
-//!                                                                  └─► guard     └─► compat, hijack, body
+//!                                                                  └─► guard, authz      └─► compat, hijack, body
 //! ```
 //!
 //! [`main`] is all there is to call. The daemon decides nothing about containers: a route turns a
@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authz;
 mod body;
 mod compat;
 mod config;
@@ -19,8 +20,10 @@ mod guard;
 mod hijack;
 mod hosts;
 mod listen;
+mod metrics;
 mod query;
 mod refusal;
+mod request;
 mod router;
 mod routes;
 mod server;

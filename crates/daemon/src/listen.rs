@@ -35,6 +35,15 @@ pub(crate) struct Listener {
     pub(crate) path: Option<PathBuf>,
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // Somebody may have removed it before.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// A listening socket.
 pub(crate) enum Socket {
     /// A unix socket.
@@ -165,6 +174,24 @@ fn bind_tcp(address: &str, port: u16, rules: &Rules) -> io::Result<TcpListener> 
     let listener = std::net::TcpListener::bind(addresses.as_slice())?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
+}
+
+/// Listens where metrics are asked for.
+///
+/// # Errors
+/// A sentence with the address.
+pub(crate) fn metrics(address: &str) -> Result<TcpListener, String> {
+    let failed = |error: io::Error| format!("cannot listen on {address} for metrics: {error}");
+    let address = address.strip_prefix("tcp://").unwrap_or(address);
+    let addresses: Vec<SocketAddr> = match address.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}").to_socket_addrs(),
+        None => address.to_socket_addrs(),
+    }
+    .map_err(failed)?
+    .collect();
+    let listener = std::net::TcpListener::bind(addresses.as_slice()).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    TcpListener::from_std(listener).map_err(failed)
 }
 
 /// Takes the sockets that systemd passed to this process, all at once, and tells their number.

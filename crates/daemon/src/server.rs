@@ -10,13 +10,18 @@ use tokio::{
 };
 
 use crate::{
+    authz::Peer,
     dispatch::{self, App},
     guard::Guard,
     listen::{Listener, Socket},
+    metrics,
 };
 
 /// Connections at once on one listener.
 const CONNECTIONS: usize = 4096;
+
+/// Connections at once that read metrics.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// Memory for a request's head on each connection, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -55,9 +60,36 @@ pub(crate) async fn serve(listener: Listener, app: Arc<App>, stop: watch::Receiv
             drop(slot);
         });
     }
-    if let Some(path) = &listener.path {
-        // Somebody may have removed it before.
-        let _ = corten_sys::fs::remove_file(path);
+}
+
+/// Serves the metrics until the engine stops.
+pub(crate) async fn serve_metrics(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (Ok((stream, _)), Ok(slot)) = (accepted, Arc::clone(&slots).try_acquire_owned()) else {
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let answer = metrics::answer(&app.metrics, &app.engine, request.method(), request.uri().path());
+                async move { Ok::<_, std::convert::Infallible>(answer) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HANDSHAKE)
+                .max_buf_size(BUFFER)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection for metrics ended early");
+            }
+            drop(slot);
+        });
     }
 }
 
@@ -86,10 +118,15 @@ async fn accept(socket: &Socket) -> io::Result<Connection> {
 impl Connection {
     async fn speak(self, app: Arc<App>, guard: Arc<Guard>, stop: watch::Receiver<bool>) {
         match self {
-            Self::Unix(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
-            Self::Tcp(stream) => speak(TokioIo::new(stream), app, guard, stop).await,
+            Self::Unix(stream) => speak(TokioIo::new(stream), app, guard, Peer::default(), stop).await,
+            Self::Tcp(stream) => speak(TokioIo::new(stream), app, guard, Peer::default(), stop).await,
             Self::Tls(stream, acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => speak(TokioIo::new(stream), app, guard, stop).await,
+                Ok(Ok(stream)) => {
+                    let peer = Peer {
+                        certificates: certificates(&stream),
+                    };
+                    speak(TokioIo::new(stream), app, guard, peer, stop).await;
+                }
                 Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::info!("a TLS handshake took too long"),
             },
@@ -97,11 +134,25 @@ impl Connection {
     }
 }
 
-fn speak<I>(io: I, app: Arc<App>, guard: Arc<Guard>, mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send
+/// What the client has shown to prove who it is.
+fn certificates(stream: &tokio_rustls::server::TlsStream<tokio::net::TcpStream>) -> Vec<Vec<u8>> {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    shown.iter().map(|certificate| certificate.to_vec()).collect()
+}
+
+fn speak<I>(
+    io: I,
+    app: Arc<App>,
+    guard: Arc<Guard>,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send
 where
     I: HyperRead + HyperWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| dispatch::answer(Arc::clone(&app), Arc::clone(&guard), request));
+    let peer = Arc::new(peer);
+    let service =
+        service_fn(move |request| dispatch::answer(Arc::clone(&app), Arc::clone(&guard), Arc::clone(&peer), request));
     let connection = http1::Builder::new()
         // Some clients look for headers by Go's spelling.
         .title_case_headers(true)

@@ -12,23 +12,38 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 
-/// Where dockerd looks unless told otherwise.
-const FOLDER: &str = "/root/.docker";
+/// Whether TLS is used: `--tlsverify` asks for it whatever its value, as in dockerd.
+pub(crate) fn is_on(config: &Config) -> bool {
+    verifies(config) || config.get("tlsverify").is_some() || config.switch("tls", false)
+}
+
+/// Whether clients must prove who they are.
+pub(crate) fn verifies(config: &Config) -> bool {
+    config.switch(
+        "tlsverify",
+        config.environment("tlsverify").is_some_and(|value| !value.is_empty()),
+    )
+}
+
+/// Where dockerd looks for certificates unless told otherwise.
+fn folder(config: &Config) -> PathBuf {
+    match config.environment("certificates") {
+        Some(folder) => folder.into(),
+        None => PathBuf::from(config.environment("home").unwrap_or("/root")).join(".docker"),
+    }
+}
 
 /// The acceptor that the configuration asks for; none without TLS.
 ///
 /// # Errors
 /// A sentence about the file that cannot be used.
 pub(crate) fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>, String> {
-    let verify = config.switch("tlsverify", false);
-    if !verify && !config.switch("tls", false) {
+    if !is_on(config) {
         return Ok(None);
     }
-    let path = |option: &str, name: &str| {
-        config
-            .text(option)
-            .map_or_else(|| PathBuf::from(FOLDER).join(name), PathBuf::from)
-    };
+    let verify = verifies(config);
+    let folder = folder(config);
+    let path = |option: &str, name: &str| config.text(option).map_or_else(|| folder.join(name), PathBuf::from);
     let certificates = certificates(&path("tlscert", "cert.pem"))?;
     let key = key(&path("tlskey", "key.pem"))?;
     let provider = Arc::new(ring::default_provider());

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ pub struct Events(Arc<Inner>);
 struct Inner {
     /// Guards the kept events, and the order of keeping and sending.
     kept: Mutex<VecDeque<Arc<Event>>>,
+    /// All events there ever were.
+    count: AtomicU64,
     sender: broadcast::Sender<Arc<Event>>,
 }
 
@@ -47,12 +52,14 @@ impl Events {
         let (sender, _) = broadcast::channel(BEHIND);
         Self(Arc::new(Inner {
             kept: Mutex::new(VecDeque::with_capacity(KEPT)),
+            count: AtomicU64::new(0),
             sender,
         }))
     }
 
     /// Tells what happened to an object of kind `container`, `image`, `volume`, `network` or `daemon`.
     pub fn emit(&self, kind: &'static str, action: impl Into<String>, id: &str, attributes: BTreeMap<String, String>) {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept();
         let event = Arc::new(new_event(kind, action.into(), id, attributes, Time::now()));
         if kept.len() == KEPT {
@@ -91,6 +98,11 @@ impl Events {
             deadline,
             filters,
         })
+    }
+
+    /// How many events there were since the engine started.
+    pub fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// How many listen.

@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::RwLock, time::Duration};
 
 use corten_api::container::{LogConfig, Ulimit};
+use corten_oci::seccomp::{Target, parse_profile};
 use ipnet::{IpNet, Ipv4Net};
+
+use crate::error::{Error, Result};
 
 /// The engine's settings.
 #[derive(Debug)]
@@ -41,18 +44,71 @@ pub struct Settings {
     pub cgroup_parent: String,
     /// Whether a small init runs as the first process unless told otherwise.
     pub default_init: bool,
-    /// `private` or `host`, when the user names none; empty for the kernel's custom.
-    pub default_cgroupns: String,
-    /// Size of `/dev/shm` in bytes, when the user names none.
-    pub default_shm_size: i64,
-    /// How long containers may take to stop when the engine is told to take them with it.
-    pub shutdown_timeout: Duration,
+    /// What keeps containers in, unless they say otherwise.
+    pub security: SecurityDefaults,
+    /// What `host-gateway` stands for; the default bridge's own addresses when empty.
+    pub host_gateways: Vec<IpAddr>,
+    /// Whether clients are offered what is experimental.
+    pub experimental: bool,
+    /// Warnings about who can reach the API.
+    pub exposure: Vec<String>,
     /// What a reload may change.
     pub reloadable: RwLock<Reloadable>,
 }
 
-/// Settings that a reload may change.
+/// What keeps containers in, unless they say otherwise.
 #[derive(Debug, Clone, Default)]
+pub struct SecurityDefaults {
+    /// Whether programs gain no privileges by `execve(2)`.
+    pub no_new_privileges: bool,
+    /// The seccomp profile.
+    pub seccomp: Seccomp,
+}
+
+/// The seccomp profile of containers that name none.
+#[derive(Debug, Clone, Default)]
+pub enum Seccomp {
+    /// Ours.
+    #[default]
+    Builtin,
+    /// None.
+    Unconfined,
+    /// The administrator's.
+    Profile {
+        /// The file that it was read from.
+        path: String,
+        /// Its JSON.
+        text: String,
+    },
+}
+
+impl Seccomp {
+    /// A profile of a file.
+    ///
+    /// # Errors
+    /// `Invalid` when it cannot be read.
+    pub fn profile(path: String, text: String) -> Result<Self> {
+        let target = Target {
+            capabilities: &[],
+            architecture: crate::containers::ARCHITECTURE,
+            kernel: (0, 0),
+        };
+        parse_profile(text.as_bytes(), &target).map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(Self::Profile { path, text })
+    }
+
+    /// As `info` names it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Unconfined => "unconfined",
+            Self::Profile { path, .. } => path,
+        }
+    }
+}
+
+/// Settings that a reload may change.
+#[derive(Debug, Clone)]
 pub struct Reloadable {
     /// Whether details are logged.
     pub debug: bool,
@@ -68,6 +124,16 @@ pub struct Reloadable {
     pub log: LogConfig,
     /// Limits of processes, likewise.
     pub ulimits: BTreeMap<String, Ulimit>,
+    /// `private` or `host`, likewise; empty for the kernel's custom.
+    pub cgroupns: String,
+    /// `private` or `shareable`, likewise.
+    pub ipc: String,
+    /// Size of `/dev/shm` in bytes, likewise.
+    pub shm_size: i64,
+    /// Whether containers go on when the engine is stopped.
+    pub live_restore: bool,
+    /// How long they may take to stop if they do not; none to wait for ever.
+    pub shutdown_timeout: Option<Duration>,
     /// Mirrors of the default registry.
     pub registry_mirrors: Vec<String>,
     /// Registries that may speak plain HTTP: names, `name:port` or CIDR.
@@ -80,6 +146,32 @@ pub struct Reloadable {
     pub max_concurrent_uploads: usize,
     /// How often a download is tried.
     pub max_download_attempts: usize,
+}
+
+impl Default for Reloadable {
+    /// Docker's.
+    fn default() -> Self {
+        Self {
+            debug: false,
+            labels: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+            log: LogConfig::default(),
+            ulimits: BTreeMap::new(),
+            cgroupns: String::new(),
+            ipc: "private".to_owned(),
+            shm_size: 64 << 20,
+            live_restore: true,
+            shutdown_timeout: Some(Duration::from_secs(15)),
+            registry_mirrors: Vec::new(),
+            insecure_registries: Vec::new(),
+            proxies: BTreeMap::new(),
+            max_concurrent_downloads: 0,
+            max_concurrent_uploads: 0,
+            max_download_attempts: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -116,9 +208,10 @@ pub(crate) mod tests {
             default_ip: IpAddr::from([0, 0, 0, 0]),
             cgroup_parent: String::new(),
             default_init: false,
-            default_cgroupns: String::new(),
-            default_shm_size: 64 << 20,
-            shutdown_timeout: Duration::from_secs(15),
+            security: SecurityDefaults::default(),
+            host_gateways: Vec::new(),
+            experimental: false,
+            exposure: Vec::new(),
             reloadable: RwLock::new(Reloadable::default()),
         }
     }

@@ -1,6 +1,10 @@
 //! The engine itself: what it is, where it runs, what it takes (Docker API, `/info`, `/version`, `/system/df`).
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use corten_api::{
     filters::Filters,
@@ -18,7 +22,7 @@ use crate::{
     identifiers,
     images::{self, Images},
     networks::Networks,
-    settings::Settings,
+    settings::{SecurityDefaults, Settings},
     volumes::Volumes,
 };
 
@@ -40,6 +44,14 @@ struct Inner {
     networks: Networks,
     volumes: Volumes,
     id: String,
+    /// Names of the programs that may refuse requests.
+    authorization: RwLock<Option<Vec<String>>>,
+}
+
+impl Inner {
+    fn authorization(&self) -> RwLockReadGuard<'_, Option<Vec<String>>> {
+        self.authorization.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Which parts of [`System::disk_usage`] are computed.
@@ -74,7 +86,14 @@ impl System {
             networks,
             volumes,
             id,
+            authorization: RwLock::default(),
         }))
+    }
+
+    /// Tells `info` which programs may refuse requests.
+    pub fn set_authorization(&self, names: Vec<String>) {
+        let names = Some(names).filter(|names| !names.is_empty());
+        *self.0.authorization.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// The engine's id.
@@ -88,7 +107,10 @@ impl System {
         let details = [
             ("ApiVersion", corten_api::VERSION),
             ("Arch", architecture()),
-            ("Experimental", "false"),
+            (
+                "Experimental",
+                if self.0.settings.experimental { "true" } else { "false" },
+            ),
             ("KernelVersion", kernel.as_str()),
             ("MinAPIVersion", corten_api::MIN_VERSION),
             ("Os", "linux"),
@@ -112,7 +134,7 @@ impl System {
             os: "linux".into(),
             arch: architecture().into(),
             kernel_version: kernel,
-            experimental: false,
+            experimental: self.0.settings.experimental,
             build_time: String::new(),
         }
     }
@@ -145,7 +167,7 @@ impl System {
             plugins: Plugins {
                 volume: vec!["local".into()],
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
-                authorization: None,
+                authorization: inner.authorization().clone(),
                 log: containers::LOG_DRIVERS.map(str::to_owned).to_vec(),
             },
             memory_limit: host.has("memory"),
@@ -194,18 +216,26 @@ impl System {
                 local_node_state: "inactive".into(),
                 ..Swarm::default()
             },
-            live_restore_enabled: true,
+            live_restore_enabled: now.live_restore,
+            experimental_build: settings.experimental,
             init_binary: "docker-init".into(),
             containerd_commit: Commit::default(),
             runc_commit: Commit { id: VERSION.into() },
             init_commit: Commit { id: VERSION.into() },
-            security_options: host.security_options(),
+            security_options: host.security_options(&settings.security),
             firewall_backend: Some(FirewallBackend {
                 driver: "nftables".into(),
                 info: None,
             }),
-            warnings: Some([inner.networks.warnings(), inner.containers.warnings()].concat())
-                .filter(|warnings| !warnings.is_empty()),
+            warnings: Some(
+                [
+                    settings.exposure.clone(),
+                    inner.networks.warnings(),
+                    inner.containers.warnings(),
+                ]
+                .concat(),
+            )
+            .filter(|warnings| !warnings.is_empty()),
             ..Info::default()
         })
     }
@@ -388,14 +418,17 @@ impl Host {
         self.controllers.split_whitespace().any(|name| name == controller)
     }
 
-    fn security_options(&self) -> Vec<String> {
+    fn security_options(&self, defaults: &SecurityDefaults) -> Vec<String> {
         let mut options = Vec::new();
         if corten_sys::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.trim() == "Y")
         {
             options.push("name=apparmor".to_owned());
         }
-        options.push("name=seccomp,profile=builtin".to_owned());
+        options.push(format!("name=seccomp,profile={}", defaults.seccomp.name()));
+        if defaults.no_new_privileges {
+            options.push("name=no-new-privileges".to_owned());
+        }
         if self.cgroup_version == "2" {
             options.push("name=cgroupns".to_owned());
         }

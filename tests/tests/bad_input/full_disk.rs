@@ -66,6 +66,23 @@ fn what_needs_space_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn the_engine_starts_on_a_full_disk() {
+    let engine = small();
+    engine
+        .corten(["run", "-d", "--name", "on", "busybox", "sleep", "1000"])
+        .ok();
+    let pid = engine.inspect("on", "{{.State.Pid}}");
+    fill(&engine);
+    engine.crash();
+    assert_eq!(engine.inspect("on", "{{.State.Pid}}"), pid);
+    engine.corten(["exec", "on", "true"]).ok();
+    engine.stop();
+    engine.launch();
+    assert_eq!(engine.inspect("on", "{{.State.Pid}}"), pid);
+    make_room(&engine);
+}
+
+#[test]
 fn a_start_works_or_is_undone() {
     let engine = small();
     fill(&engine);

@@ -70,9 +70,9 @@ fn restart_keeps_the_container() {
     let engine = Engine::start();
     run(&engine, "kept", "no", "echo started >> /note; exec sleep 300");
     let pid = engine.inspect("kept", "{{.State.Pid}}");
+    let note = || engine.corten(["exec", "kept", "cat", "/note"]).run().stdout;
+    until::is("the first start is noted", || note() == "started\n");
     engine.corten(["restart", "-t", "0", "kept"]).ok();
     assert_ne!(engine.inspect("kept", "{{.State.Pid}}"), pid);
-    until::is("both starts are noted", || {
-        engine.corten(["exec", "kept", "cat", "/note"]).ok() == "started\nstarted\n"
-    });
+    until::is("both starts are noted", || note() == "started\nstarted\n");
 }

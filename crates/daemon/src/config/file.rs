@@ -36,6 +36,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Values, String> {
         let Some(spec) = by_key(key) else {
             continue;
         };
+        // Go leaves an option alone whose value is null.
+        if json.is_null() {
+            continue;
+        }
         values.insert(spec.name(), Value::from_json(spec, json)?);
     }
     Ok(values)

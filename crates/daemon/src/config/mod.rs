@@ -1,5 +1,6 @@
 //! Configuration: flags and `daemon.json`, merged and checked as dockerd does it.
 
+mod defaults;
 mod file;
 mod flags;
 mod options;
@@ -91,6 +92,41 @@ impl Config {
     /// Reads the file again, with the same flags.
     pub(crate) fn reload(&self) -> Result<Self, ConfigError> {
         Self::load(self.flags.clone(), self.environment.clone())
+    }
+
+    /// The file that a flag names.
+    pub(crate) fn file(&self) -> Option<&str> {
+        match self.flags.get("config-file") {
+            Some(Value::Text(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// All that was given, as a JSON document without secrets, for the log.
+    pub(crate) fn to_json(&self) -> String {
+        let shown = |name: &str, value: &Value| match value {
+            Value::Text(text) if name.ends_with("-proxy") => masked(text).into(),
+            other => other.to_json(),
+        };
+        let document: serde_json::Map<_, _> = self
+            .values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), shown(name, value)))
+            .collect();
+        serde_json::Value::Object(document).to_string()
+    }
+
+    /// Names of options whose new values wait for a restart.
+    pub(crate) fn changed_in_vain(&self, other: &Self) -> Vec<&'static str> {
+        OPTIONS
+            .iter()
+            .filter(|option| {
+                !option.reload
+                    && !option.key.is_empty()
+                    && self.values.get(option.name()) != other.values.get(option.name())
+            })
+            .map(|option| option.name())
+            .collect()
     }
 
     /// The value of an option, if it was given.
@@ -188,15 +224,6 @@ impl Config {
             .collect()
     }
 
-    /// Names of reloadable options whose values differ.
-    pub(crate) fn changed(&self, other: &Self) -> Vec<&'static str> {
-        OPTIONS
-            .iter()
-            .filter(|option| option.reload && self.values.get(option.name()) != other.values.get(option.name()))
-            .map(|option| option.name())
-            .collect()
-    }
-
     fn check(&self) -> Result<(), ConfigError> {
         for (name, value) in &self.values {
             let Some(spec) = OPTIONS.iter().find(|option| option.name() == *name) else {
@@ -205,6 +232,16 @@ impl Config {
             check_support(spec, value)?;
         }
         settings::check(self)
+    }
+}
+
+/// An address without the name and password in it.
+fn masked(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("xxxxx:xxxxx@{host}"),
+        Some((_, host)) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+        None => address.to_owned(),
     }
 }
 
@@ -221,6 +258,11 @@ fn check_support(spec: &OptionSpec, value: &Value) -> Result<(), ConfigError> {
                 .map(|value| format!("{value:?}"))
                 .collect::<Vec<_>>()
                 .join(" or "),
+        ))),
+        Support::Removed(_) if is_empty(spec.kind, value) => Ok(()),
+        Support::Removed(instead) => Err(ConfigError::new(format!(
+            "the option {} was removed: {instead}",
+            spec.name()
         ))),
         Support::None if is_empty(spec.kind, value) => Ok(()),
         Support::None => Err(ConfigError::new(format!("the option {} is not supported", spec.name()))),

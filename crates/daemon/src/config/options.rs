@@ -35,6 +35,8 @@ pub(crate) enum Support {
     Only(&'static [&'static str], &'static str),
     /// It is accepted, and the reason why it changes nothing is logged.
     NoEffect(&'static str),
+    /// dockerd had it once.
+    Removed(&'static str),
     /// It cannot be had at all.
     None,
 }
@@ -86,10 +88,11 @@ const fn reloadable(spec: OptionSpec) -> OptionSpec {
     OptionSpec { reload: true, ..spec }
 }
 
-use Support::{Full, NoEffect, None as Unsupported, Only};
+use Support::{Full, NoEffect, None as Unsupported, Only, Removed};
 use Type::{Bool, Bytes, List, Map, Number, Pools, Text, Ulimits};
 
 const NO_PROXY_PROCESS: &str = "published ports, those on loopback included, work without a proxy process";
+const NO_CONTAINERD: &str = "the engine runs containers itself";
 const NO_SWARM: &str = "this engine is no swarm node";
 
 /// All options, in the order of dockerd's help.
@@ -113,7 +116,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         None,
         "authorization-plugins",
         List,
-        Unsupported,
+        Full,
         "authorization plugins to load",
     )),
     same("bip", Text, Full, "address and subnet of the default bridge, as CIDR"),
@@ -148,14 +151,19 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "configuration file (default \"/etc/corten/daemon.json\")",
     ),
-    same("containerd", Text, Unsupported, "containerd's socket"),
-    same("containerd-namespace", Text, Unsupported, "containerd's namespace"),
+    same("containerd", Text, NoEffect(NO_CONTAINERD), "containerd's socket"),
+    same(
+        "containerd-namespace",
+        Text,
+        NoEffect(NO_CONTAINERD),
+        "containerd's namespace",
+    ),
     option(
         "containerd-plugins-namespace",
         None,
         "containerd-plugin-namespace",
         Text,
-        Unsupported,
+        NoEffect(NO_CONTAINERD),
         "containerd's namespace for plugins",
     ),
     same(
@@ -173,7 +181,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "cri-containerd",
         Bool,
-        Only(&["false"], "there is no containerd"),
+        NoEffect(NO_CONTAINERD),
         "start containerd with CRI",
     ),
     same(
@@ -212,11 +220,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     reloadable(same(
         "default-ipc-mode",
         Text,
-        Only(
-            &["private"],
-            "containers' IPC is private unless they ask for something else",
-        ),
-        "IPC namespaces of containers",
+        Full,
+        "IPC namespaces of containers: \"private\" or \"shareable\"",
     )),
     option(
         "default-network-opt",
@@ -270,12 +275,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "folder of sockets and of what runs (default \"/run/corten\")",
     ),
-    same(
-        "experimental",
-        Bool,
-        Only(&["false"], "there are no experimental features"),
-        "switch experimental features on",
-    ),
+    same("experimental", Bool, Full, "offer experimental features to clients"),
     reloadable(option(
         "feature",
         None,
@@ -313,7 +313,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         None,
         "host-gateway-ips",
         List,
-        Unsupported,
+        Full,
         "address that host-gateway stands for",
     ),
     option(
@@ -339,7 +339,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "let containers on the default bridge talk to each other (default true)",
     ),
     same("init", Bool, Full, "run an init in containers"),
-    same("init-path", Text, Unsupported, "path of the init program"),
+    same("init-path", Text, Full, "path of the init program (default: our own)"),
     reloadable(option(
         "insecure-registry",
         None,
@@ -404,8 +404,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     reloadable(same(
         "live-restore",
         Bool,
-        Only(&["true"], "containers always outlive the engine"),
-        "keep containers running while the engine is down (always on)",
+        Full,
+        "keep containers running while the engine is down (default true)",
     )),
     same(
         "log-driver",
@@ -453,7 +453,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "how often a download is tried (default 5)",
     )),
-    same("metrics-addr", Text, Unsupported, "address of metrics"),
+    same("metrics-addr", Text, Full, "address at which Prometheus finds metrics"),
     same("mtu", Number, Full, "MTU of the default bridge (default 1500)"),
     same(
         "network-control-plane-mtu",
@@ -464,7 +464,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "no-new-privileges",
         Bool,
-        Only(&["false"], "set no-new-privileges for each container"),
+        Full,
         "never let containers' processes gain privileges",
     ),
     option(
@@ -514,8 +514,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "seccomp-profile",
         Text,
-        Only(&["builtin"], "choose another profile for each container"),
-        "seccomp profile of containers",
+        Full,
+        "seccomp profile of containers: \"builtin\", \"unconfined\" or a file",
     ),
     same(
         "selinux-enabled",
@@ -526,8 +526,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     reloadable(same(
         "shutdown-timeout",
         Number,
-        NoEffect("containers outlive the engine, which stops at once"),
-        "seconds for stopping containers (no effect: they outlive the engine)",
+        Full,
+        "seconds that containers may take to stop with --live-restore=false (default 15)",
     )),
     option(
         "storage-driver",
@@ -595,9 +595,23 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         NoEffect("registries decide this now"),
         "",
     ),
-    option("", None, "api-cors-header", Text, Unsupported, ""),
+    option(
+        "",
+        None,
+        "api-cors-header",
+        Text,
+        Removed("a proxy in front of the API can add headers"),
+        "",
+    ),
     option("", None, "builder", Map, NoEffect("there is no builder yet"), ""),
-    option("", None, "default-init", Bool, Unsupported, ""),
+    option(
+        "",
+        None,
+        "default-init",
+        Bool,
+        NoEffect("it never had one; set init"),
+        "",
+    ),
     option(
         "",
         None,
@@ -606,7 +620,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         NoEffect("the engine has no such key"),
         "",
     ),
-    option("", None, "host-gateway-ip", Text, Unsupported, ""),
+    option("", None, "host-gateway-ip", Text, Full, ""),
     option("", None, "network-diagnostic-port", Number, NoEffect(NO_SWARM), ""),
     option("", None, "resolv-conf", Text, Unsupported, ""),
     option("", None, "swarm-raft-election-tick", Number, NoEffect(NO_SWARM), ""),

@@ -9,10 +9,10 @@ use std::{
 };
 
 use corten_api::container::{LogConfig, Ulimit};
-use corten_engine::settings::{Reloadable, Settings};
+use corten_engine::settings::{Reloadable, SecurityDefaults, Settings};
 use ipnet::Ipv4Net;
 
-use super::{Config, ConfigError, Value, bytes_of};
+use super::{Config, ConfigError, Value, bytes_of, defaults};
 
 /// The default bridge's link.
 const BRIDGE: &str = "corten0";
@@ -38,6 +38,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     mtu(config)?;
     default_ip(config)?;
     cgroupns(config)?;
+    ipc(config)?;
+    host_gateways(config)?;
+    defaults::init_path(config)?;
     cgroup_driver(config)?;
     features(config)?;
     log_level(config)?;
@@ -88,7 +91,14 @@ impl Config {
         Ok(Settings {
             exec_root: self.exec_root(),
             shim: programs.shim,
-            init: programs.init,
+            init: defaults::init_path(self)?.unwrap_or(programs.init),
+            security: SecurityDefaults {
+                no_new_privileges: self.switch("no-new-privileges", false),
+                seccomp: defaults::seccomp(self)?,
+            },
+            host_gateways: host_gateways(self)?,
+            experimental: self.switch("experimental", false),
+            exposure: defaults::exposure(self),
             bridge: self.text("bridge").unwrap_or(BRIDGE).to_owned(),
             bridge_address: bridge_address(self)?,
             fixed_cidr: fixed_cidr(self)?,
@@ -103,13 +113,6 @@ impl Config {
             default_ip: default_ip(self)?,
             cgroup_parent: self.text("cgroup-parent").unwrap_or_default().to_owned(),
             default_init: self.switch("init", false),
-            default_cgroupns: cgroupns(self)?,
-            default_shm_size: self
-                .number("default-shm-size")
-                .map_or_else(|| bytes_of(SHM).map_err(ConfigError::new), Ok)?,
-            shutdown_timeout: Duration::from_secs(
-                u64::try_from(self.number("shutdown-timeout").unwrap_or(15)).unwrap_or(u64::from(u32::MAX)),
-            ),
             reloadable: RwLock::new(reloadable(self)?),
             data_root,
         })
@@ -148,6 +151,15 @@ pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
         dns_options: config.list("dns-opts").to_vec(),
         log,
         ulimits: ulimits(config),
+        cgroupns: cgroupns(config)?,
+        ipc: ipc(config)?,
+        shm_size: config
+            .number("default-shm-size")
+            .map_or_else(|| bytes_of(SHM).map_err(ConfigError::new), Ok)?,
+        live_restore: config.switch("live-restore", true),
+        shutdown_timeout: u64::try_from(config.number("shutdown-timeout").unwrap_or(15))
+            .ok()
+            .map(Duration::from_secs),
         registry_mirrors: mirrors(config)?,
         insecure_registries: config.list("insecure-registries").to_vec(),
         proxies: proxies(config),
@@ -287,6 +299,42 @@ fn cgroupns(config: &Config) -> Result<String, ConfigError> {
             "default cgroup namespace mode ({other}) is invalid; use \"host\" or \"private\""
         ))),
     }
+}
+
+fn ipc(config: &Config) -> Result<String, ConfigError> {
+    match config.text("default-ipc-mode") {
+        None => Ok("private".to_owned()),
+        Some(mode @ ("private" | "shareable")) => Ok(mode.to_owned()),
+        Some(other) => Err(ConfigError::new(format!(
+            "IPC mode \"{other}\" is not supported as default value for containers"
+        ))),
+    }
+}
+
+/// What `host-gateway` stands for: one address of a kind at most.
+fn host_gateways(config: &Config) -> Result<Vec<IpAddr>, ConfigError> {
+    let old = config.text("host-gateway-ip").map(str::to_owned);
+    let all: Vec<IpAddr> = config
+        .list("host-gateway-ips")
+        .iter()
+        .cloned()
+        .chain(old)
+        .map(|text| {
+            text.parse()
+                .map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
+        })
+        .collect::<Result<_, _>>()?;
+    for (kind, count) in [
+        ("IPv4", all.iter().filter(|ip| ip.is_ipv4()).count()),
+        ("IPv6", all.iter().filter(|ip| ip.is_ipv6()).count()),
+    ] {
+        if count > 1 {
+            return Err(ConfigError::new(format!(
+                "only one {kind} host gateway IP address can be specified"
+            )));
+        }
+    }
+    Ok(all)
 }
 
 fn cgroup_driver(config: &Config) -> Result<(), ConfigError> {

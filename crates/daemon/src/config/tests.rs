@@ -157,12 +157,25 @@ fn values_are_checked() {
         "the option storage-driver cannot be \"btrfs\", only \"overlay2\": the engine has one storage driver",
     );
     case(
-        r#"{"live-restore":false}"#,
-        "the option live-restore cannot be \"false\", only \"true\": containers always outlive the engine",
+        r#"{"userns-remap":"default"}"#,
+        "the option userns-remap cannot be \"default\", only \"\": user namespaces cannot be remapped for all containers",
     );
     case(
-        r#"{"metrics-addr":"127.0.0.1:9"}"#,
-        "the option metrics-addr is not supported",
+        r#"{"default-ipc-mode":"host"}"#,
+        "IPC mode \"host\" is not supported as default value for containers",
+    );
+    case(
+        r#"{"api-cors-header":"*"}"#,
+        "the option api-cors-header was removed: a proxy in front of the API can add headers",
+    );
+    case(r#"{"host-gateway-ips":["x"]}"#, "x is not an ip address");
+    case(
+        r#"{"host-gateway-ips":["1.1.1.1","2.2.2.2"]}"#,
+        "only one IPv4 host gateway IP address can be specified",
+    );
+    case(
+        r#"{"init-path":"no/such"}"#,
+        "the init program no/such must be given as an absolute path",
     );
     case(
         r#"{"exec-opts":["native.cgroupdriver=systemd"]}"#,
@@ -189,7 +202,7 @@ fn settings_have_docker_s_defaults() {
     };
     let plain = load(&[], "{}").unwrap().settings(programs()).unwrap();
     assert_eq!(
-        (plain.bridge.as_str(), plain.mtu, plain.default_shm_size),
+        (plain.bridge.as_str(), plain.mtu, plain.now().shm_size),
         ("corten0", 1500, 64 << 20)
     );
     assert_eq!(
@@ -208,7 +221,7 @@ fn settings_have_docker_s_defaults() {
     .unwrap();
     let own = own.settings(programs()).unwrap();
     assert_ne!(own.table, "corten");
-    assert_eq!((own.table.len(), own.default_shm_size), (15, 1 << 30));
+    assert_eq!((own.table.len(), own.now().shm_size), (15, 1 << 30));
     assert_eq!(own.bridge_address, Some("10.0.0.1/24".parse().unwrap()));
 }
 
@@ -230,14 +243,12 @@ fn proxies_come_from_file_flags_or_environment() {
 }
 
 #[test]
-fn reloading_names_what_changed() {
-    let before = load(&["--mtu", "1400"], r#"{"debug":false,"labels":["a=b"]}"#).unwrap();
-    let after = load(
-        &["--mtu", "1400"],
-        r#"{"debug":true,"labels":["a=b"],"dns":["1.1.1.1"]}"#,
-    )
-    .unwrap();
-    assert_eq!(before.changed(&after), ["debug", "dns"]);
+fn reloading_names_what_needs_a_restart() {
+    let before = load(&[], r#"{"debug":false,"mtu":1400}"#).unwrap();
+    let after = load(&[], r#"{"debug":true,"dns":["1.1.1.1"],"mtu":1300}"#).unwrap();
+    assert_eq!(before.changed_in_vain(&after), ["mtu"]);
+    let shown = load(&["--http-proxy", "http://me:secret@p:1"], "{}").unwrap().to_json();
+    assert!(shown.contains(r#""http-proxy":"http://xxxxx:xxxxx@p:1""#), "{shown}");
     assert_eq!(
         load(&[], r#"{"userland-proxy":true}"#).unwrap().without_effect().len(),
         1

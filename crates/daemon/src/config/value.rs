@@ -46,6 +46,18 @@ impl Value {
         }
     }
 
+    /// The value as JSON.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Bool(on) => (*on).into(),
+            Self::Text(text) => text.clone().into(),
+            Self::Number(number) => (*number).into(),
+            Self::List(items) => items.clone().into(),
+            Self::Map(map) => map.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            Self::Pools(_) | Self::Ulimits(_) => self.to_string().into(),
+        }
+    }
+
     /// Reads a value of `daemon.json`.
     pub(crate) fn from_json(spec: &OptionSpec, json: &serde_json::Value) -> Result<Self, Refusal> {
         use serde_json::Value as Json;

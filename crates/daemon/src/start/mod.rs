@@ -12,16 +12,9 @@ mod log;
 mod notify;
 mod pidfile;
 mod programs;
+mod reload;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    ffi::OsString,
-    io::Write,
-    process::ExitCode,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{env, ffi::OsString, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use corten_engine::{Engine, system::VERSION};
 use tokio::{
@@ -30,10 +23,12 @@ use tokio::{
 };
 
 use crate::{
+    authz::{Authorization, Places},
     config::{self, Config, ConfigError, Environment, Request},
     dispatch::App,
     hosts,
     listen::{self, Listener, Rules},
+    metrics::Metrics,
     server, tls,
 };
 
@@ -101,6 +96,9 @@ fn environment() -> Environment {
         ("http-proxy", "HTTP_PROXY"),
         ("https-proxy", "HTTPS_PROXY"),
         ("no-proxy", "NO_PROXY"),
+        ("tlsverify", "DOCKER_TLS_VERIFY"),
+        ("certificates", "DOCKER_CERT_PATH"),
+        ("home", "HOME"),
     ]
     .into_iter()
     .filter_map(|(option, name)| {
@@ -165,7 +163,22 @@ async fn serve(
     let engine = Engine::open(settings).await.map_err(|error| error.report())?;
     let listeners = listeners(&config)?;
     let (stop, stopping) = watch::channel(false);
-    let app = Arc::new(App { engine: engine.clone() });
+    let app = Arc::new(App {
+        engine: engine.clone(),
+        authorization: Authorization::new(places(&config)),
+        metrics: Arc::new(Metrics::default()),
+        experimental: config.switch("experimental", false),
+    });
+    app.authorization
+        .set(config.list("authorization-plugins"))
+        .await
+        .map_err(|error| format!("failed to validate authorization plugin: {error}"))?;
+    engine.system().set_authorization(app.authorization.names());
+    if let Some(address) = config.text("metrics-addr") {
+        let listener = listen::metrics(address)?;
+        tracing::info!(address, "metrics are served");
+        tokio::spawn(server::serve_metrics(listener, Arc::clone(&app), stopping.clone()));
+    }
     let servers: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
@@ -176,14 +189,21 @@ async fn serve(
     tracing::info!("Daemon has completed initialization");
     notify::tell("READY=1");
     while signals.next().await == Told::Reload {
-        notify::tell("RELOADING=1");
-        match reload(&config, &engine, &level) {
+        notify::tell(&notify::reloading());
+        match reload::apply(&config, &engine, &app.authorization, &level).await {
             Ok(reloaded) => config = reloaded,
             Err(error) => tracing::error!(error, "the configuration was not reloaded"),
         }
+        engine.system().set_authorization(app.authorization.names());
         notify::tell("READY=1");
     }
-    tracing::info!("Processing signal: stopping; containers keep running");
+    let takes_containers_along = !engine.settings().now().live_restore;
+    let containers = if takes_containers_along {
+        "are stopped"
+    } else {
+        "keep running"
+    };
+    tracing::info!("Processing signal: stopping; containers {containers}");
     notify::tell("STOPPING=1");
     // All receivers are gone when no listener is left, which is what is wanted.
     let _ = stop.send(true);
@@ -196,14 +216,28 @@ async fn serve(
     if drained.await.is_err() {
         tracing::warn!("not all listeners have ended in time");
     }
+    if takes_containers_along {
+        engine
+            .containers()
+            .shut_down(engine.settings().now().shutdown_timeout)
+            .await;
+    }
     Ok(())
+}
+
+/// Where plugins are looked for: our own folder, and Docker's.
+fn places(config: &Config) -> Places {
+    Places {
+        sockets: vec![config.exec_root().join("plugins"), "/run/docker/plugins".into()],
+        specs: vec!["/etc/docker/plugins".into(), "/usr/lib/docker/plugins".into()],
+    }
 }
 
 fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let rules = Rules {
         group: group::of_socket(config.text("group"))?,
         tls: tls::acceptor(config)?,
-        verifies: config.switch("tlsverify", false),
+        verifies: tls::verifies(config),
         plain_wanted: !config.switch("tls", true),
     };
     let mut passed = listen::passed_sockets()?;
@@ -212,36 +246,6 @@ fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
         listeners.extend(listen::listen(&hosts::parse(&host)?, &rules, &mut passed)?);
     }
     Ok(listeners)
-}
-
-/// Applies what the file says now.
-fn reload(config: &Config, engine: &Engine, level: &log::Level) -> Result<Config, String> {
-    let new = config.reload().map_err(|error| error.message)?;
-    let settings = config::reloadable(&new).map_err(|error| error.message)?;
-    let changed = config.changed(&new);
-    *engine
-        .settings()
-        .reloadable
-        .write()
-        .unwrap_or_else(PoisonError::into_inner) = settings;
-    engine.images().reload().map_err(|error| error.report())?;
-    level.set(config::log_level(&new).map_err(|error| error.message)?);
-    let mut attributes: BTreeMap<String, String> = changed
-        .iter()
-        .map(|name| {
-            (
-                (*name).to_owned(),
-                new.get(name).map(ToString::to_string).unwrap_or_default(),
-            )
-        })
-        .collect();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    attributes.insert("name".to_owned(), host);
-    engine
-        .events()
-        .emit("daemon", "reload", engine.system().id(), attributes);
-    tracing::info!(changed = changed.join(", "), "Reloaded configuration");
-    Ok(new)
 }
 
 /// What a signal tells.

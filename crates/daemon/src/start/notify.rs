@@ -8,6 +8,15 @@ use std::{
     },
 };
 
+/// The state during a reload, with the time that systemd wants to know (`Type=notify-reload`).
+pub(super) fn reloading() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    format!(
+        "RELOADING=1\nMONOTONIC_USEC={}",
+        now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+    )
+}
+
 /// Sends a state, if somebody wants to know.
 pub(super) fn tell(state: &str) {
     let Ok(name) = env::var("NOTIFY_SOCKET") else {

@@ -313,13 +313,13 @@ fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, ma
         "bridge".clone_into(&mut host.network_mode);
     }
     if host.shm_size == 0 {
-        host.shm_size = settings.default_shm_size;
+        host.shm_size = reloadable.shm_size;
     }
     if host.ipc_mode.is_empty() {
-        "private".clone_into(&mut host.ipc_mode);
+        host.ipc_mode.clone_from(&reloadable.ipc);
     }
     if host.cgroupns_mode.is_empty() {
-        let default = match (machine.cgroup2, settings.default_cgroupns.as_str()) {
+        let default = match (machine.cgroup2, reloadable.cgroupns.as_str()) {
             (false, _) if host.privileged => "host",
             (false, "") => "host",
             (true, "") => "private",

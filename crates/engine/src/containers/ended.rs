@@ -1,6 +1,10 @@
 //! What a container's shim tells while it runs, and what its end sets in motion.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use corten_api::time::Time;
 use corten_shim::protocol::{EXIT_FILE, Event, Exit};
@@ -98,6 +102,8 @@ impl Containers {
             inner.record.networks.values_mut().for_each(forget_addresses);
             let pause = pause_before_restart(inner, Duration::from_secs(duration.unsigned_abs()));
             inner.record.wanted = pause.is_some();
+            // The next engine starts what ends with this one.
+            let pause = pause.filter(|_| !self.0.shutting_down.load(Ordering::Relaxed));
             if pause.is_some() {
                 inner.apply(Change::WillRestart)?;
                 inner.record.restarts += 1;

@@ -12,8 +12,8 @@ use corten_oci::runtime::Process;
 use corten_shim::protocol::{Attach, Exit, FailureKind, Reply, Request, WindowSize};
 
 use super::{
-    AttachRequest, Container, Containers, Machine, State, Target, files, link::LinkError, record::Record, security,
-    spec, start, users,
+    AttachRequest, Container, Containers, Inner, State, Target, files, link::LinkError, record::Record, security, spec,
+    start, users,
 };
 use crate::error::{Error, Kind, Result, blocking};
 
@@ -157,7 +157,7 @@ impl Containers {
             .map_err(|_| Error::internal(format!("Invalid escape keys ({}) provided", config.detach_keys)))?;
         // A user that is not there is told before the client's connection is taken over.
         let (inner, held, asked) = (Arc::clone(&self.0), Arc::clone(&container), config.clone());
-        blocking(move || process(&inner.machine, &held, &asked).map(|_| ())).await?;
+        blocking(move || process(&inner, &held, &asked).map(|_| ())).await?;
         let id = crate::identifiers::random();
         let action = format!("exec_create: {}", config.cmd.join(" "));
         let exec = Exec {
@@ -221,7 +221,7 @@ impl Containers {
         let (id, exec) = self.0.execs.get(&waiting.id)?;
         let link = container.link()?;
         let (inner, held, config) = (Arc::clone(&self.0), Arc::clone(container), exec.config.clone());
-        let process = blocking(move || process(&inner.machine, &held, &config)).await?;
+        let process = blocking(move || process(&inner, &held, &config)).await?;
         let (attach, socket) = client.unzip();
         let copy = match &socket {
             Some(socket) => Some(socket.try_clone()?),
@@ -380,7 +380,8 @@ async fn write_to_client(socket: OwnedFd, text: &str, tty: bool) -> Result<()> {
 }
 
 /// The process of an exec: the container's own surroundings with what the exec asks for.
-fn process(machine: &Machine, container: &Container, config: &ExecConfig) -> Result<Process> {
+fn process(inner: &Inner, container: &Container, config: &ExecConfig) -> Result<Process> {
+    let (machine, defaults) = (&inner.machine, &inner.settings.security);
     let record = container.record();
     let security = security::parse(&record.host_config)?;
     let pid = record.state.running().ok_or_else(|| container.not_running())?.pid;
@@ -409,7 +410,7 @@ fn process(machine: &Machine, container: &Container, config: &ExecConfig) -> Res
         cwd: cwd.to_owned(),
         capabilities: Some(spec::capability_sets(&names, identity.user.uid)),
         user: identity.user,
-        no_new_privileges: security.no_new_privileges,
+        no_new_privileges: security.no_new_privileges.unwrap_or(defaults.no_new_privileges),
         // A privileged exec stays in the container's profile, as in Docker.
         apparmor_profile: machine
             .apparmor

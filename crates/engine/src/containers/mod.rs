@@ -54,7 +54,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -64,6 +64,7 @@ use corten_sys::fs::SyncQueue;
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::signals::parse as parse_signal;
+pub(crate) use self::spec::ARCHITECTURE;
 pub use self::{
     attach::{AttachRequest, Connection, Target},
     commit::CommitRequest,
@@ -111,6 +112,8 @@ struct Inner {
     deliveries: delivery::Deliveries,
     /// Whether all that ran is known again, so that new endpoints can be made.
     recovered: watch::Sender<bool>,
+    /// Whether containers end because the engine does.
+    shutting_down: AtomicBool,
 }
 
 /// What does not change while the engine runs.
@@ -208,6 +211,7 @@ impl Containers {
             log_changes,
             deliveries,
             recovered: watch::Sender::new(false),
+            shutting_down: AtomicBool::new(false),
         });
         let containers = Self(inner);
         containers.recover().await?;

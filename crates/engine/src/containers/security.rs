@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// What the options say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Security<'a> {
-    /// Whether `execve(2)` gives no privileges.
-    pub(crate) no_new_privileges: bool,
+    /// Whether `execve(2)` gives no privileges; none for the engine's default.
+    pub(crate) no_new_privileges: Option<bool>,
     /// The seccomp filter.
     pub(crate) seccomp: Seccomp<'a>,
     /// The AppArmor profile; none for the default.
@@ -25,9 +25,11 @@ pub(crate) struct Security<'a> {
 /// Which seccomp filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Seccomp<'a> {
-    /// The engine's own; none when privileged.
+    /// The engine's default; none when privileged.
     #[default]
     Default,
+    /// The built-in one.
+    Builtin,
     /// None.
     Unconfined,
     /// The user's, as JSON.
@@ -62,14 +64,14 @@ fn read<'a>(security: &mut Security<'a>, option: &'a str) -> Result<()> {
         None => (option, None),
     };
     match (name, value) {
-        ("no-new-privileges", None) => security.no_new_privileges = true,
-        ("no-new-privileges", Some(value)) => security.no_new_privileges = switch(value)?,
+        ("no-new-privileges", None) => security.no_new_privileges = Some(true),
+        ("no-new-privileges", Some(value)) => security.no_new_privileges = Some(switch(value)?),
         ("disable", None) => security.labels.push("disable"),
         ("systempaths", Some("unconfined")) => security.open_system_paths = true,
         ("writable-cgroups", None) => security.writable_cgroups = true,
         ("writable-cgroups", Some(value)) => security.writable_cgroups = switch(value)?,
         ("seccomp", Some("unconfined")) => security.seccomp = Seccomp::Unconfined,
-        ("seccomp", Some("builtin")) => security.seccomp = Seccomp::Default,
+        ("seccomp", Some("builtin")) => security.seccomp = Seccomp::Builtin,
         ("seccomp", Some(profile)) => {
             let target = Target {
                 capabilities: &[],
@@ -106,11 +108,11 @@ mod tests {
                 .map(|s| (s.no_new_privileges, s.open_system_paths, s.apparmor.map(str::to_owned)))
                 .map_err(|e| e.report())
         };
-        assert_eq!(parse_all(&["no-new-privileges"]), Ok((true, false, None)));
-        assert_eq!(parse_all(&["no-new-privileges=false"]), Ok((false, false, None)));
+        assert_eq!(parse_all(&["no-new-privileges"]), Ok((Some(true), false, None)));
+        assert_eq!(parse_all(&["no-new-privileges=false"]), Ok((Some(false), false, None)));
         assert_eq!(
             parse_all(&["systempaths=unconfined", "apparmor=p"]),
-            Ok((false, true, Some("p".into())))
+            Ok((None, true, Some("p".into())))
         );
         assert_eq!(parse_all(&["nope"]), Err("invalid --security-opt 2: \"nope\"".into()));
     }

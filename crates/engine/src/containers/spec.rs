@@ -22,7 +22,7 @@ use super::{
 use crate::{
     apparmor::AppArmor,
     error::{Error, Result},
-    settings::Reloadable,
+    settings::{Reloadable, Seccomp as Defaults, SecurityDefaults},
 };
 
 /// This machine, as Go names it.
@@ -88,6 +88,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) identity: &'a Identity,
     /// The engine's defaults.
     pub(crate) defaults: &'a Reloadable,
+    /// Those about what keeps containers in.
+    pub(crate) security: &'a SecurityDefaults,
     /// The container's folder on the host, with `hostname`, `hosts` and `resolv.conf`.
     pub(crate) folder: &'a Path,
     /// The cgroup below which the container's is made.
@@ -190,7 +192,7 @@ fn process(record: &Record, around: &Surroundings<'_>, security: &Security<'_>, 
             record.host_config.resources.ulimits.as_deref().unwrap_or_default(),
             around.defaults.ulimits.values(),
         ),
-        no_new_privileges: security.no_new_privileges,
+        no_new_privileges: security.no_new_privileges.unwrap_or(around.security.no_new_privileges),
         apparmor_profile: around
             .apparmor
             .profile(security.apparmor, record.host_config.privileged)
@@ -415,7 +417,7 @@ fn linux(
         cgroups_path: Some(cgroup_path(record, around.cgroup_parent)),
         namespaces: namespaces(host, around)?,
         devices: devices.nodes,
-        seccomp: filter(host, security, capabilities, around.kernel)?,
+        seccomp: filter(host, security, capabilities, around)?,
         masked_paths: paths(&host.masked_paths, masked_paths),
         readonly_paths: paths(&host.readonly_paths, readonly_paths),
         rootfs_propagation: propagation(record),
@@ -497,19 +499,21 @@ fn filter(
     host: &HostConfig,
     security: &Security<'_>,
     capabilities: &[String],
-    kernel: (u32, u32),
+    around: &Surroundings<'_>,
 ) -> Result<Option<Filter>> {
     let names: Vec<&str> = capabilities.iter().map(String::as_str).collect();
     let target = Target {
         capabilities: &names,
         architecture: ARCHITECTURE,
-        kernel,
+        kernel: around.kernel,
     };
-    match security.seccomp {
-        Seccomp::Unconfined => Ok(None),
-        Seccomp::Default if host.privileged => Ok(None),
-        Seccomp::Default => Ok(Some(default_profile(&target))),
-        Seccomp::Profile(json) => parse_profile(json.as_bytes(), &target).map_err(|e| Error::invalid(e.to_string())),
+    let own = |json: &str| parse_profile(json.as_bytes(), &target).map_err(|e| Error::invalid(e.to_string()));
+    match (security.seccomp, &around.security.seccomp) {
+        (Seccomp::Default, _) if host.privileged => Ok(None),
+        (Seccomp::Unconfined, _) | (Seccomp::Default, Defaults::Unconfined) => Ok(None),
+        (Seccomp::Default, Defaults::Profile { text, .. }) => own(text),
+        (Seccomp::Builtin, _) | (Seccomp::Default, Defaults::Builtin) => Ok(Some(default_profile(&target))),
+        (Seccomp::Profile(json), _) => own(json),
     }
 }
 

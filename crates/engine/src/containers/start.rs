@@ -251,6 +251,7 @@ fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prep
     let around = Surroundings {
         identity: &identity,
         defaults: &defaults,
+        security: &settings.security,
         folder: &container.folder,
         cgroup_parent: &settings.cgroup_parent,
         init: record
@@ -429,7 +430,8 @@ fn write_files(
         "hostname",
         format!("{}\n", record.config.hostname).as_bytes(),
     )?;
-    write_public(container, "hosts", hosts(record, attached)?.as_bytes())?;
+    let gateways = host_gateways(inner, attached);
+    write_public(container, "hosts", hosts(record, attached, &gateways)?.as_bytes())?;
     let (servers, search, options) = resolver_wishes(record, defaults)?;
     let asked = ResolverOptions {
         servers,
@@ -453,7 +455,24 @@ fn write_public(container: &Container, name: &str, text: &[u8]) -> Result<()> {
     Ok(corten_sys::fs::set_mode(&path, 0o644)?)
 }
 
-fn hosts(record: &Record, attached: Option<&Attached>) -> Result<String> {
+/// What `host-gateway` stands for: what the administrator says, else the default bridge's addresses, else the
+/// container's own gateway.
+fn host_gateways(inner: &Inner, attached: Option<&Attached>) -> Vec<IpAddr> {
+    let chosen = &inner.settings.host_gateways;
+    if !chosen.is_empty() {
+        return chosen.clone();
+    }
+    let bridge = inner.networks.host_gateways();
+    if !bridge.is_empty() {
+        return bridge;
+    }
+    attached
+        .into_iter()
+        .filter_map(|attached| attached.settings.gateway.parse().ok())
+        .collect()
+}
+
+fn hosts(record: &Record, attached: Option<&Attached>, gateways: &[IpAddr]) -> Result<String> {
     let host = &record.host_config;
     if matches!(modes::network(&host.network_mode), Network::Host)
         && let Ok(text) = corten_sys::fs::read_to_string("/etc/hosts")
@@ -462,10 +481,9 @@ fn hosts(record: &Record, attached: Option<&Attached>) -> Result<String> {
     }
     let address = |text: &str| text.parse::<IpAddr>().ok();
     let settings = attached.map(|attached| &attached.settings);
-    let gateways: Vec<IpAddr> = settings.into_iter().filter_map(|s| address(&s.gateway)).collect();
     let mut extra = Vec::new();
     for value in host.extra_hosts.iter().flatten() {
-        extra.extend(parse_extra_host(value, &gateways).map_err(|e| Error::invalid(e.to_string()))?);
+        extra.extend(parse_extra_host(value, gateways).map_err(|e| Error::invalid(e.to_string()))?);
     }
     let names = own_names(&record.config.hostname, &record.config.domainname);
     let own: Vec<HostEntry> = settings

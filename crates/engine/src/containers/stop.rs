@@ -1,6 +1,9 @@
 //! Ending, freezing and renaming containers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use corten_shim::protocol::{Reply, Request, WindowSize};
 
@@ -14,6 +17,8 @@ use crate::{
 const STOP_TIMEOUT: i64 = 10;
 /// How long the kernel has to kill a container's processes.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the engine waits longer than the slowest container may take; dockerd's figure.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 impl Containers {
     /// Asks a container to stop and kills it when it does not in time.
@@ -288,24 +293,60 @@ impl Containers {
         }
     }
 
-    /// Stops every container, as at the machine's shutdown.
-    pub async fn stop_all(&self, timeout: Duration) {
-        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+    /// Stops every container before the engine's own end. Their policies start them again with the next engine.
+    ///
+    /// Each has its own time to stop; a container that takes longer than `patience`, or than its own time
+    /// if that is longer, runs on.
+    pub async fn shut_down(&self, patience: Option<Duration>) {
+        self.0.shutting_down.store(true, Ordering::Relaxed);
+        let mut longest = Duration::ZERO;
         let mut tasks = tokio::task::JoinSet::new();
         for container in self.0.all() {
+            if container.lock().record.state.running().is_none() {
+                continue;
+            }
+            let own = own_patience(&container);
+            longest = longest.max(own.unwrap_or_default());
             let containers = self.clone();
-            tasks.spawn(async move {
-                if let Err(error) = containers.stop_known(&container, None, Some(seconds)).await {
-                    tracing::warn!(
-                        container = container.id,
-                        error = error.report(),
-                        "cannot stop a container"
-                    );
-                }
-            });
+            tasks.spawn(async move { containers.end_with_engine(&container, own).await });
         }
-        while tasks.join_next().await.is_some() {}
+        let all = async { while tasks.join_next().await.is_some() {} };
+        match patience {
+            None => all.await,
+            Some(patience) => {
+                if tokio::time::timeout(patience.max(longest) + SHUTDOWN_GRACE, all)
+                    .await
+                    .is_err()
+                {
+                    tracing::error!("not all containers have stopped in time");
+                }
+            }
+        }
     }
+
+    async fn end_with_engine(&self, container: &Arc<Container>, patience: Option<Duration>) {
+        let signal = signals::parse(&container.lock().record.config.stop_signal).unwrap_or(signals::TERM);
+        let stopped = async {
+            self.signal_unless_ending(container, signal).await?;
+            if !ended_within(container, patience).await {
+                self.kill_known(container).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = stopped.await {
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot stop a container"
+            );
+        }
+    }
+}
+
+/// How long a container may take to stop; none for ever.
+fn own_patience(container: &Container) -> Option<Duration> {
+    let seconds = container.lock().record.config.stop_timeout.unwrap_or(STOP_TIMEOUT);
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// Notes that the user wants it stopped. On a full disk it is stopped without the note.

@@ -149,7 +149,12 @@ pub(super) fn path(root: &Path, id: &str) -> PathBuf {
 pub(super) fn save(root: &Path, record: &Record) -> Result<()> {
     let json = serde_json::to_vec_pretty(record)
         .map_err(|error| Error::internal(format!("cannot write network {}", record.name)).source(error))?;
-    Ok(fs::write_atomic(path(root, &record.id), json)?)
+    let path = path(root, &record.id);
+    // What is there already needs no room: an engine must start on a full disk, too.
+    if fs::read(&path).is_ok_and(|kept| kept == json) {
+        return Ok(());
+    }
+    Ok(fs::write_atomic(path, json)?)
 }
 
 /// Reads all networks' files. A damaged one is set aside under a name of its own.
