@@ -3,11 +3,17 @@
 //! The daemon makes one from flags and `daemon.json`. What a reload may change is in
 //! [`Reloadable`], behind a lock of its own.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::RwLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    sync::RwLock,
+    time::Duration,
+};
 
 use corten_api::container::{LogConfig, Ulimit};
 use corten_oci::seccomp::{Target, parse_profile};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::error::{Error, Result};
 
@@ -28,6 +34,28 @@ pub struct Settings {
     pub bridge_address: Option<Ipv4Net>,
     /// The part of the subnet that containers get.
     pub fixed_cidr: Option<Ipv4Net>,
+    /// Whether the user named the default bridge's link, which may then be there already.
+    pub bridge_is_users: bool,
+    /// Whether the default bridge has IPv6.
+    pub ipv6: bool,
+    /// Its own IPv6 address and subnet; chosen when absent.
+    pub bridge_address6: Option<Ipv6Net>,
+    /// The part of the IPv6 subnet that containers get.
+    pub fixed_cidr6: Option<Ipv6Net>,
+    /// The default gateway of containers on the default bridge; the bridge itself when absent.
+    pub default_gateway: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub default_gateway6: Option<Ipv6Addr>,
+    /// Options of new networks that do not name them, by driver.
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether there are rules for IPv4: translation, published ports, isolation.
+    pub rules4: bool,
+    /// The same for IPv6.
+    pub rules6: bool,
+    /// Whether the kernel's forwarding is switched on.
+    pub forwarding: bool,
+    /// Whether published ports are open to other machines at containers' own addresses too.
+    pub direct_routing: bool,
     /// MTU of the default bridge.
     pub mtu: u32,
     /// Subnets for new networks, each with the prefix length of a network; empty for the built-in ones.
@@ -200,6 +228,18 @@ pub(crate) mod tests {
             bridge: "none".to_owned(),
             bridge_address: None,
             fixed_cidr: None,
+            bridge_is_users: false,
+            ipv6: false,
+            bridge_address6: None,
+            fixed_cidr6: None,
+            default_gateway: None,
+            default_gateway6: None,
+            host_gateways: Vec::new(),
+            network_options: BTreeMap::new(),
+            rules4: true,
+            rules6: true,
+            forwarding: true,
+            direct_routing: false,
             mtu: 1500,
             address_pools: Vec::new(),
             table: format!("corten-test-{}", std::process::id()),
@@ -209,7 +249,6 @@ pub(crate) mod tests {
             cgroup_parent: String::new(),
             default_init: false,
             security: SecurityDefaults::default(),
-            host_gateways: Vec::new(),
             experimental: false,
             exposure: Vec::new(),
             reloadable: RwLock::new(Reloadable::default()),

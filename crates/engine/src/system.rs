@@ -280,7 +280,7 @@ impl System {
 }
 
 /// The id that the engine got when it first started on this data root.
-fn engine_id(data_root: &Path) -> String {
+pub(crate) fn engine_id(data_root: &Path) -> String {
     let path = data_root.join(ID_FILE);
     if let Ok(text) = corten_sys::fs::read_to_string(&path)
         && !text.trim().is_empty()

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use corten_network::{
-    BridgePlan, EndpointPlan, Fabric, FabricConfig, HostPorts, MacAddress, Neighbours, PortBinding, PortRequest,
-    Protocol, Reach, isolated_namespace,
+    BridgePlan, EndpointPlan, Fabric, FabricConfig, HostPorts, MacAddress, PortBinding, PortRequest, Protocol,
+    isolated_namespace,
 };
 use corten_sys::netns;
 
@@ -24,10 +24,7 @@ fn main() -> Outcome<()> {
 }
 
 fn measure() -> Outcome<()> {
-    let fabric = Fabric::open(&FabricConfig {
-        table: "corten-bench".into(),
-        pool_size: POOL,
-    })?;
+    let fabric = Fabric::open(&FabricConfig::new("corten-bench", POOL))?;
     let bridges = [plan("cort0", 17), plan("br-b", 18)];
     let times: Outcome<Vec<_>> = bridges
         .iter()
@@ -134,12 +131,8 @@ fn report(what: &str, mut times: Vec<Duration>) -> Outcome<()> {
 
 fn plan(name: &str, net: u8) -> BridgePlan {
     BridgePlan {
-        name: name.into(),
         ipv4: vec![ipnet::Ipv4Net::new_assert([172, net, 0, 1].into(), 16)],
-        ipv6: vec![],
-        mtu: 1500,
-        reach: Reach::Masqueraded,
-        neighbours: Neighbours::Open,
+        ..BridgePlan::new(name)
     }
 }
 

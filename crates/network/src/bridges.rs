@@ -20,6 +20,7 @@ pub(crate) fn ensure(
     plan: &BridgePlan,
     keeper: &mut Keeper,
     set: impl Fn(&[Setting]) -> Result<()>,
+    forwarding: bool,
 ) -> Result<u32> {
     links::check_name(&plan.name)?;
     let link = match links::find(routes, &plan.name)? {
@@ -32,6 +33,9 @@ pub(crate) fn ensure(
     }
     if !plan.ipv4.is_empty() {
         set(&sysctls::for_bridge4(&plan.name))?;
+    }
+    if forwarding {
+        set(&sysctls::forwarding(!plan.ipv4.is_empty(), !plan.ipv6.is_empty()))?;
     }
     let present: Vec<IpNet> = links::addresses(routes)?
         .into_iter()
@@ -96,14 +100,13 @@ fn create(routes: &mut Connection, plan: &BridgePlan) -> Result<LinkState> {
 fn address_changes(batch: &mut Messages, link: &LinkState, plan: &BridgePlan, present: &[IpNet]) {
     // The kernel's own link-local address would be looked for elsewhere for a second, in which no
     // container is found; Docker's bridges have this one too.
-    let link_local = (!plan.ipv6.is_empty()).then_some(LINK_LOCAL);
-    let planned: Vec<IpNet> = plan
-        .ipv4
+    let has_ipv6 = plan.own_addresses().any(|net| net.addr().is_ipv6());
+    let link_local = has_ipv6.then_some(IpNet::V6(LINK_LOCAL));
+    let planned: Vec<IpNet> = plan.own_addresses().chain(link_local).collect();
+    let gone = present
         .iter()
-        .map(|net| IpNet::V4(*net))
-        .chain(plan.ipv6.iter().copied().chain(link_local).map(IpNet::V6))
-        .collect();
-    for address in present.iter().filter(|address| !planned.contains(address)) {
+        .filter(|address| !plan.policy.adopted && !planned.contains(address));
+    for address in gone {
         if !is_link_local(address) {
             links::delete_address(batch, link.index, *address, &plan.name);
         }
@@ -113,7 +116,8 @@ fn address_changes(batch: &mut Messages, link: &LinkState, plan: &BridgePlan, pr
     }
 }
 
-fn is_link_local(address: &IpNet) -> bool {
+/// Whether the kernel made the address.
+pub(crate) fn is_link_local(address: &IpNet) -> bool {
     match address {
         IpNet::V4(_) => false,
         IpNet::V6(net) => net.addr().is_unicast_link_local(),

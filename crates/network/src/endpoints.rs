@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::links::{self, LinkChange};
 use crate::netlink::{Connection, Messages};
-use crate::{EndpointPlan, Error, Result, sysctls};
+use crate::{EndpointPlan, Error, Medium, Result, sysctls};
 
 /// What a new link has.
 pub(crate) const DEFAULT_MTU: u32 = 1500;
@@ -20,9 +20,9 @@ pub(crate) fn configure(
     netns: BorrowedFd<'_>,
     index: u32,
     name: &str,
-    plan: &EndpointPlan,
+    (plan, medium): (&EndpointPlan, &Medium),
 ) -> Result<()> {
-    inside.request(&batch4(index, name, plan))?;
+    inside.request(&batch4(index, name, plan, medium))?;
     if plan.ifname != name {
         links::settle(inside, &plan.ifname)?;
     }
@@ -30,12 +30,12 @@ pub(crate) fn configure(
         // Settings belong to the thread's namespace; only links with IPv6 pay for the visit.
         netns::run_in(netns, || sysctls::apply(&sysctls::for_link6(&plan.ifname)))
             .map_err(|error| Error::from_io("cannot enter the container's network", error))??;
-        inside.request(&batch6(index, plan))?;
+        inside.request(&batch6(index, plan, medium))?;
     }
     Ok(())
 }
 
-fn batch4(index: u32, name: &str, plan: &EndpointPlan) -> Messages {
+fn batch4(index: u32, name: &str, plan: &EndpointPlan, medium: &Medium) -> Messages {
     let mut batch = Messages::new();
     if plan.ifname != name {
         // Kernels before 6.3 rename links only while they are down.
@@ -56,24 +56,29 @@ fn batch4(index: u32, name: &str, plan: &EndpointPlan) -> Messages {
     }
     // A change of link address makes the link tell its neighbours, if it has an address to tell.
     let change = LinkChange {
-        mac: Some(plan.mac),
+        mac: medium.has_own_mac().then_some(plan.mac),
         mtu: (plan.mtu != DEFAULT_MTU).then_some(plan.mtu),
         ..Default::default()
     };
     links::change_link(&mut batch, index, &change, &plan.ifname);
-    if let Some(gateway) = plan.gateway4 {
-        links::add_default_route(&mut batch, index, IpAddr::V4(gateway));
-    }
+    add_route(&mut batch, index, plan.gateway4.map(IpAddr::V4), medium);
     batch
 }
 
-fn batch6(index: u32, plan: &EndpointPlan) -> Messages {
+fn batch6(index: u32, plan: &EndpointPlan, medium: &Medium) -> Messages {
     let mut batch = Messages::new();
     if let Some(address) = plan.ipv6 {
         links::add_address(&mut batch, index, IpNet::V6(address), &plan.ifname);
     }
-    if let Some(gateway) = plan.gateway6 {
-        links::add_default_route(&mut batch, index, IpAddr::V6(gateway));
-    }
+    add_route(&mut batch, index, plan.gateway6.map(IpAddr::V6), medium);
     batch
+}
+
+/// Appends the default route, where there is to be one.
+fn add_route(batch: &mut Messages, index: u32, gateway: Option<IpAddr>, medium: &Medium) {
+    match gateway {
+        None => {}
+        Some(gateway) if medium.is_routed_by_link() => links::add_link_route(batch, index, gateway.is_ipv4()),
+        Some(gateway) => links::add_default_route(batch, index, gateway),
+    }
 }

@@ -1,5 +1,7 @@
 //! The engine's handle on the host's network.
 
+mod attach;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,16 +11,16 @@ use corten_sys::netlink::Protocol;
 use corten_sys::netns;
 use ipnet::IpNet;
 
-use crate::firewall::{Firewall, guests};
+use crate::firewall::{Firewall, Without, guests};
 use crate::keeper::Keeper;
-use crate::links::{self, LinkChange, LinkState, PortMode};
+use crate::links::{self, LinkState, PortMode};
 use crate::netlink::{Connection, Messages};
-use crate::pool::{self, Pool, Ready};
+use crate::pool::{self, Pool};
 use crate::ports::{self, PortTable};
 use crate::watch::Watch;
 use crate::{
-    BridgePlan, Endpoint, EndpointPlan, Error, Kind, Link, Neighbours, PortBinding, PortRequest, PublishedState,
-    Reserved, Result, bridges, conntrack, endpoints, sysctls,
+    BridgePlan, Error, Kind, Medium, Neighbours, PortBinding, PortRequest, PublishedState, Reserved, Result, bridges,
+    conntrack, parents, sysctls,
 };
 
 /// Where and how a [`Fabric`] works.
@@ -29,6 +31,29 @@ pub struct FabricConfig {
     pub table: String,
     /// How many namespaces with a link to keep ready. 0 makes each one when it is asked for.
     pub pool_size: usize,
+    /// Whether there are to be rules for IPv4; without, ports cannot be published and nothing is
+    /// masqueraded or kept apart.
+    pub rules4: bool,
+    /// The same for IPv6.
+    pub rules6: bool,
+    /// Whether to switch the kernel's forwarding on.
+    pub forwarding: bool,
+    /// Whether published ports are open to other machines at containers' own addresses too.
+    pub direct_routing: bool,
+}
+
+impl FabricConfig {
+    /// With rules and forwarding.
+    pub fn new(table: impl Into<String>, pool_size: usize) -> Self {
+        Self {
+            table: table.into(),
+            pool_size,
+            rules4: true,
+            rules6: true,
+            forwarding: true,
+            direct_routing: false,
+        }
+    }
 }
 
 /// What [`Fabric::verify_or_restore`] found.
@@ -51,17 +76,30 @@ pub struct Fabric {
     /// The host's namespace.
     home: OwnedFd,
     prefix: String,
+    /// What links that were made beneath networks are known by.
+    alias: String,
+    forwarding: bool,
+    direct_routing: bool,
     /// Guards the socket to rtnetlink.
     routes: Mutex<Connection>,
     /// Guards the table and the state it shows.
     firewall: Mutex<Firewall>,
     /// Guards who has which host port.
     ports: Mutex<PortTable>,
-    /// Guards the known bridges' indices and port modes.
-    bridges: Mutex<BTreeMap<String, Port>>,
+    /// Guards how endpoints are attached to the known networks, by the names in their plans.
+    bridges: Mutex<BTreeMap<String, Place>>,
     /// Guards the links that keep the bridges running.
     keeper: Mutex<Keeper>,
     pool: Pool,
+}
+
+/// How endpoints are attached to a network.
+#[derive(Debug, Clone)]
+enum Place {
+    /// To a bridge, which goes with the network unless it was there before.
+    Bridge { port: Port, adopted: bool },
+    /// On a link of the host.
+    Parent(Medium),
 }
 
 /// What a new port of a bridge needs.
@@ -85,7 +123,11 @@ impl Fabric {
     pub fn open(config: &FabricConfig) -> Result<Self> {
         let home = netns::current().map_err(|error| Error::from_io("cannot open the network namespace", error))?;
         let routes = Connection::open(Protocol::Route)?;
-        let mut firewall = Firewall::open(&config.table)?;
+        let without = Without {
+            ipv4: !config.rules4,
+            ipv6: !config.rules6,
+        };
+        let mut firewall = Firewall::open(&config.table, without)?;
         firewall.adopt_or_create()?;
         let prefix = pool::link_prefix(&config.table);
         let keeper = Keeper::new(&prefix);
@@ -93,6 +135,9 @@ impl Fabric {
         Ok(Self {
             home,
             prefix,
+            alias: format!("{}: made for networks", config.table),
+            forwarding: config.forwarding,
+            direct_routing: config.direct_routing,
             routes: Mutex::new(routes),
             firewall: Mutex::new(firewall),
             ports: Mutex::default(),
@@ -110,20 +155,42 @@ impl Fabric {
     /// `Conflict` when an interface of that name is no bridge; `Invalid` for impossible names.
     pub fn ensure_bridge(&self, plan: &BridgePlan) -> Result<()> {
         self.ensure_link(plan)?;
+        if plan.medium != Medium::Bridge {
+            return Ok(());
+        }
         let mut firewall = lock(&self.firewall);
-        firewall.set_bridge(plan)?;
+        firewall.set_bridge(&self.as_configured(plan))?;
         set_guests(&mut firewall)
+    }
+
+    /// Returns the plan with what this engine's configuration adds.
+    fn as_configured(&self, plan: &BridgePlan) -> BridgePlan {
+        let mut plan = plan.clone();
+        plan.policy.direct = self.direct_routing;
+        plan
+    }
+
+    /// Returns the addresses that a bridge has already, link-local ones left out; `None` when no
+    /// bridge of that name exists.
+    pub fn bridge_addresses(&self, name: &str) -> Result<Option<Vec<IpNet>>> {
+        let mut routes = lock(&self.routes);
+        let Some(link) = links::find(&mut routes, name)?.filter(|link| link.kind == "bridge") else {
+            return Ok(None);
+        };
+        let all = links::addresses(&mut routes)?.into_iter();
+        let own = all.filter(|(index, net)| *index == link.index && !bridges::is_link_local(net));
+        Ok(Some(own.map(|(_, net)| net).collect()))
     }
 
     /// Removes a bridge and its rules. A bridge that is gone already is no error.
     pub fn remove_bridge(&self, name: &str) -> Result<()> {
-        lock(&self.bridges).remove(name);
+        let place = lock(&self.bridges).remove(name);
         {
             let mut firewall = lock(&self.firewall);
             firewall.remove_bridge(name)?;
             set_guests(&mut firewall)?;
         }
-        self.remove_link(name)
+        self.remove_link(name, place.as_ref())
     }
 
     /// Lists the subnets the host uses already: its addresses and routes, except default routes
@@ -145,49 +212,6 @@ impl Fabric {
         subnets.sort();
         subnets.dedup();
         Ok(subnets)
-    }
-
-    /// Gives a namespace with a first link to the bridge, taken from the pool.
-    ///
-    /// # Errors
-    /// `NotFound` for a bridge that [`Fabric::ensure_bridge`] has not seen.
-    pub fn attach(&self, bridge: &str, plan: &EndpointPlan) -> Result<Endpoint> {
-        links::check_name(&plan.ifname)?;
-        let port = self.port(bridge)?;
-        let mut ready = match self.pool.take() {
-            Some(ready) => ready,
-            None => pool::prepare(&mut lock(&self.routes), &self.prefix)?,
-        };
-        self.plug(&ready.host_ifname, ready.host_index, port, plan)?;
-        let netns = ready.netns.as_fd();
-        endpoints::configure(&mut ready.inside, netns, ready.index, pool::FIRST, plan)?;
-        let Ready { netns, host_ifname, .. } = ready;
-        Ok(Endpoint {
-            netns,
-            link: link(host_ifname, plan),
-        })
-    }
-
-    /// Adds a link to a namespace that exists (`docker network connect`, further `--network`s).
-    pub fn attach_existing(&self, netns: BorrowedFd<'_>, bridge: &str, plan: &EndpointPlan) -> Result<Link> {
-        links::check_name(&plan.ifname)?;
-        let port = self.port(bridge)?;
-        let inside = netns::run_in(netns, || Connection::open(Protocol::Route));
-        let mut inside = inside.map_err(|error| Error::from_io("cannot enter the container's network", error))??;
-        let host_ifname = pool::new_ifname(&self.prefix);
-        let (host_index, index) =
-            pool::add_link(&mut lock(&self.routes), &host_ifname, &mut inside, &plan.ifname, netns)?;
-        let result = self
-            .plug(&host_ifname, host_index, port, plan)
-            .and_then(|()| endpoints::configure(&mut inside, netns, index, &plan.ifname, plan));
-        match result {
-            Ok(()) => Ok(link(host_ifname, plan)),
-            Err(error) => {
-                // The first error tells more than one of cleaning up.
-                let _ = self.detach(&host_ifname);
-                Err(error)
-            }
-        }
     }
 
     /// Removes one link from a container that goes on running (`docker network disconnect`).
@@ -228,25 +252,37 @@ impl Fabric {
     /// when a container has it; `failed to bind host port for
     /// 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use` when another process has.
     pub fn reserve(&self, owner: &str, request: &PortRequest) -> Result<Reserved> {
-        for host_ip in &request.host_ips {
-            check_addresses(*host_ip, request.container_ip)?;
+        let mut all = self.reserve_all(owner, std::slice::from_ref(request))?;
+        all.pop()
+            .ok_or_else(|| Error::new(Kind::Internal, "a port was reserved and not told"))
+    }
+
+    /// Reserves many host ports in one go, in order; those reserved before a refusal stay so until
+    /// [`Fabric::unpublish`].
+    ///
+    /// # Errors
+    /// As [`Fabric::reserve`].
+    pub fn reserve_all(&self, owner: &str, requests: &[PortRequest]) -> Result<Vec<Reserved>> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
         }
         self.at_home(|| {
             let ephemeral = sysctls::ephemeral_ports();
-            ports::reserve(&mut lock(&self.ports), owner, request, ephemeral)
+            let mut table = lock(&self.ports);
+            let reserve = |request| ports::reserve(&mut table, owner, request, ephemeral);
+            requests.iter().map(reserve).collect()
         })?
     }
 
-    /// Makes the bindings work, in one transaction, in place of what the owner published before.
+    /// Makes the bindings work, in one transaction, in place of what the owner published before; those
+    /// that are [relayed](PortBinding::is_relayed_only) are somebody else's work.
     /// For UDP, connections that clients kept up while the port was closed are forgotten soon
     /// after.
     pub fn publish(&self, owner: &str, bindings: &[PortBinding]) -> Result<()> {
-        for binding in bindings {
-            check_addresses(binding.host_ip, binding.container_ip)?;
-        }
         lock(&self.firewall).publish(owner, bindings)?;
         let mut table = lock(&self.ports);
-        bindings.iter().for_each(|binding| table.claim(owner, binding));
+        let bound = bindings.iter().filter(|binding| binding.host_port != 0);
+        bound.for_each(|binding| table.claim(owner, binding));
         drop(table);
         self.forget_connections(bindings);
         Ok(())
@@ -271,11 +307,14 @@ impl Fabric {
             state
                 .bindings
                 .iter()
+                .filter(|binding| binding.host_port != 0)
                 .for_each(|binding| table.claim(&state.owner, binding));
         }
         *lock(&self.ports) = table;
+        let bridges = plans.iter().filter(|plan| plan.medium == Medium::Bridge);
+        let bridges: Vec<_> = bridges.map(|plan| self.as_configured(plan)).collect();
         let mut firewall = lock(&self.firewall);
-        firewall.restore(plans, published)?;
+        firewall.restore(&bridges, published)?;
         set_guests(&mut firewall)
     }
 
@@ -301,14 +340,16 @@ impl Fabric {
     /// Removes the table, the bridges known and everything in other tables. For tests and
     /// uninstalling; an engine that stops leaves all in place.
     pub fn teardown(&self) -> Result<()> {
-        let names: Vec<String> = std::mem::take(&mut *lock(&self.bridges)).into_keys().collect();
+        let places = std::mem::take(&mut *lock(&self.bridges));
         {
             let mut firewall = lock(&self.firewall);
             firewall.remove()?;
             set_guests(&mut firewall)?;
         }
         *lock(&self.ports) = PortTable::default();
-        names.iter().try_for_each(|name| self.remove_link(name))
+        places
+            .iter()
+            .try_for_each(|(name, place)| self.remove_link(name, Some(place)))
     }
 
     /// Names other firewalls' chains that drop forwarded packets by policy and that this crate
@@ -330,9 +371,14 @@ impl Fabric {
 
     fn ensure_link(&self, plan: &BridgePlan) -> Result<()> {
         let mut routes = lock(&self.routes);
+        if plan.medium != Medium::Bridge {
+            parents::ensure(&mut routes, &plan.medium, &self.alias)?;
+            lock(&self.bridges).insert(plan.name.clone(), Place::Parent(plan.medium.clone()));
+            return Ok(());
+        }
         let mut keeper = lock(&self.keeper);
         let set = |settings: &[sysctls::Setting]| self.at_home(|| sysctls::apply(settings))?;
-        let bridge = bridges::ensure(&mut routes, plan, &mut keeper, set)?;
+        let bridge = bridges::ensure(&mut routes, plan, &mut keeper, set, self.forwarding)?;
         drop((keeper, routes));
         let filtered = self.at_home(sysctls::bridge_netfilter)?;
         let mode = PortMode {
@@ -343,16 +389,26 @@ impl Fabric {
             isolated: !filtered && plan.neighbours == Neighbours::Isolated,
             quiet: false,
         };
-        lock(&self.bridges).insert(plan.name.clone(), Port { bridge, mode });
+        let place = Place::Bridge {
+            port: Port { bridge, mode },
+            adopted: plan.policy.adopted,
+        };
+        lock(&self.bridges).insert(plan.name.clone(), place);
         Ok(())
     }
 
-    fn remove_link(&self, bridge: &str) -> Result<()> {
+    fn remove_link(&self, bridge: &str, place: Option<&Place>) -> Result<()> {
+        if let Some(Place::Parent(medium)) = place {
+            return self.remove_parent(medium);
+        }
         let mut routes = lock(&self.routes);
         if let Some(name) = lock(&self.keeper).forget(bridge)
             && let Some(link) = links::find(&mut routes, &name)?
         {
             delete(&mut routes, &link)?;
+        }
+        if matches!(place, Some(Place::Bridge { adopted: true, .. })) {
+            return Ok(());
         }
         match links::find(&mut routes, bridge)? {
             Some(link) => delete(&mut routes, &link),
@@ -360,28 +416,20 @@ impl Fabric {
         }
     }
 
-    fn port(&self, bridge: &str) -> Result<Port> {
-        lock(&self.bridges)
-            .get(bridge)
-            .copied()
-            .ok_or_else(|| Error::new(Kind::NotFound, format!("bridge {bridge} does not exist")))
-    }
-
-    /// Connects the host end to the bridge.
-    fn plug(&self, name: &str, index: u32, port: Port, plan: &EndpointPlan) -> Result<()> {
-        let mut batch = Messages::new();
-        let change = LinkChange {
-            up: Some(true),
-            mtu: (plan.mtu != endpoints::DEFAULT_MTU).then_some(plan.mtu),
-            master: Some(port.bridge),
-            ..Default::default()
+    /// Removes a link beneath a network that is gone, if it was made here and no other needs it.
+    fn remove_parent(&self, medium: &Medium) -> Result<()> {
+        let Some(parent) = medium.parent() else {
+            return Ok(());
         };
-        links::change_link(&mut batch, index, &change, name);
-        if port.mode != PortMode::default() {
-            links::change_port(&mut batch, index, port.mode, name);
+        let uses = |place: &Place| matches!(place, Place::Parent(other) if other.parent() == Some(parent));
+        if lock(&self.bridges).values().any(uses) {
+            return Ok(());
         }
-        lock(&self.routes).request(&batch)?;
-        Ok(())
+        let mut routes = lock(&self.routes);
+        match parents::made(&mut routes, parent, &self.alias)? {
+            Some(link) => delete(&mut routes, &link),
+            None => Ok(()),
+        }
     }
 
     fn link_states(&self) -> Result<Vec<LinkState>> {
@@ -454,32 +502,6 @@ fn delete(routes: &mut Connection, link: &LinkState) -> Result<()> {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         result => result.map(drop),
     }
-}
-
-fn link(host_ifname: String, plan: &EndpointPlan) -> Link {
-    Link {
-        host_ifname,
-        ifname: plan.ifname.clone(),
-        mac: plan.mac,
-    }
-}
-
-fn check_addresses(host: IpAddr, container: IpAddr) -> Result<()> {
-    if host.is_ipv6() && host.is_loopback() {
-        return Err(Error::new(
-            Kind::Unsupported,
-            "cannot publish to ::1: the kernel translates nothing that comes from there",
-        )
-        .hint("publish to 127.0.0.1"));
-    }
-    if host.is_ipv4() == container.is_ipv4() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Unsupported,
-        format!("cannot publish {host} to {container}: address translation keeps the IP version"),
-    )
-    .hint("publish an IPv4 address for IPv4, and give the network IPv6 for the other"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

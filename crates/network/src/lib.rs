@@ -6,16 +6,12 @@
 //! blocking threads.
 //!
 //! ```no_run
-//! use corten_network::{BridgePlan, Fabric, FabricConfig, Neighbours, Reach};
+//! use corten_network::{BridgePlan, Fabric, FabricConfig};
 //!
-//! let fabric = Fabric::open(&FabricConfig { table: "corten".into(), pool_size: 4 })?;
+//! let fabric = Fabric::open(&FabricConfig::new("corten", 4))?;
 //! fabric.ensure_bridge(&BridgePlan {
-//!     name: "corten0".into(),
 //!     ipv4: vec!["172.17.0.1/16".parse()?],
-//!     ipv6: vec![],
-//!     mtu: 1500,
-//!     reach: Reach::Masqueraded,
-//!     neighbours: Neighbours::Open,
+//!     ..BridgePlan::new("corten0")
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -31,7 +27,9 @@ pub mod hosts;
 mod keeper;
 mod links;
 mod netlink;
+mod parents;
 mod plan;
+mod policy;
 mod pool;
 mod ports;
 pub mod resolver;
@@ -45,5 +43,6 @@ pub use plan::{
     BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, MacAddress, Neighbours, PortBinding, PortRequest,
     Protocol, PublishedState, Reach, Reserved,
 };
+pub use policy::{GatewayMode, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Policy};
 pub use subnets::{AddressPool, Subnet, check_overlap, choose_subnet, default_pools, unique_local_pool};
 pub use watch::Watch;

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use ipnet::IpNet;
 
 use crate::netlink::{Attribute, Connection, Message, Messages, Reply, flags};
-use crate::{Error, MacAddress, Result};
+use crate::{Error, MacAddress, Medium, Result};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
@@ -24,14 +24,19 @@ const GETROUTE: u16 = 26;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
+/// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE`, `IFLA_VLAN_ID`.
+const FIRST_OPTION: u16 = 1;
+const IPVLAN_FLAGS: u16 = 2;
 const BRPORT_HAIRPIN: u16 = 4;
 const BRPORT_ISOLATED: u16 = 33;
 /// Unicast, multicast, broadcast.
@@ -51,6 +56,7 @@ const RTA_TABLE: u16 = 15;
 const TABLE_MAIN: u8 = 254;
 const PROTOCOL_BOOT: u8 = 3;
 const SCOPE_UNIVERSE: u8 = 0;
+const SCOPE_LINK: u8 = 253;
 const TYPE_UNICAST: u8 = 1;
 
 const AF_UNSPEC: u8 = 0;
@@ -72,6 +78,7 @@ pub(crate) struct LinkState {
     pub(crate) up: bool,
     pub(crate) mtu: u32,
     pub(crate) master: Option<u32>,
+    pub(crate) alias: String,
 }
 
 /// What to change of a link.
@@ -112,6 +119,54 @@ pub(crate) fn add_veth(batch: &mut Messages, host: &str, peer: &str, netns: Borr
                     let fd = u32::try_from(netns.as_raw_fd()).unwrap_or(u32::MAX);
                     end.u32(IFLA_NET_NS_FD, fd);
                 });
+            });
+        });
+    });
+}
+
+/// Appends the creation of a link to nowhere.
+pub(crate) fn add_dummy(batch: &mut Messages, name: &str, alias: &str) {
+    let create = flags::ACK | flags::CREATE | flags::EXCL;
+    batch.push(NEWLINK, create, format!("create link {name}"), |message| {
+        link_header(message, AF_UNSPEC, 0, None);
+        message.string(IFLA_IFNAME, name);
+        message.string(IFLA_IFALIAS, alias);
+        message.nested(IFLA_LINKINFO, |info| info.string(INFO_KIND, "dummy"));
+    });
+}
+
+/// Appends the creation of a link for one VLAN of another link.
+pub(crate) fn add_vlan(batch: &mut Messages, name: &str, lower: u32, id: u16, alias: &str) {
+    let create = flags::ACK | flags::CREATE | flags::EXCL;
+    batch.push(NEWLINK, create, format!("create link {name}"), |message| {
+        link_header(message, AF_UNSPEC, 0, None);
+        message.string(IFLA_IFNAME, name);
+        message.string(IFLA_IFALIAS, alias);
+        message.u32(IFLA_LINK, lower);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.string(INFO_KIND, "vlan");
+            info.nested(INFO_DATA, |data| data.bytes(FIRST_OPTION, &id.to_ne_bytes()));
+        });
+    });
+}
+
+/// Appends the creation of a `macvlan` or `ipvlan` link in `netns`, down.
+pub(crate) fn add_sublink(batch: &mut Messages, medium: &Medium, lower: u32, name: &str, netns: BorrowedFd<'_>) {
+    let create = flags::ACK | flags::CREATE | flags::EXCL;
+    batch.push(NEWLINK, create, format!("create link {name}"), |message| {
+        link_header(message, AF_UNSPEC, 0, None);
+        message.string(IFLA_IFNAME, name);
+        message.u32(IFLA_LINK, lower);
+        message.u32(IFLA_NET_NS_FD, u32::try_from(netns.as_raw_fd()).unwrap_or(u32::MAX));
+        message.nested(IFLA_LINKINFO, |info| {
+            info.string(INFO_KIND, medium.driver());
+            info.nested(INFO_DATA, |data| match medium {
+                Medium::Bridge => {}
+                Medium::Macvlan { mode, .. } => data.u32(FIRST_OPTION, mode.number()),
+                Medium::Ipvlan { mode, flag, .. } => {
+                    data.bytes(FIRST_OPTION, &mode.number().to_ne_bytes());
+                    data.bytes(IPVLAN_FLAGS, &flag.number().to_ne_bytes());
+                }
             });
         });
     });
@@ -249,6 +304,32 @@ pub(crate) fn add_default_route(batch: &mut Messages, index: u32, gateway: IpAdd
     });
 }
 
+/// Appends a default route to whatever the link leads to.
+pub(crate) fn add_link_route(batch: &mut Messages, index: u32, is_ipv4: bool) {
+    let flag = flags::ACK | flags::CREATE | flags::REPLACE;
+    batch.push(NEWROUTE, flag, "add default route", |message| {
+        let (family, scope) = match is_ipv4 {
+            true => (AF_INET, SCOPE_LINK),
+            false => (AF_INET6, SCOPE_UNIVERSE),
+        };
+        message.header(&[
+            family,
+            0,
+            0,
+            0,
+            TABLE_MAIN,
+            PROTOCOL_BOOT,
+            scope,
+            TYPE_UNICAST,
+            0,
+            0,
+            0,
+            0,
+        ]);
+        message.u32(RTA_OIF, index);
+    });
+}
+
 /// Finds a link by name.
 pub(crate) fn find(connection: &mut Connection, name: &str) -> Result<Option<LinkState>> {
     let mut ask = Messages::new();
@@ -326,6 +407,7 @@ fn read_link(reply: &Reply) -> LinkState {
         match attribute.kind {
             IFLA_IFNAME => attribute.string().clone_into(&mut link.name),
             IFLA_MTU => link.mtu = attribute.u32(),
+            IFLA_IFALIAS => attribute.string().clone_into(&mut link.alias),
             IFLA_MASTER => link.master = Some(attribute.u32()),
             IFLA_LINKINFO => {
                 let kind = attribute.nested().find(|info| info.kind == INFO_KIND);

@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Kind, Result};
+use crate::{Error, GatewayMode, Kind, Medium, Policy, Result};
 
-/// Kinds of network; only bridges are made by this crate today.
+/// Kinds of network.
 ///
-/// `Host` and `None` need nothing from it (the runtime makes the empty namespace and brings `lo`
-/// up); `macvlan`, `ipvlan` and `overlay` will be variants here.
+/// `Host` and `None` need nothing from this crate (the runtime makes the empty namespace and brings
+/// `lo` up); what the others need is their [`Medium`](crate::Medium).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
@@ -24,6 +24,10 @@ pub enum Driver {
     /// A namespace with `lo` alone.
     #[serde(rename = "null")]
     None,
+    /// Links of their own on a link of the host.
+    Macvlan,
+    /// Addresses of their own on a link of the host.
+    Ipvlan,
 }
 
 impl FromStr for Driver {
@@ -34,6 +38,8 @@ impl FromStr for Driver {
             "bridge" => Ok(Self::Bridge),
             "host" => Ok(Self::Host),
             "null" => Ok(Self::None),
+            "macvlan" => Ok(Self::Macvlan),
+            "ipvlan" => Ok(Self::Ipvlan),
             other => Err(Error::new(Kind::NotFound, format!("plugin \"{other}\" not found"))),
         }
     }
@@ -61,10 +67,11 @@ pub enum Reach {
     Internal,
 }
 
-/// A bridge as it shall be.
+/// A network's link as it shall be: a bridge or, by its medium, what stands in a bridge's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BridgePlan {
-    /// Interface name, at most 15 bytes, e.g. `corten0` or `br-0123456789ab`.
+    /// Interface name, at most 15 bytes, e.g. `corten0` or `br-0123456789ab`; for other media a
+    /// name that endpoints are attached by, without a link of that name.
     pub name: String,
     /// The gateway's own address with the subnet's prefix length, e.g. `172.17.0.1/16`.
     pub ipv4: Vec<Ipv4Net>,
@@ -76,6 +83,36 @@ pub struct BridgePlan {
     pub reach: Reach,
     /// Whether containers see each other.
     pub neighbours: Neighbours,
+    /// What carries the frames.
+    #[serde(default)]
+    pub medium: Medium,
+    /// What is let through.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+impl BridgePlan {
+    /// A bridge of Docker's defaults, without addresses yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ipv4: Vec::new(),
+            ipv6: Vec::new(),
+            mtu: 1500,
+            reach: Reach::Masqueraded,
+            neighbours: Neighbours::Open,
+            medium: Medium::Bridge,
+            policy: Policy::default(),
+        }
+    }
+
+    /// The addresses that the bridge itself gets.
+    pub(crate) fn own_addresses(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let has4 = !self.policy.no_address4 && self.policy.gateway4 != GatewayMode::Isolated;
+        let has6 = self.policy.gateway6 != GatewayMode::Isolated;
+        let v4 = self.ipv4.iter().filter(move |_| has4).map(|net| IpNet::V4(*net));
+        v4.chain(self.ipv6.iter().filter(move |_| has6).map(|net| IpNet::V6(*net)))
+    }
 }
 
 /// An interface of a container as it shall be.
@@ -100,7 +137,8 @@ pub struct EndpointPlan {
 /// A container's link to a bridge, as made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The veth's end in the host's namespace; keep it in the endpoint's record.
+    /// The veth's end in the host's namespace; keep it in the endpoint's record. Empty where the
+    /// container's end is all there is (`macvlan`, `ipvlan`).
     pub host_ifname: String,
     /// The end in the container.
     pub ifname: String,
@@ -225,9 +263,11 @@ impl FromStr for Protocol {
 
 /// One published port: what arrives at the host's address and port goes to the container's.
 ///
-/// Both addresses are of one family. Address translation cannot turn IPv6 into IPv4, so `[::]:80`
-/// for a container without IPv6 is no binding: publish `0.0.0.0:80` alone. Nor does it reach `::1`,
-/// which `[::]:80` leaves out: clients of `localhost` are refused there and go on to `127.0.0.1`.
+/// Host port 0 means that nothing is translated: the container's port is open to who can route to
+/// its address (see [`GatewayMode::Routed`]).
+///
+/// Address translation keeps the version of IP, and reaches nothing that comes from `::1`: bindings
+/// of an IPv6 address to an IPv4 one, and to `::1`, work by a relay alone, which is not in this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortBinding {
     /// Transport.
@@ -241,6 +281,14 @@ pub struct PortBinding {
     pub container_ip: IpAddr,
     /// The container's port.
     pub container_port: u16,
+}
+
+impl PortBinding {
+    /// Returns whether address translation cannot do it.
+    pub fn is_relayed_only(&self) -> bool {
+        let crosses = self.host_ip.is_ipv4() != self.container_ip.is_ipv4();
+        crosses || (self.host_ip.is_ipv6() && self.host_ip.is_loopback())
+    }
 }
 
 /// The ports one container publishes, as kept in the engine's record and given back to

@@ -10,23 +10,31 @@ use crate::{Error, Result};
 /// One setting: the path below `/proc/sys/net`, and the value.
 pub(crate) type Setting = (String, &'static str);
 
-/// Returns what a bridge with IPv4 needs: forwarding, and packets from the host's loopback.
+/// Returns what a bridge with IPv4 needs: packets from the host's loopback.
 pub(crate) fn for_bridge4(bridge: &str) -> Vec<Setting> {
-    vec![
-        ("ipv4/ip_forward".into(), "1"),
-        (format!("ipv4/conf/{bridge}/route_localnet"), "1"),
-    ]
+    vec![(format!("ipv4/conf/{bridge}/route_localnet"), "1")]
 }
 
-/// Returns what a bridge with IPv6 needs. Forwarding makes the host ignore router advertisements
-/// on interfaces whose `accept_ra` is 1, as Docker does too.
+/// Returns what a bridge with IPv6 needs.
 pub(crate) fn for_bridge6(bridge: &str) -> Vec<Setting> {
     vec![
         (format!("ipv6/conf/{bridge}/disable_ipv6"), "0"),
         (format!("ipv6/conf/{bridge}/accept_ra"), "0"),
-        ("ipv6/conf/default/forwarding".into(), "1"),
-        ("ipv6/conf/all/forwarding".into(), "1"),
     ]
+}
+
+/// Returns what makes a router of the host. With IPv6 it then ignores router advertisements on
+/// interfaces whose `accept_ra` is 1, as under Docker.
+pub(crate) fn forwarding(ipv4: bool, ipv6: bool) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    if ipv4 {
+        settings.push(("ipv4/ip_forward".into(), "1"));
+    }
+    if ipv6 {
+        settings.push(("ipv6/conf/default/forwarding".into(), "1"));
+        settings.push(("ipv6/conf/all/forwarding".into(), "1"));
+    }
+    settings
 }
 
 /// Returns what a fresh namespace gets before its link: no IPv6 until an address is given, and a

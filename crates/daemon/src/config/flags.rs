@@ -117,6 +117,7 @@ pub(crate) fn help() -> String {
             Type::Bytes => "bytes",
             Type::List => "list",
             Type::Map => "map",
+            Type::Maps => "mapmap",
             Type::Pools => "pool-options",
             Type::Ulimits => "ulimit",
         };

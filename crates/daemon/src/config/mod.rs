@@ -3,6 +3,7 @@
 mod defaults;
 mod file;
 mod flags;
+mod network;
 mod options;
 mod settings;
 mod value;

@@ -20,6 +20,8 @@ pub(crate) enum Type {
     List,
     /// `name=value`; the flag may be repeated.
     Map,
+    /// `group=name=value`; the flag may be repeated.
+    Maps,
     /// `base=CIDR,size=BITS`; the flag may be repeated.
     Pools,
     /// `name=soft[:hard]`; the flag may be repeated.
@@ -89,7 +91,7 @@ const fn reloadable(spec: OptionSpec) -> OptionSpec {
 }
 
 use Support::{Full, NoEffect, None as Unsupported, Only, Removed};
-use Type::{Bool, Bytes, List, Map, Number, Pools, Text, Ulimits};
+use Type::{Bool, Bytes, List, Map, Maps, Number, Pools, Text, Ulimits};
 
 const NO_PROXY_PROCESS: &str = "published ports, those on loopback included, work without a proxy process";
 const NO_CONTAINERD: &str = "the engine runs containers itself";
@@ -108,7 +110,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "allow-direct-routing",
         Bool,
-        Only(&["false"], "direct routing cannot be allowed"),
+        Full,
         "let remote hosts reach published ports by container addresses",
     ),
     reloadable(option(
@@ -120,12 +122,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "authorization plugins to load",
     )),
     same("bip", Text, Full, "address and subnet of the default bridge, as CIDR"),
-    same(
-        "bip6",
-        Text,
-        Unsupported,
-        "IPv6 address and subnet of the default bridge",
-    ),
+    same("bip6", Text, Full, "IPv6 address and subnet of the default bridge"),
     option(
         "bridge",
         Some('b'),
@@ -205,16 +202,11 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "cgroup namespaces of containers: \"private\" or \"host\"",
     )),
-    same(
-        "default-gateway",
-        Text,
-        Unsupported,
-        "default gateway of the default bridge",
-    ),
+    same("default-gateway", Text, Full, "default gateway of the default bridge"),
     same(
         "default-gateway-v6",
         Text,
-        Unsupported,
+        Full,
         "IPv6 default gateway of the default bridge",
     ),
     reloadable(same(
@@ -227,9 +219,9 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "default-network-opt",
         None,
         "default-network-opts",
-        Map,
-        Unsupported,
-        "options for new networks",
+        Maps,
+        Full,
+        "options of new networks that do not name them: driver=name=value",
     ),
     reloadable(same(
         "default-runtime",
@@ -290,7 +282,12 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "part of the default bridge's subnet that containers get",
     ),
-    same("fixed-cidr-v6", Text, Unsupported, "IPv6 subnet of the default bridge"),
+    same(
+        "fixed-cidr-v6",
+        Text,
+        Full,
+        "IPv6 subnet, or part of it, that containers on the default bridge get",
+    ),
     option(
         "group",
         Some('G'),
@@ -357,7 +354,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "ip-forward",
         Bool,
-        Only(&["true"], "bridges need forwarding"),
+        Full,
         "switch forwarding on in the kernel (default true)",
     ),
     same(
@@ -372,26 +369,13 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Full,
         "give traffic that leaves the default bridge the host's address (default true)",
     ),
-    same(
-        "ip6tables",
-        Bool,
-        Only(&["true"], "bridges need the engine's nftables table"),
-        "manage rules for IPv6 (default true)",
-    ),
-    same(
-        "iptables",
-        Bool,
-        Only(&["true"], "bridges need the engine's nftables table"),
-        "manage rules (default true)",
-    ),
+    same("ip6tables", Bool, Full, "manage rules for IPv6 (default true)"),
+    same("iptables", Bool, Full, "manage rules (default true)"),
     same(
         "ipv6",
         Bool,
-        Only(
-            &["false"],
-            "the default bridge has IPv4 only; user networks can have IPv6",
-        ),
-        "IPv6 on the default bridge",
+        Full,
+        "give containers on the default bridge IPv6 addresses",
     ),
     reloadable(option(
         "label",

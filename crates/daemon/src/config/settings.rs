@@ -10,9 +10,8 @@ use std::{
 
 use corten_api::container::{LogConfig, Ulimit};
 use corten_engine::settings::{Reloadable, SecurityDefaults, Settings};
-use ipnet::Ipv4Net;
 
-use super::{Config, ConfigError, Value, bytes_of, defaults};
+use super::{Config, ConfigError, Value, bytes_of, defaults, network};
 
 /// The default bridge's link.
 const BRIDGE: &str = "corten0";
@@ -33,10 +32,7 @@ pub(crate) struct Programs {
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     addresses(config)?;
     reloadable(config)?;
-    bridge_address(config)?;
-    fixed_cidr(config)?;
-    mtu(config)?;
-    default_ip(config)?;
+    network::check(config)?;
     cgroupns(config)?;
     ipc(config)?;
     host_gateways(config)?;
@@ -56,11 +52,6 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
                 root.display()
             )));
         }
-    }
-    if config.text("bridge") == Some("none") && config.text("bip").is_some() {
-        return Err(ConfigError::new(
-            "You specified -b & --bip, mutually exclusive options. Please specify only one",
-        ));
     }
     for host in config.hosts() {
         crate::hosts::parse(&host).map_err(ConfigError::new)?;
@@ -100,9 +91,23 @@ impl Config {
             experimental: self.switch("experimental", false),
             exposure: defaults::exposure(self),
             bridge: self.text("bridge").unwrap_or(BRIDGE).to_owned(),
-            bridge_address: bridge_address(self)?,
-            fixed_cidr: fixed_cidr(self)?,
-            mtu: mtu(self)?,
+            bridge_is_users: self.text("bridge").is_some_and(|name| name != BRIDGE),
+            bridge_address: network::cidr(self, "bip")?,
+            bridge_address6: network::cidr(self, "bip6")?,
+            fixed_cidr: network::fixed_cidr(self)?,
+            fixed_cidr6: network::fixed_cidr6(self)?,
+            default_gateway: network::address(self, "default-gateway")?,
+            default_gateway6: network::address(self, "default-gateway-v6")?,
+            ipv6: self.switch("ipv6", false),
+            network_options: match self.get("default-network-opts") {
+                Some(Value::Maps(options)) => options.clone(),
+                _ => BTreeMap::new(),
+            },
+            rules4: self.switch("iptables", true),
+            rules6: self.switch("ip6tables", true),
+            forwarding: self.switch("ip-forward", true),
+            direct_routing: self.switch("allow-direct-routing", false),
+            mtu: network::mtu(self)?,
             address_pools: match self.get("default-address-pools") {
                 Some(Value::Pools(pools)) => pools.clone(),
                 _ => Vec::new(),
@@ -110,7 +115,7 @@ impl Config {
             table,
             inter_container: self.switch("icc", true),
             masquerade: self.switch("ip-masq", true),
-            default_ip: default_ip(self)?,
+            default_ip: network::default_ip(self)?,
             cgroup_parent: self.text("cgroup-parent").unwrap_or_default().to_owned(),
             default_init: self.switch("init", false),
             reloadable: RwLock::new(reloadable(self)?),
@@ -248,47 +253,6 @@ fn mirrors(config: &Config) -> Result<Vec<String>, ConfigError> {
         Ok(format!("{}/", mirror.trim_end_matches('/')))
     };
     config.list("registry-mirrors").iter().map(check).collect()
-}
-
-fn bridge_address(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
-    let Some(text) = config.text("bip") else {
-        return Ok(None);
-    };
-    text.parse()
-        .map(Some)
-        .map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))
-}
-
-fn fixed_cidr(config: &Config) -> Result<Option<Ipv4Net>, ConfigError> {
-    let Some(text) = config.text("fixed-cidr") else {
-        return Ok(None);
-    };
-    let net: Ipv4Net = text
-        .parse()
-        .map_err(|_| ConfigError::new(format!("invalid CIDR address: {text}")))?;
-    match bridge_address(config)? {
-        Some(bridge) if !bridge.trunc().contains(&net.trunc()) => Err(ConfigError::new(format!(
-            "fixed-cidr {net} is not within the bridge's subnet {}",
-            bridge.trunc()
-        ))),
-        _ => Ok(Some(net.trunc())),
-    }
-}
-
-fn mtu(config: &Config) -> Result<u32, ConfigError> {
-    match config.number("mtu") {
-        None | Some(0) => Ok(1500),
-        Some(mtu) => u32::try_from(mtu)
-            .ok()
-            .filter(|mtu| (68..=65_535).contains(mtu))
-            .ok_or_else(|| ConfigError::new(format!("invalid default MTU value: {mtu}"))),
-    }
-}
-
-fn default_ip(config: &Config) -> Result<IpAddr, ConfigError> {
-    let text = config.text("ip").unwrap_or("0.0.0.0");
-    text.parse()
-        .map_err(|_| ConfigError::new(format!("{text} is not an ip address")))
 }
 
 fn cgroupns(config: &Config) -> Result<String, ConfigError> {

@@ -20,6 +20,8 @@ pub(crate) enum Value {
     List(Vec<String>),
     /// Of [`Type::Map`].
     Map(BTreeMap<String, String>),
+    /// Of [`Type::Maps`].
+    Maps(BTreeMap<String, BTreeMap<String, String>>),
     /// Of [`Type::Pools`].
     Pools(Vec<(IpNet, u8)>),
     /// Of [`Type::Ulimits`].
@@ -41,6 +43,13 @@ impl Value {
             Type::Bytes => one(bytes_of(&last).map(Self::Number)),
             Type::List => Ok(Self::List(texts.to_vec())),
             Type::Map => collect(texts, pair_of).map(|pairs| Self::Map(pairs.into_iter().collect())),
+            Type::Maps => collect(texts, triple_of).map(|triples| {
+                let mut maps: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+                for (group, key, value) in triples {
+                    maps.entry(group).or_default().insert(key, value);
+                }
+                Self::Maps(maps)
+            }),
             Type::Pools => collect(texts, pool_of).map(Self::Pools),
             Type::Ulimits => collect(texts, ulimit_of).map(Self::ulimits),
         }
@@ -54,7 +63,7 @@ impl Value {
             Self::Number(number) => (*number).into(),
             Self::List(items) => items.clone().into(),
             Self::Map(map) => map.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            Self::Pools(_) | Self::Ulimits(_) => self.to_string().into(),
+            Self::Maps(_) | Self::Pools(_) | Self::Ulimits(_) => self.to_string().into(),
         }
     }
 
@@ -104,6 +113,19 @@ impl Value {
                 ))
             }
             (Type::Map, _) => Err(wrong("map")),
+            (Type::Maps, Json::Object(groups)) => {
+                let map = |(group, values): (&String, &Json)| {
+                    let values = values.as_object().ok_or_else(|| wrong("map of maps"))?;
+                    let pair = |(key, value): (&String, &Json)| {
+                        let text = value.as_str().ok_or_else(|| wrong("map of maps of strings"))?;
+                        Ok((key.clone(), text.to_owned()))
+                    };
+                    let values = values.iter().map(pair).collect::<Result<_, Refusal>>()?;
+                    Ok((group.clone(), values))
+                };
+                groups.iter().map(map).collect::<Result<_, Refusal>>().map(Self::Maps)
+            }
+            (Type::Maps, _) => Err(wrong("map of maps")),
             (Type::Pools, Json::Array(items)) => {
                 let pool = |item: &Json| {
                     let base = item.get("base")?.as_str()?;
@@ -148,6 +170,14 @@ impl fmt::Display for Value {
             Self::Map(map) => {
                 let pairs: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
                 write!(f, "map[{}]", pairs.join(" "))
+            }
+            Self::Maps(maps) => {
+                let group = |(name, map): (&String, &BTreeMap<String, String>)| {
+                    let pairs: Vec<_> = map.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                    format!("{name}:map[{}]", pairs.join(" "))
+                };
+                let groups: Vec<_> = maps.iter().map(group).collect();
+                write!(f, "map[{}]", groups.join(" "))
             }
             Self::Pools(pools) => {
                 let pools: Vec<_> = pools.iter().map(|(base, size)| format!("{{{base} {size}}}")).collect();
@@ -221,6 +251,15 @@ pub(crate) fn bytes_of(text: &str) -> Result<i64, Refusal> {
 fn pair_of(text: &str) -> Result<(String, String), Refusal> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn triple_of(text: &str) -> Result<(String, String, String), Refusal> {
+    let parts = text
+        .split_once('=')
+        .and_then(|(group, rest)| rest.split_once('=').map(|(key, value)| (group, key, value)));
+    let (group, key, value) =
+        parts.ok_or_else(|| format!("invalid value \"{text}\" for map option, should be root-key=key=value"))?;
+    Ok((group.to_owned(), key.to_owned(), value.to_owned()))
 }
 
 fn pool_of(text: &str) -> Result<(IpNet, u8), Refusal> {
@@ -321,12 +360,18 @@ mod tests {
         case(Type::Bytes, &["1.5KiB"], "1536");
         case(Type::List, &["a", "b"], "[a b]");
         case(Type::Map, &["b=2", "a=1", "c"], "map[a:1 b:2 c:]");
+        case(
+            Type::Maps,
+            &["bridge=mtu=1400", "bridge=a=b=c"],
+            "map[bridge:map[a:b=c mtu:1400]]",
+        );
         case(Type::Pools, &["base=10.0.0.0/8,size=24"], "[{10.0.0.0/8 24}]");
         case(Type::Ulimits, &["nofile=1:2"], "[nofile=1:2]");
         for (kind, text) in [
             (Type::Bool, "yes"),
             (Type::Number, "x"),
             (Type::Bytes, "12q"),
+            (Type::Maps, "bridge=mtu"),
             (Type::Pools, "base=10.0.0.0/8"),
             (Type::Pools, "base=10.0.0.0/8,size=4"),
             (Type::Ulimits, "nosuch=1"),
@@ -352,6 +397,12 @@ mod tests {
         case("dns", "[\"1.1.1.1\"]", Some("[1.1.1.1]"));
         case("dns", "[1]", None);
         case("features", "{\"buildkit\":true}", Some("map[buildkit:true]"));
+        case(
+            "default-network-opts",
+            r#"{"bridge":{"mtu":"1400"}}"#,
+            Some("map[bridge:map[mtu:1400]]"),
+        );
+        case("default-network-opts", r#"{"bridge":{"mtu":1400}}"#, None);
         case("default-shm-size", "\"128M\"", Some("134217728"));
         case(
             "default-address-pools",

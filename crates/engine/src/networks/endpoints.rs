@@ -11,7 +11,7 @@ use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, PublishedStat
 use ipnet::IpNet;
 
 use super::{
-    Driver, Network, Networks, PortMap,
+    Network, Networks, PortMap,
     ports::{self, Ends},
     record::Attachment,
 };
@@ -137,7 +137,7 @@ impl Networks {
         let mut state = self.state();
         let id = state.find(network)?.record.id.clone();
         let network = state.networks.get_mut(&id).ok_or_else(|| gone(network))?;
-        if network.record.driver == Driver::Bridge {
+        if network.record.bridge.is_some() {
             return Err(Error::invalid(format!("network {} needs a link", network.record.name)));
         }
         let attachment = Attachment {
@@ -194,11 +194,7 @@ impl Networks {
         ports: &PortMap,
     ) -> Result<()> {
         let mut outcome = Ok(());
-        let mut ends = Ends {
-            v4: None,
-            v6: None,
-            host: self.0.settings.default_ip,
-        };
+        let mut ends = Ends::none(self.0.settings.default_ip);
         let mut state = self.state();
         for (network_name, settings) in endpoints {
             let id = match state.find(network_name) {
@@ -213,8 +209,7 @@ impl Networks {
             };
             let attachment = attachment_of(name, settings);
             network.reclaim(&attachment);
-            ends.v4 = ends.v4.or(attachment.v4.map(|net| net.addr()));
-            ends.v6 = ends.v6.or(attachment.v6.map(|net| net.addr()));
+            ends.add(network.ends(&attachment, ends.host));
             network.attachments.insert(container_id.to_owned(), attachment);
         }
         let bindings = ports::published(ports, ends);
@@ -398,12 +393,11 @@ impl Network {
         attachment: &Attachment,
         host: IpAddr,
     ) -> Taken {
-        let gateway =
-            |subnet: &Option<Subnet>| subnet.as_ref().map(Subnet::gateway).filter(|_| self.record.is_routed());
-        let (gateway4, gateway6) = (gateway(&self.v4), gateway(&self.v6));
+        let (gateway4, gateway6) = self.gateways();
+        let prefix = self.record.link_prefix();
         let (ifname, has_route) = match place {
-            Place::New => ("eth0".to_owned(), true),
-            Place::Existing(_, index) => (format!("eth{index}"), false),
+            Place::New => (format!("{prefix}0"), true),
+            Place::Existing(_, index) => (format!("{prefix}{index}"), false),
         };
         let endpoint = EndpointPlan {
             ifname,
@@ -423,14 +417,15 @@ impl Network {
             mtu: bridge.mtu,
         };
         let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let is_shown = !bridge.medium.is_routed_by_link();
         let settings = EndpointSettings {
-            mac_address: endpoint.mac.to_string(),
+            mac_address: self.record.shown_mac(endpoint.mac),
             network_id: self.record.id.clone(),
             endpoint_id: attachment.endpoint_id.clone(),
-            gateway: text(gateway4),
+            gateway: text(gateway4.filter(|_| is_shown)),
             ip_address: text(attachment.v4.map(|net| net.addr())),
             ip_prefix_len: attachment.v4.map_or(0, |net| net.prefix_len()),
-            ipv6_gateway: text(gateway6),
+            ipv6_gateway: text(gateway6.filter(|_| is_shown)),
             global_ipv6_address: text(attachment.v6.map(|net| net.addr())),
             global_ipv6_prefix_len: attachment.v6.map_or(0, |net| net.prefix_len()),
             dns_names: self.dns_names(request),
@@ -442,11 +437,7 @@ impl Network {
             bridge: bridge.name.clone(),
             endpoint,
             settings,
-            ends: Ends {
-                v4: attachment.v4.map(|net| net.addr()),
-                v6: attachment.v6.map(|net| net.addr()),
-                host,
-            },
+            ends: self.ends(attachment, host),
         }
     }
 
@@ -485,15 +476,16 @@ impl Network {
 /// Reserves and publishes what a container asked for.
 fn publish(fabric: &Fabric, request: AttachRequest<'_>, taken: &Taken) -> Result<(PortMap, Vec<OwnedFd>)> {
     let wanted = ports::wanted(request.ports, taken.ends)?;
+    let requests: Vec<_> = wanted.iter().map(|wish| wish.request.clone()).collect();
+    let reserved = fabric.reserve_all(request.container_id, &requests).map_err(|error| {
+        Error::from(error).context(format!(
+            "driver failed programming external connectivity on endpoint {} ({})",
+            request.container_name, taken.settings.endpoint_id
+        ))
+    })?;
     let mut shown: PortMap = request.ports.keys().map(|port| (port.clone(), None)).collect();
     let (mut all, mut hold) = (Vec::new(), Vec::new());
-    for wish in &wanted {
-        let reserved = fabric.reserve(request.container_id, &wish.request).map_err(|error| {
-            Error::from(error).context(format!(
-                "driver failed programming external connectivity on endpoint {} ({})",
-                request.container_name, taken.settings.endpoint_id
-            ))
-        })?;
+    for (wish, reserved) in wanted.iter().zip(reserved) {
         let bindings = ports::bindings(wish, reserved.port, taken.ends);
         let entry = shown.entry(wish.port.clone()).or_default().get_or_insert_default();
         entry.extend(bindings.iter().map(ports::show));

@@ -6,8 +6,11 @@
 //! [`corten_network::Fabric`]; without one (a kernel without nf_tables, say) the engine works with
 //! `host` and `none` alone, and bridges answer why not.
 
+mod default_bridge;
+mod drivers;
 mod endpoints;
 mod plan;
+mod policy;
 mod ports;
 mod record;
 
@@ -102,8 +105,11 @@ impl Networks {
         let root = settings.data_root.join("network");
         fs::create_dir_all_mode(&root, 0o700)?;
         let config = FabricConfig {
-            table: settings.table.clone(),
-            pool_size: READY,
+            rules4: settings.rules4,
+            rules6: settings.rules6,
+            forwarding: settings.forwarding,
+            direct_routing: settings.direct_routing,
+            ..FabricConfig::new(&settings.table, READY)
         };
         let fabric = Fabric::open(&config)
             .map(Arc::new)
@@ -217,14 +223,7 @@ impl Networks {
                 )));
             }
             let record = plan::record(&request, &self.0.settings, &state.subnets(), &host)?;
-            if let Some(bridge) = &record.bridge
-                && state.bridges().contains(&bridge.plan.name)
-            {
-                return Err(Error::new(
-                    Kind::Forbidden,
-                    format!("bridge name {} is used by another network", bridge.plan.name),
-                ));
-            }
+            state.check_conflicts(&record)?;
             let plan = record.bridge.as_ref().map(|bridge| bridge.plan.clone());
             let id = record.id.clone();
             state.networks.insert(id.clone(), Network::new(record)?);
@@ -395,8 +394,13 @@ impl Networks {
         };
         let subnets = self.state().subnets_except(earlier.as_ref());
         let host = fabric.host_subnets(&self.state().bridges_with(&self.0.settings.bridge))?;
-        let record = plan::default_bridge(&self.0.settings, earlier, &subnets, &host)?;
-        self.keep(record)
+        let link = fabric.bridge_addresses(&self.0.settings.bridge)?;
+        let around = default_bridge::Surroundings {
+            in_use: &subnets,
+            host: &host,
+            link: link.as_deref(),
+        };
+        self.keep(default_bridge::plan(&self.0.settings, earlier, &around)?)
     }
 
     fn keep(&self, record: Record) -> Result<()> {

@@ -7,23 +7,18 @@ use std::{
 };
 
 use corten_api::network::{CreateRequest, Ipam, IpamConfig};
-use corten_network::{AddressPool, BridgePlan, Driver, Neighbours, Reach, check_overlap, choose_subnet, default_pools};
+use corten_network::{AddressPool, BridgePlan, Driver, check_overlap, choose_subnet, default_pools};
 use ipnet::IpNet;
 
-use super::record::{Bridge, Range, Record};
+use super::{
+    drivers,
+    record::{Bridge, Range, Record},
+};
 use crate::{
     error::{Error, Kind, Result},
     identifiers,
     settings::Settings,
 };
-
-const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
-const ICC: &str = "com.docker.network.bridge.enable_icc";
-const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
-const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
-const GATEWAY_MODE: &str = "com.docker.network.bridge.gateway_mode_ipv4";
-const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
-const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Checks what can be checked without knowing the other networks.
 pub(super) fn check(request: &CreateRequest) -> Result<()> {
@@ -37,21 +32,7 @@ pub(super) fn check(request: &CreateRequest) -> Result<()> {
             format!("operation is not permitted on predefined {name} network "),
         ));
     }
-    match request.driver.as_str() {
-        "" | "default" | "bridge" => {}
-        single @ ("host" | "null") => {
-            return Err(Error::new(
-                Kind::Forbidden,
-                format!("only one instance of \"{single}\" network is allowed"),
-            ));
-        }
-        lacking @ ("macvlan" | "ipvlan" | "overlay") => {
-            return Err(Error::unsupported(format!(
-                "network driver \"{lacking}\" is not supported"
-            )));
-        }
-        other => return Err(Error::not_found(format!("plugin \"{other}\" not found"))),
-    }
+    drivers::driver(&request.driver)?;
     if request.scope == "swarm" || request.ingress {
         return Err(Error::unsupported("networks of a swarm are not supported"));
     }
@@ -129,11 +110,14 @@ fn complaints(config: &IpamConfig) -> Vec<String> {
     complaints
 }
 
-/// Plans a user's bridge network.
+/// Plans a user's network.
 ///
 /// `in_use` are the other networks' subnets, `host` those of the host's own links and routes.
 pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpNet], host: &[IpNet]) -> Result<Record> {
     let id = identifiers::random();
+    let driver = drivers::driver(&request.driver)?;
+    let options = with_defaults(request, settings, driver);
+    let shape = drivers::shape(driver, &id, request.internal, &options)?;
     let wanted = request
         .ipam
         .as_ref()
@@ -161,33 +145,31 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
     let v4 = pick(
         families.v4,
         |net| net.addr().is_ipv4(),
-        pools(settings, |net| net.addr().is_ipv4(), &id),
+        pools(settings, |net| net.addr().is_ipv4()),
     )?;
     let v6 = pick(
         families.v6,
         |net| net.addr().is_ipv6(),
-        pools(settings, |net| net.addr().is_ipv6(), &id),
+        pools(settings, |net| net.addr().is_ipv6()),
     )?;
-    let plan = bridge_plan(request, &id, settings, v4.as_ref(), v6.as_ref())?;
-    let host_ip = request
-        .options
-        .get(HOST_BINDING)
-        .map(|text| text.parse().map_err(|_| bad_option(HOST_BINDING, text)))
-        .transpose()?;
-    let shown = if wanted.iter().any(|config| !config.subnet.is_empty()) {
-        wanted
-            .iter()
-            .filter(|config| **config != IpamConfig::default())
-            .cloned()
-            .collect()
-    } else {
-        [&v4, &v6].into_iter().flatten().map(show).collect()
-    };
+    let mut plan = shape.plan;
+    add_addresses(&mut plan, &request.name, [&v4, &v6].into_iter().flatten())?;
+    let (route4, route6) = (
+        default_gateway(wanted, "DefaultGatewayIPv4", v4.as_ref())?,
+        default_gateway(wanted, "DefaultGatewayIPv6", v6.as_ref())?,
+    );
+    let shown = [(&v4, shape.has_gateway.0), (&v6, shape.has_gateway.1)];
+    let shown = shown.into_iter().filter_map(|(range, has_gateway)| {
+        let range = range.as_ref()?;
+        // What the user asked for is shown as it was said.
+        let said = wanted.iter().find(|config| config.subnet.parse() == Ok(range.subnet));
+        Some(said.cloned().unwrap_or_else(|| show(range, has_gateway)))
+    });
     Ok(Record {
         id,
         name: request.name.clone(),
         created: super::now(),
-        driver: Driver::Bridge,
+        driver,
         predefined: false,
         internal: request.internal,
         attachable: request.attachable,
@@ -200,12 +182,62 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
                     .and_then(|ipam| ipam.options.clone())
                     .unwrap_or_default(),
             ),
-            config: Some(shown),
+            config: Some(shown.collect()),
         },
-        options: request.options.clone(),
+        options,
         labels: request.labels.clone(),
-        bridge: Some(Bridge { plan, v4, v6, host_ip }),
+        bridge: Some(Bridge {
+            plan,
+            v4,
+            v6,
+            host_ip: shape.host_ip,
+            route4,
+            route6,
+            link_prefix: shape.link_prefix,
+        }),
     })
+}
+
+/// The request's options, and the driver's default ones that it does not name.
+fn with_defaults(request: &CreateRequest, settings: &Settings, driver: Driver) -> drivers::Options {
+    let defaults = settings.network_options.get(drivers::name(driver));
+    let mut options = defaults.cloned().unwrap_or_default();
+    options.extend(request.options.clone());
+    options
+}
+
+/// Gives the link its addresses.
+pub(super) fn add_addresses<'a>(
+    plan: &mut BridgePlan,
+    network: &str,
+    ranges: impl Iterator<Item = &'a Range>,
+) -> Result<()> {
+    for range in ranges {
+        match range.open(network)?.gateway_net() {
+            IpNet::V4(net) => plan.ipv4.push(net),
+            IpNet::V6(net) => plan.ipv6.push(net),
+        }
+    }
+    Ok(())
+}
+
+/// The address that containers are to send to in place of the bridge's own: an auxiliary address of
+/// that name.
+fn default_gateway(wanted: &[IpamConfig], name: &str, range: Option<&Range>) -> Result<Option<IpAddr>> {
+    let text = wanted.iter().find_map(|config| config.auxiliary_addresses.get(name));
+    let address = text.and_then(|text| text.parse::<IpAddr>().ok());
+    check_route(address, range)
+}
+
+/// Checks a default gateway against its subnet.
+pub(super) fn check_route(gateway: Option<IpAddr>, range: Option<&Range>) -> Result<Option<IpAddr>> {
+    match (gateway, range) {
+        (Some(gateway), Some(range)) if !range.subnet.contains(&gateway) => {
+            Err(Error::invalid("default gateway ip must be part of the network"))
+        }
+        (gateway, Some(_)) => Ok(gateway),
+        (_, None) => Ok(None),
+    }
 }
 
 struct Families {
@@ -232,138 +264,6 @@ pub(super) fn predefined(name: &str, driver: Driver) -> Record {
         labels: BTreeMap::new(),
         bridge: None,
     }
-}
-
-/// The default bridge: as the settings say, else as it was, else in a free subnet.
-pub(super) fn default_bridge(
-    settings: &Settings,
-    earlier: Option<Record>,
-    in_use: &[IpNet],
-    host: &[IpNet],
-) -> Result<Record> {
-    let earlier_range = earlier
-        .as_ref()
-        .and_then(|record| record.bridge.as_ref())
-        .and_then(|bridge| bridge.v4.clone());
-    let mut range = match (settings.bridge_address, earlier_range) {
-        (Some(address), _) => Range {
-            subnet: IpNet::V4(address).trunc(),
-            gateway: Some(IpAddr::V4(address.addr())),
-            ..chosen(IpNet::V4(address))
-        },
-        (None, Some(range)) => Range {
-            ip_range: None,
-            ..range
-        },
-        (None, None) => chosen(choose_subnet(
-            &pools(settings, |net| net.addr().is_ipv4(), ""),
-            in_use,
-            host,
-        )?),
-    };
-    range.ip_range = settings.fixed_cidr.map(IpNet::V4);
-    let gateway = range.open("bridge")?.gateway_net();
-    let IpNet::V4(gateway) = gateway else {
-        return Err(Error::invalid("the default bridge needs an IPv4 subnet"));
-    };
-    range.gateway = Some(IpAddr::V4(gateway.addr()));
-    let plan = BridgePlan {
-        name: settings.bridge.clone(),
-        ipv4: vec![gateway],
-        ipv6: Vec::new(),
-        mtu: settings.mtu,
-        reach: if settings.masquerade {
-            Reach::Masqueraded
-        } else {
-            Reach::Routed
-        },
-        neighbours: neighbours(settings.inter_container),
-    };
-    let options = [
-        (DEFAULT_BRIDGE, "true".to_owned()),
-        (ICC, settings.inter_container.to_string()),
-        (MASQUERADE, settings.masquerade.to_string()),
-        (HOST_BINDING, settings.default_ip.to_string()),
-        (BRIDGE_NAME, settings.bridge.clone()),
-        (MTU, settings.mtu.to_string()),
-    ];
-    let base = earlier.unwrap_or_else(|| predefined("bridge", Driver::Bridge));
-    Ok(Record {
-        ipam: Ipam {
-            driver: "default".to_owned(),
-            options: None,
-            config: Some(vec![show(&range)]),
-        },
-        options: options
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-        bridge: Some(Bridge {
-            plan,
-            v4: Some(range),
-            v6: None,
-            host_ip: None,
-        }),
-        ..base
-    })
-}
-
-fn bridge_plan(
-    request: &CreateRequest,
-    id: &str,
-    settings: &Settings,
-    v4: Option<&Range>,
-    v6: Option<&Range>,
-) -> Result<BridgePlan> {
-    let options = &request.options;
-    let name = match options.get(BRIDGE_NAME).filter(|name| !name.is_empty()) {
-        Some(name) if name.len() > 15 || name.contains('/') => return Err(bad_option(BRIDGE_NAME, name)),
-        Some(name) => name.clone(),
-        None => format!("br-{}", identifiers::short(id)),
-    };
-    let masquerade = switch(options, MASQUERADE, true)?;
-    let reach = match (request.internal, options.get(GATEWAY_MODE).map(String::as_str)) {
-        (true, _) => Reach::Internal,
-        (false, None | Some("" | "nat")) if masquerade => Reach::Masqueraded,
-        (false, None | Some("" | "nat" | "routed")) => Reach::Routed,
-        (false, Some(other)) => return Err(bad_option(GATEWAY_MODE, other)),
-    };
-    let mtu = match options.get(MTU).filter(|mtu| !mtu.is_empty()) {
-        Some(text) => text.parse().map_err(|_| bad_option(MTU, text))?,
-        None => settings.mtu,
-    };
-    let mut plan = BridgePlan {
-        name,
-        ipv4: Vec::new(),
-        ipv6: Vec::new(),
-        mtu,
-        reach,
-        neighbours: neighbours(switch(options, ICC, true)?),
-    };
-    for range in [v4, v6].into_iter().flatten() {
-        match range.open(&request.name)?.gateway_net() {
-            IpNet::V4(net) => plan.ipv4.push(net),
-            IpNet::V6(net) => plan.ipv6.push(net),
-        }
-    }
-    Ok(plan)
-}
-
-fn neighbours(open: bool) -> Neighbours {
-    if open { Neighbours::Open } else { Neighbours::Isolated }
-}
-
-fn switch(options: &BTreeMap<String, String>, name: &str, default: bool) -> Result<bool> {
-    match options.get(name).map(String::as_str) {
-        None | Some("") => Ok(default),
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(other) => Err(bad_option(name, other)),
-    }
-}
-
-fn bad_option(name: &str, value: &str) -> Error {
-    Error::invalid(format!("invalid value \"{value}\" for network option {name}"))
 }
 
 /// The user's one subnet of a family.
@@ -399,7 +299,8 @@ fn asked_for(wanted: &[IpamConfig], is_family: fn(&IpNet) -> bool, network: &str
     Ok(found)
 }
 
-fn chosen(subnet: IpNet) -> Range {
+/// A range that the engine chose.
+pub(super) fn chosen(subnet: IpNet) -> Range {
     let subnet = subnet.trunc();
     Range {
         subnet,
@@ -411,7 +312,7 @@ fn chosen(subnet: IpNet) -> Range {
 }
 
 /// A chosen range, as the API shows it.
-fn show(range: &Range) -> IpamConfig {
+pub(super) fn show(range: &Range, has_gateway: bool) -> IpamConfig {
     let gateway = range
         .open("")
         .map(|subnet| subnet.gateway().to_string())
@@ -419,12 +320,14 @@ fn show(range: &Range) -> IpamConfig {
     IpamConfig {
         subnet: range.subnet.to_string(),
         ip_range: range.ip_range.map(|net| net.to_string()).unwrap_or_default(),
-        gateway,
+        gateway: if has_gateway { gateway } else { String::new() },
         ..IpamConfig::default()
     }
 }
 
-fn pools(settings: &Settings, is_family: fn(&IpNet) -> bool, seed: &str) -> Vec<AddressPool> {
+/// Where subnets of a family come from: what the settings say, else Docker's own ranges; for IPv6 a
+/// unique local /48 that belongs to this engine's data root.
+pub(super) fn pools(settings: &Settings, is_family: fn(&IpNet) -> bool) -> Vec<AddressPool> {
     let own: Vec<_> = settings
         .address_pools
         .iter()
@@ -440,6 +343,8 @@ fn pools(settings: &Settings, is_family: fn(&IpNet) -> bool, seed: &str) -> Vec<
     if is_family(&IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) {
         return default_pools();
     }
-    let seed = u64::from_str_radix(seed.get(..16).unwrap_or("1"), 16).unwrap_or(1);
+    let id = crate::system::engine_id(&settings.data_root);
+    let seed = id.bytes().filter_map(|byte| char::from(byte).to_digit(16));
+    let seed = seed.take(16).fold(0, |seed, digit| (seed << 4) | u64::from(digit));
     vec![corten_network::unique_local_pool(seed)]
 }

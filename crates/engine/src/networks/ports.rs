@@ -14,6 +14,41 @@ pub(super) struct Ends {
     pub(super) v4: Option<IpAddr>,
     pub(super) v6: Option<IpAddr>,
     pub(super) host: IpAddr,
+    /// Whether the ports are open at the IPv4 address itself, instead of being translated.
+    pub(super) routed4: bool,
+    /// The same for IPv6.
+    pub(super) routed6: bool,
+}
+
+impl Ends {
+    /// No address to publish to.
+    pub(super) fn none(host: IpAddr) -> Self {
+        Self {
+            v4: None,
+            v6: None,
+            host,
+            routed4: false,
+            routed6: false,
+        }
+    }
+
+    /// Takes over the addresses of a family that has none yet.
+    pub(super) fn add(&mut self, other: Self) {
+        if self.v4.is_none() {
+            (self.v4, self.routed4) = (other.v4, other.routed4);
+        }
+        if self.v6.is_none() {
+            (self.v6, self.routed6) = (other.v6, other.routed6);
+        }
+    }
+
+    fn is_routed(&self, container: IpAddr) -> bool {
+        if container.is_ipv4() {
+            self.routed4
+        } else {
+            self.routed6
+        }
+    }
 }
 
 /// One binding that was asked for.
@@ -21,34 +56,43 @@ pub(super) struct Ends {
 pub(super) struct Wanted {
     /// `80/tcp`.
     pub(super) port: String,
-    /// For IPv4 and IPv6 alike, the same port.
+    /// For IPv4 and IPv6 alike, the same port; without host addresses where nothing is translated.
     pub(super) request: PortRequest,
+    /// The container's addresses at which the port itself is open.
+    routed: Vec<IpAddr>,
 }
 
 /// Plans the reservations: one for each binding.
 ///
 /// Without a host address a port is published on all the host's IPv4 addresses, and on all its
-/// IPv6 addresses when the container has one.
+/// IPv6 addresses when the container has one. Where packets are routed, not translated, it is open at
+/// the container's address, whatever address and port of the host was asked for.
 pub(super) fn wanted(ports: &PortMap, ends: Ends) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
     for (port, bindings) in ports {
         let (container_port, protocol) = parse_port(port)?;
         for binding in bindings.iter().flatten() {
-            let host_ips = host_addresses(&binding.host_ip, ends)?;
-            let Some(container_ip) = host_ips.first().and_then(|host| container_address(*host, ends)) else {
+            let mut host_ips = host_addresses(&binding.host_ip, ends)?;
+            let ports = host_ports(&binding.host_port)?;
+            let targets: Vec<_> = host_ips
+                .iter()
+                .filter_map(|host| container_address(*host, ends))
+                .collect();
+            let Some(container_ip) = targets.first().copied() else {
                 continue;
             };
-            let ports = host_ports(&binding.host_port)?;
+            host_ips.retain(|host| container_address(*host, ends).is_some_and(|address| !ends.is_routed(address)));
             let request = PortRequest {
                 protocol,
+                ports: if host_ips.is_empty() { HostPorts::One(0) } else { ports },
                 host_ips,
-                ports,
                 container_ip,
                 container_port,
             };
             all.push(Wanted {
                 port: port.clone(),
                 request,
+                routed: targets.into_iter().filter(|address| ends.is_routed(*address)).collect(),
             });
         }
     }
@@ -64,23 +108,38 @@ pub(super) fn wanted(ports: &PortMap, ends: Ends) -> Result<Vec<Wanted>> {
 /// What one reservation means for the firewall.
 pub(super) fn bindings(wanted: &Wanted, host_port: u16, ends: Ends) -> Vec<PortBinding> {
     let request = &wanted.request;
-    let bind = |host_ip: &IpAddr| {
-        container_address(*host_ip, ends).map(|container_ip| PortBinding {
-            protocol: request.protocol,
-            host_ip: *host_ip,
-            host_port,
-            container_ip,
-            container_port: request.container_port,
-        })
+    let bind = |host_ip: IpAddr, host_port: u16, container_ip: IpAddr| PortBinding {
+        protocol: request.protocol,
+        host_ip,
+        host_port,
+        container_ip,
+        container_port: request.container_port,
     };
-    request.host_ips.iter().filter_map(bind).collect()
+    let hosts = request.host_ips.iter();
+    let translated = hosts.filter_map(|host| Some(bind(*host, host_port, container_address(*host, ends)?)));
+    let routed = wanted
+        .routed
+        .iter()
+        .map(|address| bind(any_like(*address), 0, *address));
+    translated.chain(routed).collect()
+}
+
+/// The unspecified address of the same version.
+fn any_like(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::from([0; 4]),
+        IpAddr::V6(_) => IpAddr::from([0_u16; 8]),
+    }
 }
 
 /// A binding as `NetworkSettings.Ports` shows it.
 pub(super) fn show(binding: &PortBinding) -> Shown {
     Shown {
         host_ip: binding.host_ip.to_string(),
-        host_port: binding.host_port.to_string(),
+        host_port: match binding.host_port {
+            0 => String::new(),
+            port => port.to_string(),
+        },
     }
 }
 
@@ -92,7 +151,11 @@ pub(super) fn published(ports: &PortMap, ends: Ends) -> Vec<PortBinding> {
             continue;
         };
         for binding in bindings.iter().flatten() {
-            let (Ok(host_ip), Ok(host_port)) = (binding.host_ip.parse(), binding.host_port.parse()) else {
+            let host_port = match binding.host_port.as_str() {
+                "" => Ok(0),
+                text => text.parse(),
+            };
+            let (Ok(host_ip), Ok(host_port)) = (binding.host_ip.parse(), host_port) else {
                 continue;
             };
             let container_ip = container_address(host_ip, ends);
@@ -161,7 +224,28 @@ mod tests {
             v4: Some(IpAddr::from([172, 17, 0, 2])),
             v6: v6.then(|| "fd00::2".parse().unwrap()),
             host: IpAddr::from([0, 0, 0, 0]),
+            routed4: false,
+            routed6: false,
         }
+    }
+
+    #[test]
+    fn routed_ports_are_open_at_the_container() {
+        let ends = Ends {
+            routed6: true,
+            ..ends(true)
+        };
+        let ports = map(&[("80/tcp", &[("", "8080")])]);
+        let wanted = wanted(&ports, ends).unwrap();
+        assert_eq!(wanted[0].request.host_ips.len(), 1);
+        let shown: Vec<_> = bindings(&wanted[0], 8080, ends).iter().map(show).collect();
+        assert_eq!(
+            (shown[0].host_ip.as_str(), shown[0].host_port.as_str()),
+            ("0.0.0.0", "8080")
+        );
+        assert_eq!((shown[1].host_ip.as_str(), shown[1].host_port.as_str()), ("::", ""));
+        let shown = PortMap::from([("80/tcp".to_owned(), Some(shown))]);
+        assert_eq!(published(&shown, ends)[1].host_port, 0);
     }
 
     fn map(list: &[(&str, &[(&str, &str)])]) -> PortMap {

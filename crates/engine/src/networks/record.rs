@@ -44,6 +44,15 @@ pub(super) struct Bridge {
     pub(super) v6: Option<Range>,
     /// The host's address for published ports without one.
     pub(super) host_ip: Option<IpAddr>,
+    /// Containers' default gateway, where it is not the bridge itself.
+    #[serde(default)]
+    pub(super) route4: Option<IpAddr>,
+    /// The same for IPv6.
+    #[serde(default)]
+    pub(super) route6: Option<IpAddr>,
+    /// What containers' links are called, before their number; `eth` without.
+    #[serde(default)]
+    pub(super) link_prefix: Option<String>,
 }
 
 /// Addresses of one family.
@@ -116,11 +125,7 @@ impl Record {
 
     /// The driver as the API names it.
     pub(super) fn driver_name(&self) -> &'static str {
-        match self.driver {
-            Driver::Bridge => "bridge",
-            Driver::Host => "host",
-            Driver::None => "null",
-        }
+        super::drivers::name(self.driver)
     }
 
     /// Whether containers get a default route on it.
@@ -128,6 +133,11 @@ impl Record {
         self.bridge
             .as_ref()
             .is_some_and(|bridge| bridge.plan.reach != Reach::Internal)
+    }
+
+    /// Whether containers' ports are published on it.
+    pub(super) fn publishes(&self) -> bool {
+        self.driver == Driver::Bridge && self.is_routed()
     }
 
     /// Empty registers of its addresses.

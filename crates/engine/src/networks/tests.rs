@@ -149,17 +149,56 @@ fn options_shape_the_bridge() {
 fn the_default_bridge_keeps_its_subnet_and_follows_the_settings() {
     let (_root, mut settings) = settings();
     settings.bridge = "corten-t0".to_owned();
-    let first = plan::default_bridge(&settings, None, &[], &["172.17.3.0/24".parse().unwrap()]).unwrap();
+    let host = ["172.17.3.0/24".parse().unwrap()];
+    let around = default_bridge::Surroundings {
+        host: &host,
+        ..Default::default()
+    };
+    let first = default_bridge::plan(&settings, None, &around).unwrap();
     let gateway = |record: &Record| record.bridge.as_ref().unwrap().plan.ipv4[0].to_string();
     assert_eq!(gateway(&first), "172.18.0.1/16");
-    let again = plan::default_bridge(&settings, Some(first.clone()), &[], &[]).unwrap();
+    let again = default_bridge::plan(&settings, Some(first.clone()), &Default::default()).unwrap();
     assert_eq!((gateway(&again), &again.id), ("172.18.0.1/16".to_owned(), &first.id));
     settings.bridge_address = Some("10.9.0.5/24".parse().unwrap());
     settings.fixed_cidr = Some("10.9.0.128/25".parse().unwrap());
-    let moved = plan::default_bridge(&settings, Some(first), &[], &[]).unwrap();
+    let moved = default_bridge::plan(&settings, Some(first), &Default::default()).unwrap();
     assert_eq!(gateway(&moved), "10.9.0.5/24");
     let (v4, _) = moved.subnets().unwrap();
     assert_eq!(v4.unwrap().allocate().unwrap().to_string(), "10.9.0.128");
+}
+
+#[test]
+fn the_default_bridge_has_ipv6_when_asked_and_a_gateway_of_its_own() {
+    let (_root, mut settings) = settings();
+    settings.bridge = "corten-t0".to_owned();
+    settings.ipv6 = true;
+    settings.bridge_address = Some("10.9.0.5/24".parse().unwrap());
+    settings.default_gateway = Some("10.9.0.1".parse().unwrap());
+    let plan = |settings: &Settings, link: Option<&[ipnet::IpNet]>| {
+        let around = default_bridge::Surroundings {
+            link,
+            ..Default::default()
+        };
+        default_bridge::plan(settings, None, &around)
+    };
+    let bridge = plan(&settings, None).unwrap().bridge.unwrap();
+    assert_eq!(bridge.route4.unwrap().to_string(), "10.9.0.1");
+    assert!(bridge.plan.ipv6[0].to_string().starts_with("fd"), "{bridge:?}");
+    settings.fixed_cidr6 = Some("fd00:9::/64".parse().unwrap());
+    let bridge = plan(&settings, None).unwrap().bridge.unwrap();
+    assert_eq!(bridge.plan.ipv6[0].to_string(), "fd00:9::1/64");
+    settings.default_gateway = Some("10.8.0.1".parse().unwrap());
+    let error = plan(&settings, None).unwrap_err();
+    assert_eq!(error.message(), "no matching subnet for aux-address 10.8.0.1");
+    settings.default_gateway = None;
+    settings.bridge_address = None;
+    settings.bridge_is_users = true;
+    let link = ["10.7.0.9/24".parse().unwrap()];
+    let bridge = plan(&settings, Some(&link)).unwrap().bridge.unwrap();
+    assert_eq!(
+        (bridge.plan.ipv4[0].to_string(), bridge.plan.policy.adopted),
+        ("10.7.0.9/24".to_owned(), true)
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Three maps a family, looked up in this order: one host address and port; any host address and
 //! a port; and a range of ports that keep their numbers, on one or any address. The first two are
-//! hash tables; the last is an interval set, in which a range of thousands is one element.
+//! hash tables; the last is an interval set, in which a range of thousands is one element. A set a
+//! family has the ports that are open at containers' own addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,16 +27,22 @@ pub(crate) enum MapName {
     Any6,
     /// A range of ports on one or any IPv6 address.
     Range6,
+    /// Containers' IPv4 addresses and ports that may be reached without translation.
+    Open4,
+    /// Containers' IPv6 addresses and ports that may be reached without translation.
+    Open6,
 }
 
 impl MapName {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Addressed4,
         Self::Any4,
         Self::Range4,
         Self::Addressed6,
         Self::Any6,
         Self::Range6,
+        Self::Open4,
+        Self::Open6,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -46,28 +53,32 @@ impl MapName {
             Self::Addressed6 => "addressed6",
             Self::Any6 => "any6",
             Self::Range6 => "range6",
+            Self::Open4 => "open4",
+            Self::Open6 => "open6",
         }
     }
 
     pub(crate) fn is_ipv4(self) -> bool {
         match self {
-            Self::Addressed4 | Self::Any4 | Self::Range4 => true,
-            Self::Addressed6 | Self::Any6 | Self::Range6 => false,
+            Self::Addressed4 | Self::Any4 | Self::Range4 | Self::Open4 => true,
+            Self::Addressed6 | Self::Any6 | Self::Range6 | Self::Open6 => false,
         }
+    }
+
+    /// Returns whether it is a set: keys without anything they lead to.
+    pub(crate) fn is_set(self) -> bool {
+        matches!(self, Self::Open4 | Self::Open6)
     }
 
     /// Returns whether the key has the host's address.
     pub(crate) fn has_address(self) -> bool {
-        match self {
-            Self::Any4 | Self::Any6 => false,
-            Self::Addressed4 | Self::Range4 | Self::Addressed6 | Self::Range6 => true,
-        }
+        !matches!(self, Self::Any4 | Self::Any6)
     }
 
     /// Returns whether keys are intervals and ports keep their numbers.
     pub(crate) fn is_range(self) -> bool {
         match self {
-            Self::Range4 | Self::Range6 => true,
+            Self::Range4 | Self::Range6 | Self::Open4 | Self::Open6 => true,
             Self::Addressed4 | Self::Any4 | Self::Addressed6 | Self::Any6 => false,
         }
     }
@@ -89,6 +100,7 @@ pub(crate) struct Element {
 /// Turns bindings into elements, those that continue each other into ranges.
 pub(crate) fn elements(bindings: &[PortBinding]) -> Vec<(MapName, Element)> {
     let mut sorted = bindings.to_vec();
+    sorted.retain(|binding| binding.host_port != 0);
     sorted.sort_by_key(|binding| {
         (
             binding.protocol,
@@ -111,6 +123,39 @@ pub(crate) fn elements(bindings: &[PortBinding]) -> Vec<(MapName, Element)> {
         }
     }
     found
+}
+
+/// Turns bindings into the set of ports open at containers' own addresses, for those containers that
+/// have such ports.
+pub(crate) fn openings(bindings: &[PortBinding], is_open: impl Fn(IpAddr) -> bool) -> Vec<(MapName, Element)> {
+    let mut ports: Vec<_> = bindings
+        .iter()
+        .filter(|binding| is_open(binding.container_ip))
+        .map(|binding| (binding.protocol, binding.container_ip, binding.container_port))
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let follows = |a: &(Protocol, IpAddr, u16), b: &(Protocol, IpAddr, u16)| {
+        (a.0, a.1, a.2.checked_add(1)) == (b.0, b.1, Some(b.2))
+    };
+    let runs = ports.chunk_by(follows);
+    runs.filter_map(|run| Some((run.first()?, run.last()?)))
+        .map(|((protocol, address, first), (_, _, last))| {
+            let map = if address.is_ipv4() {
+                MapName::Open4
+            } else {
+                MapName::Open6
+            };
+            let element = Element {
+                protocol: *protocol,
+                host: (*address, *address),
+                ports: (*first, *last),
+                container: *address,
+                container_port: None,
+            };
+            (map, element)
+        })
+        .collect()
 }
 
 fn continues(a: &PortBinding, b: &PortBinding) -> bool {
@@ -194,7 +239,20 @@ mod tests {
         let mut holed = long;
         holed.remove(50);
         check(&holed, &[(MapName::Range4, 8000, 8049), (MapName::Range4, 8051, 8100)]);
+        check(&[binding("0.0.0.0", 0, 80)], &[]);
         let ends: Vec<_> = (65500..=65535).map(|port| binding("0.0.0.0", port, port)).collect();
         check(&ends, &[(MapName::Range4, 65500, 65535)]);
+    }
+
+    #[test]
+    fn open_ports_are_the_containers() {
+        let all = [
+            binding("0.0.0.0", 8080, 80),
+            binding("0.0.0.0", 0, 81),
+            binding("::", 0, 80),
+        ];
+        let found = openings(&all, |address| address.is_ipv4());
+        let seen: Vec<_> = found.iter().map(|(map, one)| (*map, one.ports)).collect();
+        assert_eq!(seen, [(MapName::Open4, (80, 81))]);
     }
 }

@@ -179,7 +179,7 @@ fn add_element(message: &mut Message<'_>, map: MapName, element: &Element, chang
     if map.is_range() {
         value(message, KEY_END, &key(element.host.1, element.ports.1));
     }
-    if change == Change::Add {
+    if change == Change::Add && !map.is_set() {
         let mut target = octets(element.container);
         target.extend(element.container_port.into_iter().flat_map(port_slot));
         value(message, DATA, &target);
@@ -202,7 +202,7 @@ fn add_map(transaction: &mut Transaction, table: &str, map: MapName, number: u32
     } else {
         (concatenated(&[key.address_type, TYPE_PORT]), address_length + 4)
     };
-    let flag = FLAG_MAP | FLAG_CONCAT | if map.is_range() { FLAG_INTERVAL } else { 0 };
+    let flag = FLAG_CONCAT | if map.is_set() { 0 } else { FLAG_MAP } | if map.is_range() { FLAG_INTERVAL } else { 0 };
     let purpose = format!("create map {} in nftables table {table}", map.name());
     transaction.push(NEWSET, flags::CREATE, NFPROTO_INET, purpose, |message| {
         message.string(1, table);
@@ -210,8 +210,10 @@ fn add_map(transaction: &mut Transaction, table: &str, map: MapName, number: u32
         message.be32(3, flag);
         message.be32(4, concatenated(&key.types));
         message.be32(5, key.lengths.iter().map(|length| length.next_multiple_of(4)).sum());
-        message.be32(6, data_type);
-        message.be32(7, data_length);
+        if !map.is_set() {
+            message.be32(6, data_type);
+            message.be32(7, data_length);
+        }
         message.nested(9, |description| {
             description.nested(2, |fields| {
                 for length in &key.lengths {
@@ -347,6 +349,21 @@ fn add_match(list: &mut Message<'_>, condition: &Match) {
             meta(list, META_NFPROTO, REGISTER);
             compare(list, Is::Equal, &[family]);
         }
+        Match::Icmp(is_ipv4) => {
+            const ICMP: u8 = 1;
+            const ICMP6: u8 = 58;
+            add_match(list, &Match::Ipv4(*is_ipv4));
+            meta(list, META_L4PROTO, REGISTER);
+            compare(list, Is::Equal, &[if *is_ipv4 { ICMP } else { ICMP6 }]);
+        }
+        Match::Open(set) => {
+            add_match(list, &Match::Ipv4(set.is_ipv4()));
+            load_key(list, *set);
+            expression(list, "lookup", |lookup| {
+                lookup.string(1, set.name());
+                lookup.be32(2, REGISTER);
+            });
+        }
     }
 }
 
@@ -463,6 +480,7 @@ fn add_action(list: &mut Message<'_>, action: &Action) {
         Action::Drop => verdict(list, DROP, None),
         Action::Jump(chain) => verdict(list, JUMP, Some(chain)),
         Action::Masquerade => expression(list, "masq", |_| {}),
+        Action::Source(address) => give_source(list, *address),
         Action::Translate(map) => translate(list, *map),
     }
 }
@@ -491,19 +509,41 @@ pub(crate) fn equals(list: &mut Message<'_>, with: &[u8]) {
     compare(list, Is::Equal, with);
 }
 
-fn translate(list: &mut Message<'_>, map: MapName) {
-    const DESTINATION: u32 = 1;
+fn give_source(list: &mut Message<'_>, address: IpAddr) {
+    const SOURCE: u32 = 0;
+    let family = if address.is_ipv4() { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
+    expression(list, "immediate", |immediate| {
+        immediate.be32(1, REGISTER);
+        immediate.nested(2, |data| data.bytes(DATA_VALUE, &octets(address)));
+    });
+    expression(list, "nat", |nat| {
+        nat.be32(1, SOURCE);
+        nat.be32(2, family.into());
+        nat.be32(3, REGISTER);
+    });
+}
+
+/// Puts a packet's key of the map into the registers.
+fn load_key(list: &mut Message<'_>, map: MapName) {
     let is_ipv4 = map.is_ipv4();
-    let family = if is_ipv4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
-    let slots = if is_ipv4 { 1 } else { 4 };
     let mut slot = SLOTS + 1;
     meta(list, META_L4PROTO, REGISTER);
     if map.has_address() {
         let (offset, length) = Field::Destination.place(is_ipv4);
         payload(list, NETWORK_HEADER, offset, length, slot);
-        slot += slots;
+        slot += address_slots(is_ipv4);
     }
     payload(list, TRANSPORT_HEADER, 2, 2, slot);
+}
+
+fn address_slots(is_ipv4: bool) -> u32 {
+    if is_ipv4 { 1 } else { 4 }
+}
+
+fn translate(list: &mut Message<'_>, map: MapName) {
+    const DESTINATION: u32 = 1;
+    let family = if map.is_ipv4() { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
+    load_key(list, map);
     expression(list, "lookup", |lookup| {
         lookup.string(1, map.name());
         lookup.be32(2, REGISTER);
@@ -514,7 +554,7 @@ fn translate(list: &mut Message<'_>, map: MapName) {
         nat.be32(2, family.into());
         nat.be32(3, REGISTER);
         if !map.is_range() {
-            nat.be32(5, SLOTS + slots);
+            nat.be32(5, SLOTS + address_slots(map.is_ipv4()));
         }
     });
 }

@@ -34,7 +34,9 @@ pub(crate) fn set(firewall: &mut Firewall) -> Result<bool> {
             continue;
         }
         let present = ours(&mut firewall.connection, family, &table)?;
-        let bridges: Vec<_> = firewall.state.bridges.keys().map(String::as_str).collect();
+        let is_ours = !firewall.state.without.has(family == NFPROTO_IPV4);
+        let bridges = firewall.state.bridges.keys().filter(|_| is_ours);
+        let bridges: Vec<_> = bridges.map(String::as_str).collect();
         let wanted: Vec<_> = bridges.iter().map(|bridge| comment(&table, bridge)).collect();
         // Two rules each, for in and out.
         let right = present.len() == wanted.len() * 2 && present.iter().all(|(_, comment)| wanted.contains(comment));

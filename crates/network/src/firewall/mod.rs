@@ -16,8 +16,9 @@ use std::fmt;
 
 use corten_sys::netlink::Protocol;
 
-use self::elements::{Element, MapName, elements};
+use self::elements::{Element, MapName};
 use self::encode::{Change, Transaction, change_elements, delete_table, replace_table};
+pub(crate) use self::ruleset::Without;
 use self::ruleset::{State, ruleset};
 use crate::netlink::{Connection, Messages, Reply, flags};
 use crate::{BridgePlan, Error, Kind, PortBinding, PublishedState, Result, Verdict};
@@ -41,7 +42,7 @@ pub(crate) struct Firewall {
 
 impl Firewall {
     /// Connects, in the calling thread's network namespace, and finds out what the kernel can do.
-    pub(crate) fn open(table: &str) -> Result<Self> {
+    pub(crate) fn open(table: &str, without: Without) -> Result<Self> {
         check_table_name(table)?;
         let connection = Connection::open(Protocol::Netfilter)
             .map_err(|error| error.hint("the kernel needs nf_tables: run \"modprobe nf_tables nft_chain_nat\""))?;
@@ -52,7 +53,10 @@ impl Firewall {
         let mut firewall = Self {
             connection,
             table: table.to_owned(),
-            state: State::default(),
+            state: State {
+                without,
+                ..State::default()
+            },
             written: false,
             verified: None,
         };
@@ -67,7 +71,11 @@ impl Firewall {
 
     /// Creates the table if it is not there, so that an earlier engine's goes on working.
     pub(crate) fn adopt_or_create(&mut self) -> Result<()> {
-        if self.table_exists()? {
+        let exists = self.table_exists()?;
+        if self.state.without.all() {
+            return if exists { self.remove() } else { Ok(()) };
+        }
+        if exists {
             Ok(())
         } else {
             self.replace().map_err(explain)
@@ -97,8 +105,9 @@ impl Firewall {
     /// Publishes the owner's ports in place of what it published before.
     pub(crate) fn publish(&mut self, owner: &str, bindings: &[PortBinding]) -> Result<()> {
         let before = self.state.published.insert(owner.to_owned(), bindings.to_vec());
-        let old = elements(before.as_deref().unwrap_or_default());
-        let result = self.change(&old, &elements(bindings));
+        let old = self.state.elements(before.as_deref().unwrap_or_default());
+        let new = self.state.elements(bindings);
+        let result = self.change(&old, &new);
         if result.is_err() {
             match before {
                 Some(before) => drop(self.state.published.insert(owner.to_owned(), before)),
@@ -113,7 +122,7 @@ impl Firewall {
         let Some(bindings) = self.state.published.remove(owner) else {
             return Ok(Vec::new());
         };
-        self.change(&elements(&bindings), &[])?;
+        self.change(&self.state.elements(&bindings), &[])?;
         Ok(bindings)
     }
 
@@ -122,6 +131,7 @@ impl Firewall {
         self.state = State {
             bridges: bridges.iter().map(|plan| (plan.name.clone(), plan.clone())).collect(),
             published: published.into_iter().map(|one| (one.owner, one.bindings)).collect(),
+            without: self.state.without,
         };
         self.replace()
     }
@@ -150,12 +160,18 @@ impl Firewall {
     pub(crate) fn remove(&mut self) -> Result<()> {
         let mut transaction = Transaction::new();
         delete_table(&mut transaction, &self.table);
-        self.state = State::default();
+        self.state = State {
+            without: self.state.without,
+            ..State::default()
+        };
         self.written = false;
         self.commit(transaction)
     }
 
     fn replace(&mut self) -> Result<()> {
+        if self.state.without.all() {
+            return Ok(());
+        }
         let mut transaction = Transaction::new();
         replace_table(&mut transaction, &ruleset(&self.table, &self.state));
         self.commit(transaction)?;
@@ -176,7 +192,7 @@ impl Firewall {
                 change_elements(&mut transaction, &self.table, map, &of_map, change);
             }
         }
-        if old.is_empty() && new.is_empty() {
+        if (old.is_empty() && new.is_empty()) || self.state.without.all() {
             return Ok(());
         }
         match self.commit(transaction) {
@@ -232,6 +248,9 @@ impl Firewall {
 
     /// Compares the numbers of rules and elements with the plan's: enough to see what was flushed.
     fn verify(&mut self) -> Result<bool> {
+        if self.state.without.all() {
+            return Ok(true);
+        }
         let generation = self.generation()?;
         if self.verified == Some(generation) {
             return Ok(true);

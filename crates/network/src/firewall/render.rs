@@ -28,8 +28,13 @@ fn map(f: &mut fmt::Formatter<'_>, name: MapName, elements: &[Element]) -> fmt::
         String::new()
     };
     let target = if name.is_range() { "" } else { " . inet_service" };
-    writeln!(f, "\tmap {} {{", name.name())?;
-    writeln!(f, "\t\ttype inet_proto . {host}inet_service : {address}{target}")?;
+    if name.is_set() {
+        writeln!(f, "\tset {} {{", name.name())?;
+        writeln!(f, "\t\ttype inet_proto . {host}inet_service")?;
+    } else {
+        writeln!(f, "\tmap {} {{", name.name())?;
+        writeln!(f, "\t\ttype inet_proto . {host}inet_service : {address}{target}")?;
+    }
     if name.is_range() {
         writeln!(f, "\t\tflags interval")?;
     }
@@ -46,7 +51,10 @@ fn entry(name: MapName, element: &Element) -> String {
     if name.has_address() {
         let _ = write!(text, "{} . ", addresses(element.host));
     }
-    let _ = write!(text, "{} : {}", span(element.ports), element.container);
+    let _ = write!(text, "{}", span(element.ports));
+    if !name.is_set() {
+        let _ = write!(text, " : {}", element.container);
+    }
     if let Some(port) = element.container_port {
         let _ = write!(text, " . {port}");
     }
@@ -127,6 +135,12 @@ fn condition(condition: &Match) -> String {
         Match::Translated => "ct status dnat".to_owned(),
         Match::Ipv4(true) => "meta nfproto ipv4".to_owned(),
         Match::Ipv4(false) => "meta nfproto ipv6".to_owned(),
+        Match::Icmp(true) => "meta l4proto icmp".to_owned(),
+        Match::Icmp(false) => "meta l4proto ipv6-icmp".to_owned(),
+        Match::Open(set) => {
+            let family = if set.is_ipv4() { "ip" } else { "ip6" };
+            format!("meta l4proto . {family} daddr . th dport @{}", set.name())
+        }
     }
 }
 
@@ -155,6 +169,7 @@ fn action(action: &Action) -> String {
         Action::Drop => "drop".to_owned(),
         Action::Jump(chain) => format!("jump {chain}"),
         Action::Masquerade => "masquerade".to_owned(),
+        Action::Source(address) => format!("snat {} to {address}", protocol(*address)),
         Action::Translate(map) => {
             let family = if map.is_ipv4() { "ip" } else { "ip6" };
             let address = if map.has_address() {

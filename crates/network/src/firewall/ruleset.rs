@@ -6,7 +6,8 @@
 //! prerouting dstnat  prerouting   addressed to this host → published
 //! output dstnat      output       addressed to this host → published
 //!                    published    host address and port → container's, by six maps
-//! forward            forward      into a bridge: answers, published ports, its own containers
+//! forward            forward      into a bridge: answers, published ports, its own containers, and
+//!                                 what its policy lets in
 //! postrouting        postrouting  out of a bridge's subnet: the host's address
 //! ```
 //!
@@ -17,8 +18,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::elements::{Element, MapName, elements};
-use crate::{BridgePlan, Neighbours, PortBinding, Reach};
+use super::elements::{Element, MapName, elements, openings};
+use crate::{BridgePlan, GatewayMode, Neighbours, PortBinding, Reach};
 
 /// All that the table depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,48 @@ pub(crate) struct State {
     pub(crate) bridges: BTreeMap<String, BridgePlan>,
     /// Published ports by owner.
     pub(crate) published: BTreeMap<String, Vec<PortBinding>>,
+    /// The versions of IP that are none of ours.
+    pub(crate) without: Without,
+}
+
+/// Versions of IP for which there shall be no rules (`--iptables=false`, `--ip6tables=false`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Without {
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+}
+
+impl Without {
+    pub(crate) fn all(self) -> bool {
+        self.ipv4 && self.ipv6
+    }
+
+    pub(crate) fn has(self, is_ipv4: bool) -> bool {
+        if is_ipv4 { self.ipv4 } else { self.ipv6 }
+    }
+}
+
+impl State {
+    /// The elements of an owner's bindings, in every map and set.
+    pub(crate) fn elements(&self, bindings: &[PortBinding]) -> Vec<(MapName, Element)> {
+        let mut ours = bindings.to_vec();
+        ours.retain(|binding| !binding.is_relayed_only() && !self.without.has(binding.container_ip.is_ipv4()));
+        let mut all = elements(&ours);
+        if self
+            .bridges
+            .values()
+            .any(|plan| plan.policy.opens_ports(true) || plan.policy.opens_ports(false))
+        {
+            all.extend(openings(&ours, |address| self.opens_ports_of(address)));
+        }
+        all
+    }
+
+    fn opens_ports_of(&self, container: IpAddr) -> bool {
+        self.bridges.values().any(|plan| {
+            plan.policy.opens_ports(container.is_ipv4()) && subnets(plan).any(|net| net.contains(&container))
+        })
+    }
 }
 
 /// The whole table.
@@ -105,6 +148,10 @@ pub(crate) enum Match {
     Translated,
     /// The packet is IPv4, or else IPv6.
     Ipv4(bool),
+    /// It is a control message of IPv4, or else of IPv6.
+    Icmp(bool),
+    /// Destination address and port are in the set.
+    Open(MapName),
 }
 
 /// Equality or its opposite.
@@ -121,6 +168,8 @@ pub(crate) enum Action {
     Drop,
     Jump(&'static str),
     Masquerade,
+    /// Give it the source address.
+    Source(IpAddr),
     /// Translate the destination as the map says; go on when it says nothing.
     Translate(MapName),
 }
@@ -131,7 +180,7 @@ const PUBLISHED: &str = "published";
 pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
     let mut maps: BTreeMap<MapName, Vec<Element>> = MapName::ALL.into_iter().map(|name| (name, Vec::new())).collect();
     for bindings in state.published.values() {
-        for (name, element) in elements(bindings) {
+        for (name, element) in state.elements(bindings) {
             maps.entry(name).or_default().push(element);
         }
     }
@@ -140,7 +189,9 @@ pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
     }
     let bridges = || state.bridges.values();
     let mut forward = vec![rule([Match::Established], Action::Accept)];
-    forward.extend(bridges().flat_map(forward_rules));
+    let foreign = [true, false].into_iter().filter(|is_ipv4| state.without.has(*is_ipv4));
+    forward.extend(foreign.map(|is_ipv4| rule([Match::Ipv4(is_ipv4)], Action::Accept)));
+    forward.extend(bridges().flat_map(|bridge| forward_rules(bridge, &state.bridges)));
     let chains = vec![
         Chain {
             name: PUBLISHED,
@@ -152,7 +203,7 @@ pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
             ChainKind::Filter,
             Hook::Prerouting,
             Priority::Raw,
-            guard_rules(),
+            guard_rules(state.without),
         ),
         base(
             "prerouting",
@@ -174,7 +225,9 @@ pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
             ChainKind::Nat,
             Hook::Postrouting,
             Priority::Source,
-            bridges().flat_map(postrouting_rules).collect(),
+            bridges()
+                .flat_map(|bridge| postrouting_rules(bridge, state.without))
+                .collect(),
         ),
     ];
     Ruleset {
@@ -202,14 +255,17 @@ fn rule(matches: impl Into<Vec<Match>>, action: Action) -> Rule {
 /// Bridges accept packets to 127.0.0.0/8 (`route_localnet`, without which loopback could not reach
 /// published ports), and translation comes before the kernel's own check on other interfaces:
 /// so what the wire sends to loopback, only an attacker could mean.
-fn guard_rules() -> Vec<Rule> {
+fn guard_rules(without: Without) -> Vec<Rule> {
     let from_wire = |net| {
         rule(
             [Match::In(Is::Different, "lo".into()), Match::Destination(net)],
             Action::Drop,
         )
     };
-    vec![from_wire(loopback4()), from_wire(loopback6())]
+    let nets = [loopback4(), loopback6()].into_iter();
+    nets.filter(|net| !without.has(net.addr().is_ipv4()))
+        .map(from_wire)
+        .collect()
 }
 
 fn to_published() -> Vec<Rule> {
@@ -226,10 +282,14 @@ fn from_this_host() -> Vec<Rule> {
 
 fn published_rules() -> Vec<Rule> {
     let translate = |name: MapName| rule([Match::Ipv4(name.is_ipv4())], Action::Translate(name));
-    MapName::ALL.into_iter().map(translate).collect()
+    MapName::ALL
+        .into_iter()
+        .filter(|name| !name.is_set())
+        .map(translate)
+        .collect()
 }
 
-fn forward_rules(bridge: &BridgePlan) -> Vec<Rule> {
+fn forward_rules(bridge: &BridgePlan, all: &BTreeMap<String, BridgePlan>) -> Vec<Rule> {
     let into = || Match::Out(Is::Equal, bridge.name.clone());
     let from = || Match::In(Is::Equal, bridge.name.clone());
     let mut rules = Vec::new();
@@ -244,24 +304,63 @@ fn forward_rules(bridge: &BridgePlan) -> Vec<Rule> {
         Reach::Internal => rules.push(rule([from()], Action::Drop)),
         Reach::Masqueraded | Reach::Routed => {
             rules.push(rule([into(), Match::Translated], Action::Accept));
+            rules.extend(openings_of(bridge, all));
         }
     }
     rules.push(rule([into()], Action::Drop));
     rules
 }
 
-fn postrouting_rules(bridge: &BridgePlan) -> Vec<Rule> {
+/// What a bridge's policy lets in besides published ports of the host.
+fn openings_of(bridge: &BridgePlan, all: &BTreeMap<String, BridgePlan>) -> Vec<Rule> {
+    let into = || Match::Out(Is::Equal, bridge.name.clone());
+    let policy = &bridge.policy;
+    let mut rules = Vec::new();
+    let families = [
+        (true, MapName::Open4, bridge.ipv4.is_empty()),
+        (false, MapName::Open6, bridge.ipv6.is_empty()),
+    ];
+    for (is_ipv4, set, _) in families.into_iter().filter(|(_, _, is_absent)| !is_absent) {
+        let open = || Match::Open(set);
+        let mode = policy.gateway(is_ipv4);
+        if mode == GatewayMode::Routed || policy.direct {
+            rules.push(rule([into(), open()], Action::Accept));
+        } else {
+            let trusted = policy.trusted.iter();
+            rules
+                .extend(trusted.map(|name| rule([Match::In(Is::Equal, name.clone()), into(), open()], Action::Accept)));
+        }
+        match mode {
+            GatewayMode::Routed => rules.push(rule([into(), Match::Icmp(is_ipv4)], Action::Accept)),
+            GatewayMode::NatUnprotected => {
+                // Other networks of ours stay apart all the same.
+                let others = all.keys().filter(|name| **name != bridge.name);
+                let apart = |name: &String| rule([Match::In(Is::Equal, name.clone()), into()], Action::Drop);
+                rules.extend(others.map(apart));
+                rules.push(rule([into(), Match::Ipv4(is_ipv4)], Action::Accept));
+            }
+            GatewayMode::Nat | GatewayMode::Isolated => {}
+        }
+    }
+    rules
+}
+
+fn postrouting_rules(bridge: &BridgePlan, without: Without) -> Vec<Rule> {
     let into = || Match::Out(Is::Equal, bridge.name.clone());
     let outside = || Match::Out(Is::Different, bridge.name.clone());
-    let subnets = bridge
-        .ipv4
-        .iter()
-        .map(|net| IpNet::V4(net.trunc()))
-        .chain(bridge.ipv6.iter().map(|net| IpNet::V6(net.trunc())));
+    let translates = |is_ipv4| {
+        let mode = bridge.policy.gateway(is_ipv4);
+        !without.has(is_ipv4) && matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected)
+    };
     let mut rules = Vec::new();
-    for subnet in subnets {
+    for subnet in subnets(bridge).filter(|subnet| translates(subnet.addr().is_ipv4())) {
         if bridge.reach == Reach::Masqueraded {
-            rules.push(rule([Match::Source(subnet), outside()], Action::Masquerade));
+            let source = match subnet {
+                IpNet::V4(_) => bridge.policy.source4.map(IpAddr::V4),
+                IpNet::V6(_) => bridge.policy.source6.map(IpAddr::V6),
+            };
+            let action = source.map_or(Action::Masquerade, Action::Source);
+            rules.push(rule([Match::Source(subnet), outside()], action));
         }
         // A container that reaches itself or a neighbour by the host's address must get the answer
         // from there too, not straight across the bridge.
@@ -270,11 +369,17 @@ fn postrouting_rules(bridge: &BridgePlan) -> Vec<Rule> {
             Action::Masquerade,
         ));
     }
-    if !bridge.ipv4.is_empty() {
+    if !bridge.ipv4.is_empty() && translates(true) {
         let from_loopback = Match::Source(loopback4());
         rules.push(rule([from_loopback, into(), Match::Translated], Action::Masquerade));
     }
     rules
+}
+
+/// The bridge's subnets, IPv4 first.
+fn subnets(bridge: &BridgePlan) -> impl Iterator<Item = IpNet> + '_ {
+    let v4 = bridge.ipv4.iter().map(|net| IpNet::V4(net.trunc()));
+    v4.chain(bridge.ipv6.iter().map(|net| IpNet::V6(net.trunc())))
 }
 
 fn loopback4() -> IpNet {

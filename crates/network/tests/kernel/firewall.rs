@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use corten_network::{Fabric, FabricConfig, Kind, PortBinding, Protocol, PublishedState, Verdict};
+use corten_network::{Fabric, FabricConfig, GatewayMode, Kind, PortBinding, Protocol, PublishedState, Verdict};
 
 use crate::world::{
     HOST, TABLE, as_host, ask_tcp, binding, bridge, container, eventually, exists, here, is_cut_off, nft, open,
@@ -226,10 +226,7 @@ fn without_the_privilege_it_says_so() {
             },
         )
         .unwrap();
-        let config = FabricConfig {
-            table: TABLE.into(),
-            pool_size: 0,
-        };
+        let config = FabricConfig::new(TABLE, 0);
         let error = Fabric::open(&config).unwrap_err();
         assert_eq!(error.kind(), Kind::Forbidden);
         assert!(error.advice().unwrap().contains("root"), "{error:?}");
@@ -239,10 +236,35 @@ fn without_the_privilege_it_says_so() {
 #[test]
 fn bad_table_names_are_refused() {
     as_host(|| {
-        let config = FabricConfig {
-            table: "a b".into(),
-            pool_size: 0,
-        };
+        let config = FabricConfig::new("a b", 0);
         assert_eq!(Fabric::open(&config).unwrap_err().kind(), Kind::Invalid);
+    });
+}
+
+#[test]
+fn nft_lists_policies_as_planned() {
+    as_host(|| {
+        let fabric = open(TABLE, 0);
+        let mut routed = bridge("br-routed", "172.17.0.1/16");
+        routed.ipv6 = vec!["fd00:1::1/64".parse().unwrap()];
+        routed.policy.gateway4 = GatewayMode::Routed;
+        routed.policy.gateway6 = GatewayMode::Routed;
+        let mut open = bridge("br-open", "172.18.0.1/16");
+        open.policy.gateway4 = GatewayMode::NatUnprotected;
+        open.policy.source4 = Some([192, 0, 2, 9].into());
+        open.policy.trusted = vec!["wg0".into()];
+        fabric.ensure_bridge(&routed).unwrap();
+        fabric.ensure_bridge(&open).unwrap();
+        let all = vec![
+            binding(Protocol::Tcp, ("0.0.0.0", 0), ("172.17.0.2", 80)),
+            binding(Protocol::Sctp, ("::", 0), ("fd00:1::2", 80)),
+            binding(Protocol::Tcp, ("0.0.0.0", 8080), ("172.18.0.2", 80)),
+        ];
+        fabric.publish("web", &all).unwrap();
+        let listed = run(&format!("nft list table inet {TABLE}"));
+        assert_eq!(normal(&listed), normal(&fabric.ruleset()), "\n{listed}");
+        fabric.unpublish("web").unwrap();
+        let listed = run(&format!("nft list table inet {TABLE}"));
+        assert_eq!(normal(&listed), normal(&fabric.ruleset()), "\n{listed}");
     });
 }

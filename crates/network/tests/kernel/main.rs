@@ -5,5 +5,6 @@
 
 mod endpoints;
 mod firewall;
+mod policies;
 mod ports;
 mod world;

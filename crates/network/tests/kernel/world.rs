@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corten_network::{
-    BridgePlan, Endpoint, EndpointPlan, Fabric, FabricConfig, MacAddress, Neighbours, PortBinding, Protocol, Reach,
-    isolated_namespace,
+    BridgePlan, Endpoint, EndpointPlan, Fabric, FabricConfig, MacAddress, PortBinding, Protocol, isolated_namespace,
 };
 use corten_sys::netns;
 
@@ -25,13 +24,7 @@ pub(crate) fn as_host(test: impl FnOnce() + Send) {
 }
 
 pub(crate) fn open(table: &str, pool_size: usize) -> Arc<Fabric> {
-    Arc::new(
-        Fabric::open(&FabricConfig {
-            table: table.into(),
-            pool_size,
-        })
-        .unwrap(),
-    )
+    Arc::new(Fabric::open(&FabricConfig::new(table, pool_size)).unwrap())
 }
 
 /// Runs a program in the current namespace and returns what it prints.
@@ -95,12 +88,8 @@ pub(crate) fn outside() -> OwnedFd {
 
 pub(crate) fn bridge(name: &str, ipv4: &str) -> BridgePlan {
     BridgePlan {
-        name: name.into(),
         ipv4: vec![ipv4.parse().unwrap()],
-        ipv6: vec![],
-        mtu: 1500,
-        reach: Reach::Masqueraded,
-        neighbours: Neighbours::Open,
+        ..BridgePlan::new(name)
     }
 }
 
