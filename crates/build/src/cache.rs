@@ -1,0 +1,399 @@
+//! The cache of steps: `buildkit/cache/<key>.json` in the data root, each holding on to its layer.
+//!
+//! A record says which layer a key led to. While it is there its layer is not collected; when the layer
+//! is gone all the same, the record is worth nothing and goes too.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use corten_oci::digest::{Algorithm, Digest, Hasher};
+use corten_store::{GcOptions, Lease, Store};
+use corten_sys::fs;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+const FORMAT: u32 = 1;
+/// How long a record is not rewritten after a use.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+
+/// All steps that were run and are remembered.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    mounts: PathBuf,
+    store: Store,
+    /// Guards the records in memory.
+    entries: Mutex<BTreeMap<Digest, Held>>,
+    /// Cache mounts in use that want to be alone.
+    locked: Mutex<HashSet<String>>,
+    unlocked: Condvar,
+}
+
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    /// Keeps the layer.
+    _lease: Lease,
+}
+
+/// `<key>.json`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    key: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layer: Option<Digest>,
+    created: String,
+    instruction: String,
+    used: Timestamp,
+    uses: u64,
+}
+
+/// A remembered step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// Its key.
+    pub id: String,
+    /// Its instruction.
+    pub description: String,
+    /// Whether an image has its layer too.
+    pub shared: bool,
+    /// Bytes of its layer.
+    pub size: u64,
+    /// When it was run, RFC 3339.
+    pub created: String,
+    /// When it was last used.
+    pub used: Timestamp,
+    /// How often.
+    pub uses: u64,
+}
+
+/// What pruning took away.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CachePruned {
+    /// Keys.
+    pub ids: Vec<String>,
+    /// Bytes that became free.
+    pub bytes: u64,
+}
+
+/// What a key led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) layer: Option<Digest>,
+    pub(crate) created: String,
+}
+
+impl Cache {
+    /// Reads what is remembered below a folder of the data root.
+    ///
+    /// # Errors
+    /// Internal when the folder cannot be read.
+    pub fn open(folder: &Path, store: Store) -> Result<Self> {
+        let (cache, mounts) = (folder.join("cache"), folder.join("mounts"));
+        fs::create_dir_all_mode(&cache, 0o700)?;
+        fs::create_dir_all_mode(&mounts, 0o711)?;
+        let mut entries = BTreeMap::new();
+        for entry in fs::read_dir(&cache)? {
+            let path = entry?.path();
+            match read(&path, &store) {
+                Some(held) => drop(entries.insert(held.record.key.clone(), held)),
+                None => drop(fs::remove_file(&path)),
+            }
+        }
+        Ok(Self {
+            folder: cache,
+            mounts,
+            store,
+            entries: Mutex::new(entries),
+            locked: Mutex::default(),
+            unlocked: Condvar::new(),
+        })
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Digest, Held>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a key led to, if it is remembered and its layer is there.
+    pub(crate) fn get(&self, key: &Digest) -> Option<Hit> {
+        let mut entries = self.entries();
+        let held = entries.get_mut(key)?;
+        if held
+            .record
+            .layer
+            .as_ref()
+            .is_some_and(|layer| !self.store.layers().contains(layer))
+        {
+            self.forget(&mut entries, key);
+            return None;
+        }
+        let now = Timestamp::now();
+        let stale = now.duration_since(held.record.used) > REMEMBERED;
+        (held.record.used, held.record.uses) = (now, held.record.uses + 1);
+        let hit = Hit {
+            layer: held.record.layer.clone(),
+            created: held.record.created.clone(),
+        };
+        if stale {
+            // A time of use that is not kept costs nothing but order when pruning.
+            let _ = self.write(&held.record);
+        }
+        Some(hit)
+    }
+
+    /// Remembers what a key led to.
+    pub(crate) fn put(&self, key: &Digest, hit: &Hit, instruction: &str) -> Result<()> {
+        let lease = self.store.lease();
+        if let Some(layer) = &hit.layer
+            && !lease.hold(layer)
+        {
+            return Ok(());
+        }
+        let record = Record {
+            format: FORMAT,
+            key: key.clone(),
+            layer: hit.layer.clone(),
+            created: hit.created.clone(),
+            instruction: instruction.chars().take(1000).collect(),
+            used: Timestamp::now(),
+            uses: 0,
+        };
+        self.write(&record)?;
+        self.entries().insert(key.clone(), Held { record, _lease: lease });
+        Ok(())
+    }
+
+    fn path(&self, key: &Digest) -> PathBuf {
+        self.folder.join(format!("{}.json", key.hex()))
+    }
+
+    fn write(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(|error| crate::Error::internal(error.to_string()))?;
+        Ok(fs::write_atomic(self.path(&record.key), bytes)?)
+    }
+
+    fn forget(&self, entries: &mut BTreeMap<Digest, Held>, key: &Digest) {
+        entries.remove(key);
+        if let Err(error) = fs::if_there(fs::remove_file(self.path(key))) {
+            tracing::warn!(%error, "cannot forget a step of a build");
+        }
+    }
+
+    /// All that is remembered.
+    #[must_use]
+    pub fn list(&self) -> Vec<CacheEntry> {
+        let of_images: HashSet<Digest> = self
+            .store
+            .images()
+            .list()
+            .iter()
+            .flat_map(|image| image.layers().to_vec())
+            .collect();
+        let entries = self.entries();
+        let entry = |held: &Held| {
+            let Record {
+                layer,
+                key,
+                created,
+                instruction,
+                used,
+                uses,
+                ..
+            } = &held.record;
+            let found = layer.as_ref().and_then(|layer| self.store.layers().get(layer));
+            CacheEntry {
+                id: key.hex().to_owned(),
+                description: instruction.clone(),
+                shared: layer.as_ref().is_some_and(|layer| of_images.contains(layer)),
+                size: found.map_or(0, |layer| layer.size()),
+                created: created.clone(),
+                used: *used,
+                uses: *uses,
+            }
+        };
+        entries.values().map(entry).collect()
+    }
+
+    /// Forgets steps: all, or those not used since a time; `keep` bytes of the ones used last stay.
+    /// Without `all`, what images have stays too.
+    ///
+    /// # Errors
+    /// Internal when the data root cannot be written.
+    pub fn prune(&self, all: bool, before: Option<Timestamp>, keep: u64) -> Result<CachePruned> {
+        let mut listed = self.list();
+        listed.sort_by_key(|entry| std::cmp::Reverse(entry.used));
+        let mut pruned = CachePruned::default();
+        let mut kept = 0_u64;
+        {
+            let mut entries = self.entries();
+            for entry in listed {
+                let recent = before.is_some_and(|before| entry.used >= before);
+                kept = kept.saturating_add(entry.size);
+                if recent || (keep > 0 && kept <= keep) || (entry.shared && !all) {
+                    continue;
+                }
+                let Ok(key) = Digest::from_sha256_hex(&entry.id) else {
+                    continue;
+                };
+                self.forget(&mut entries, &key);
+                pruned.ids.push(entry.id);
+            }
+        }
+        if before.is_none() && keep == 0 {
+            self.prune_mounts(&mut pruned)?;
+        }
+        pruned.bytes += self.store.gc(GcOptions::default())?.bytes;
+        Ok(pruned)
+    }
+
+    fn prune_mounts(&self, pruned: &mut CachePruned) -> Result<()> {
+        let locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in fs::read_dir(&self.mounts)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !locked.contains(&name) {
+                pruned.bytes += size_of(&path);
+                fs::remove_dir_all(&path)?;
+                pruned.ids.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of a cache mount, made with these attributes if it is not there.
+    pub(crate) fn mount(
+        self: &Arc<Self>,
+        id: &str,
+        alone: bool,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<InUse> {
+        let name = Digest::sha256(id.as_bytes()).hex().to_owned();
+        if alone {
+            let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+            while locked.contains(&name) {
+                locked = self.unlocked.wait(locked).unwrap_or_else(PoisonError::into_inner);
+            }
+            locked.insert(name.clone());
+        }
+        let in_use = InUse {
+            path: self.mounts.join(&name),
+            cache: Arc::clone(self),
+            locked: alone.then_some(name),
+        };
+        if !fs::exists(&in_use.path)? {
+            fs::create_dir(&in_use.path)?;
+            make(&in_use.path)?;
+        }
+        Ok(in_use)
+    }
+}
+
+/// A cache mount that a step uses.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    pub(crate) path: PathBuf,
+    cache: Arc<Cache>,
+    locked: Option<String>,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(name) = &self.locked {
+            self.cache
+                .locked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(name);
+            self.cache.unlocked.notify_all();
+        }
+    }
+}
+
+fn read(path: &Path, store: &Store) -> Option<Held> {
+    let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let lease = store.lease();
+    let usable = record.format == FORMAT && record.layer.as_ref().is_none_or(|layer| lease.hold(layer));
+    usable.then_some(Held { record, _lease: lease })
+}
+
+fn size_of(path: &Path) -> u64 {
+    let mut size = 0;
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if let Ok(metadata) = fs::symlink_metadata(entry.path()) {
+            size += if metadata.is_dir() {
+                size_of(&entry.path())
+            } else {
+                metadata.len()
+            };
+        }
+    }
+    size
+}
+
+/// Makes keys: of parts, each set off from the next.
+#[derive(Debug)]
+pub(crate) struct Key(Hasher);
+
+impl Key {
+    pub(crate) fn new(kind: &str) -> Self {
+        Self(Hasher::new(Algorithm::Sha256)).with(kind)
+    }
+
+    pub(crate) fn with(mut self, part: impl AsRef<[u8]>) -> Self {
+        let part = part.as_ref();
+        self.0.update(&(part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    pub(crate) fn with_all<T: AsRef<[u8]>>(self, parts: impl IntoIterator<Item = T>) -> Self {
+        let parts: Vec<T> = parts.into_iter().collect();
+        let counted = self.with((parts.len() as u64).to_le_bytes());
+        parts.iter().fold(counted, |key, part| key.with(part))
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        self.0.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_their_parts_apart() {
+        let key = |parts: &[&str]| Key::new("k").with_all(parts).finish();
+        assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
+        assert_ne!(key(&["a", "b"]), key(&["ab"]));
+        assert_ne!(key(&["a", ""]), key(&["a"]));
+    }
+
+    #[test]
+    fn steps_are_remembered_over_restarts_until_pruned() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Default::default()).unwrap();
+        let place = folder.path().join("buildkit");
+        let key = Key::new("a").finish();
+        let hit = Hit {
+            layer: None,
+            created: "2026-01-01T00:00:00Z".into(),
+        };
+        {
+            let cache = Cache::open(&place, store.clone()).unwrap();
+            cache.put(&key, &hit, "ENV a=b").unwrap();
+        }
+        let cache = Cache::open(&place, store).unwrap();
+        assert_eq!(cache.get(&key), Some(hit));
+        assert_eq!(
+            (cache.list()[0].uses, cache.list()[0].description.as_str()),
+            (1, "ENV a=b")
+        );
+        assert_eq!(cache.prune(false, None, 0).unwrap().ids, [key.hex()]);
+        assert_eq!(cache.get(&key), None);
+    }
+}
