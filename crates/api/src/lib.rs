@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod container;
 pub mod event;
 pub mod exec;

@@ -129,7 +129,7 @@ impl Builder<'_> {
             .count();
         let from = from_text(planned, &file);
         self.begin(&stage.begin.text, &from, (name.clone(), 1, positions));
-        let mut state = self.base(planned).map_err(|error| error.at(stage.begin.lines))?;
+        let mut state = self.base(planned).map_err(|error| error.of_step(stage.begin.lines))?;
         let id = state.base.clone();
         (self.tell)(Event::Done(id));
         self.triggers(&mut state, planned.index)
@@ -145,7 +145,7 @@ impl Builder<'_> {
                 (name.clone(), if here { position } else { 0 }, positions),
             );
             let done = self.step(&mut state, instruction, planned.index);
-            done.map_err(|error| error.at(instruction.lines))?;
+            done.map_err(|error| error.of_step(instruction.lines))?;
             let id = state.id()?;
             (self.tell)(Event::Done(Some(id)));
         }
@@ -467,7 +467,12 @@ impl Work {
 
     /// Makes a layer of what was changed.
     pub(crate) fn commit(&self, lease: &Lease) -> Result<Digest> {
-        Ok(self.store.layers().from_snapshot(lease, &self.id, &MountPoints::default())?.diff_id().clone())
+        Ok(self
+            .store
+            .layers()
+            .from_snapshot(lease, &self.id, &MountPoints::default())?
+            .diff_id()
+            .clone())
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Error {
     message: String,
     lines: Option<Lines>,
     failure: Option<Failure>,
+    of_step: bool,
 }
 
 /// A command of the build that failed.
@@ -34,6 +35,7 @@ impl Error {
             message: message.into(),
             lines: None,
             failure: None,
+            of_step: false,
         }
     }
 
@@ -56,6 +58,7 @@ impl Error {
             message: format!("The command '{command}' returned a non-zero code: {code}"),
             lines: None,
             failure: Some(Failure { command, code }),
+            of_step: true,
         }
     }
 
@@ -69,6 +72,13 @@ impl Error {
     pub(crate) fn at(mut self, lines: Lines) -> Self {
         self.lines.get_or_insert(lines);
         self
+    }
+
+    /// Says that it happened while a step was being done.
+    #[must_use]
+    pub(crate) fn of_step(mut self, lines: Lines) -> Self {
+        self.of_step = true;
+        self.at(lines)
     }
 
     /// Puts what was being done before the message.
@@ -88,6 +98,12 @@ impl Error {
     #[must_use]
     pub fn lines(&self) -> Option<Lines> {
         self.lines
+    }
+
+    /// Whether it happened while a step was being done, and not before all of them.
+    #[must_use]
+    pub fn is_of_step(&self) -> bool {
+        self.of_step
     }
 
     /// The command that failed, if that is what happened.
@@ -118,6 +134,7 @@ impl From<corten_dockerfile::Error> for Error {
             message: error.to_string(),
             lines: error.lines(),
             failure: None,
+            of_step: false,
         }
     }
 }

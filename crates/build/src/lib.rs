@@ -18,6 +18,7 @@ mod builder;
 mod cache;
 mod chmod;
 mod contents;
+mod context;
 mod error;
 mod event;
 mod executor;
@@ -33,6 +34,8 @@ mod transfer;
 
 pub use builder::{Built, build};
 pub use cache::{Cache, CacheEntry, CachePruned};
+pub use context::{Given, take as take_context};
+pub use corten_dockerfile::{Network, Security, Warning, excerpt};
 pub use error::{Error, Failure, Kind, Result};
 pub use event::{Event, Vertex};
 pub use executor::{BaseImage, Executor, Process, ProcessMount, Stream};

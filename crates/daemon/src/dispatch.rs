@@ -147,7 +147,7 @@ async fn drain(body: &mut RequestBody) {
 }
 
 async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiResult<Answer> {
-    use routes::{archives, containers, exec, images, networks, plugins, swarm, system, volumes};
+    use routes::{archives, builds, containers, exec, images, networks, plugins, swarm, system, volumes};
     let engine = &app.engine;
     match route {
         Route::Ping => Ok(system::ping(method)),
@@ -191,8 +191,9 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::VolumePrune => volumes::prune(engine, &call).await,
         Route::VolumeInspect(name) => volumes::inspect(engine, &name),
         Route::VolumeRemove(name) => volumes::remove(engine, &name, &call).await,
-        // Nothing was built, so nothing of it is kept.
-        Route::BuildPrune => body::json(&serde_json::json!({"CachesDeleted": null, "SpaceReclaimed": 0})),
+        Route::Build => builds::build(engine, call).await,
+        Route::BuildCancel => builds::cancel(engine, &call),
+        Route::BuildPrune => builds::prune(engine, &call).await,
         Route::Plugins(parts) => plugins::call(method, &parts, &call),
         Route::Swarm(parts) => swarm::call(method, &parts, &call),
         Route::VolumeUpdate => Err(swarm::no_cluster_volumes()),

@@ -90,6 +90,10 @@ pub(crate) enum Route {
     VolumeInspect(String),
     /// `DELETE /volumes/{name}`.
     VolumeRemove(String),
+    /// `POST /build`.
+    Build,
+    /// `POST /build/cancel`.
+    BuildCancel,
     /// `POST /build/prune`.
     BuildPrune,
     /// What is at `/plugins` and below.
@@ -324,11 +328,12 @@ fn volumes(method: &Method, rest: &[&str]) -> Option<Route> {
 
 /// Docker's routes that have nothing behind them here.
 fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
-    const BUILD: &str = "building images";
     let words = || parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
     Some(match (method.as_str(), parts) {
+        ("POST", ["build"]) => Route::Build,
+        ("POST", ["build", "cancel"]) => Route::BuildCancel,
         ("POST", ["build", "prune"]) => Route::BuildPrune,
-        ("POST", ["build" | "session" | "grpc"] | ["build", "cancel"]) => Route::Unsupported(BUILD),
+        ("POST", ["session" | "grpc"]) => Route::Unsupported("BuildKit's protocol (set DOCKER_BUILDKIT=0)"),
         ("GET", ["plugins"]) => Route::Plugins(Vec::new()),
         ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Plugins(words().split_off(1)),
         ("POST", ["swarm", "leave" | "init" | "join" | "update" | "unlock"])
@@ -401,7 +406,8 @@ mod tests {
         case("GET", "/services", Route::Swarm(vec!["services".into()]));
         case("GET", "/plugins", Route::Plugins(Vec::new()));
         case("DELETE", "/plugins/a/b", Route::Plugins(vec!["a".into(), "b".into()]));
-        case("POST", "/build", Route::Unsupported("building images"));
+        case("POST", "/build", Route::Build);
+        case("POST", "/build/cancel", Route::BuildCancel);
         case("POST", "/build/prune", Route::BuildPrune);
         case("OPTIONS", "/anything", Route::Options);
         for (method, path) in [

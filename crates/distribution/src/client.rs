@@ -24,7 +24,8 @@ use crate::endpoint::{Address, Config, Endpoint};
 use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
 use crate::transport::{Answer, Outgoing, Transport};
 use authorization::Scheme;
-use locations::{is_redirect, next_page, resolve};
+use locations::next_page;
+pub(crate) use locations::{is_redirect, resolve};
 pub(crate) use upload::Upload;
 
 const REDIRECTS_MAX: usize = 10;

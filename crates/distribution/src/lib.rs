@@ -26,6 +26,7 @@
 
 pub mod auth;
 mod client;
+mod download;
 pub mod endpoint;
 mod error;
 mod fetch;
@@ -40,6 +41,7 @@ mod transfers;
 mod transport;
 
 pub use auth::{AuthConfig, Secret};
+pub use download::Download;
 pub use error::{Error, Kind, Result};
 pub use progress::{Event, Outcome, Progress, Step};
 pub use pull::{PullRequest, Pulled};

@@ -160,22 +160,44 @@ impl From<corten_api::filters::FilterError> for Error {
     }
 }
 
+impl From<corten_store::Kind> for Kind {
+    fn from(kind: corten_store::Kind) -> Self {
+        use corten_store::Kind as Theirs;
+        match kind {
+            Theirs::NotFound => Self::NotFound,
+            Theirs::Invalid => Self::Invalid,
+            Theirs::Conflict => Self::Conflict,
+            Theirs::NotModified => Self::NotModified,
+            Theirs::Forbidden => Self::Forbidden,
+            Theirs::Unauthorized => Self::Unauthorized,
+            Theirs::Unavailable => Self::Unavailable,
+            Theirs::Unsupported => Self::Unsupported,
+            Theirs::Cancelled => Self::Cancelled,
+            Theirs::Internal => Self::Internal,
+        }
+    }
+}
+
+impl From<Kind> for corten_store::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::NotFound => Self::NotFound,
+            Kind::Invalid => Self::Invalid,
+            Kind::Conflict => Self::Conflict,
+            Kind::NotModified => Self::NotModified,
+            Kind::Forbidden => Self::Forbidden,
+            Kind::Unauthorized => Self::Unauthorized,
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Unsupported => Self::Unsupported,
+            Kind::Cancelled => Self::Cancelled,
+            Kind::Internal => Self::Internal,
+        }
+    }
+}
+
 impl From<corten_store::Error> for Error {
     fn from(error: corten_store::Error) -> Self {
-        use corten_store::Kind as Theirs;
-        let kind = match error.kind() {
-            Theirs::NotFound => Kind::NotFound,
-            Theirs::Invalid => Kind::Invalid,
-            Theirs::Conflict => Kind::Conflict,
-            Theirs::NotModified => Kind::NotModified,
-            Theirs::Forbidden => Kind::Forbidden,
-            Theirs::Unauthorized => Kind::Unauthorized,
-            Theirs::Unavailable => Kind::Unavailable,
-            Theirs::Unsupported => Kind::Unsupported,
-            Theirs::Cancelled => Kind::Cancelled,
-            Theirs::Internal => Kind::Internal,
-        };
-        let mut converted = Self::new(kind, error.to_string());
+        let mut converted = Self::new(error.kind().into(), error.to_string());
         if let Some(hint) = error.hint() {
             converted = converted.hint(hint);
         }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod apparmor;
+pub mod builds;
 pub mod containers;
 mod crash;
 pub mod error;
@@ -28,8 +29,8 @@ use std::sync::Arc;
 
 pub use self::error::{Error, Kind, Result};
 use self::{
-    containers::Containers, events::Events, images::Images, networks::Networks, settings::Settings, system::System,
-    volumes::Volumes,
+    builds::Builds, containers::Containers, events::Events, images::Images, networks::Networks, settings::Settings,
+    system::System, volumes::Volumes,
 };
 
 /// A container engine on one data root and one exec root.
@@ -44,6 +45,7 @@ struct Services {
     networks: Networks,
     images: Images,
     containers: Containers,
+    builds: Builds,
     system: System,
 }
 
@@ -71,13 +73,22 @@ impl Engine {
         };
         let containers = Containers::open(
             Arc::clone(&settings),
-            store,
+            Arc::clone(&store),
             images.clone(),
             volumes.clone(),
             networks.clone(),
             events.clone(),
         )
         .await?;
+        let builds = {
+            let (settings, images, containers, events) = (
+                Arc::clone(&settings),
+                images.clone(),
+                containers.clone(),
+                events.clone(),
+            );
+            error::blocking(move || Builds::open(&settings, store, images, containers, events)).await?
+        };
         let system = System::new(
             Arc::clone(&settings),
             events.clone(),
@@ -85,6 +96,7 @@ impl Engine {
             images.clone(),
             networks.clone(),
             volumes.clone(),
+            builds.clone(),
         );
         Ok(Self(Arc::new(Services {
             settings,
@@ -93,6 +105,7 @@ impl Engine {
             networks,
             images,
             containers,
+            builds,
             system,
         })))
     }
@@ -105,6 +118,11 @@ impl Engine {
     /// Containers and execs.
     pub fn containers(&self) -> &Containers {
         &self.0.containers
+    }
+
+    /// Building images.
+    pub fn builds(&self) -> &Builds {
+        &self.0.builds
     }
 
     /// Images.

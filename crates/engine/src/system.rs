@@ -16,6 +16,7 @@ use corten_api::{
 };
 
 use crate::{
+    builds::Builds,
     containers::{self, Containers},
     error::{Result, blocking},
     events::Events,
@@ -43,6 +44,7 @@ struct Inner {
     images: Images,
     networks: Networks,
     volumes: Volumes,
+    builds: Builds,
     id: String,
     /// Names of the programs that may refuse requests.
     authorization: RwLock<Option<Vec<String>>>,
@@ -76,6 +78,7 @@ impl System {
         images: Images,
         networks: Networks,
         volumes: Volumes,
+        builds: Builds,
     ) -> Self {
         let id = engine_id(&settings.data_root);
         Self(Arc::new(Inner {
@@ -85,6 +88,7 @@ impl System {
             images,
             networks,
             volumes,
+            builds,
             id,
             authorization: RwLock::default(),
         }))
@@ -273,7 +277,7 @@ impl System {
             usage.volumes = Some(blocking(move || Ok(volumes.usage())).await?);
         }
         if of.build_cache {
-            usage.build_cache = Some(Vec::new());
+            usage.build_cache = Some(inner.builds.cache().await?);
         }
         Ok(usage)
     }

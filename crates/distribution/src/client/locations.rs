@@ -3,7 +3,7 @@
 use http::{StatusCode, Uri};
 
 /// Whether an answer with this status and a `Location` is a redirect.
-pub(super) fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
@@ -15,7 +15,7 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
 }
 
 /// Where a `Location` or link leads from `base`: absolute, host-relative, path or query.
-pub(super) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.split('#').next().unwrap_or_default();
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     let has_scheme = reference

@@ -307,7 +307,7 @@ fn command(config: &Config) -> Result<Vec<String>> {
 }
 
 /// What answers show for what was left open, as Docker's do.
-fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, machine: &Machine) {
+pub(super) fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::Settings, machine: &Machine) {
     let reloadable = settings.now();
     if host.network_mode.is_empty() || host.network_mode == "default" {
         "bridge".clone_into(&mut host.network_mode);
@@ -366,7 +366,7 @@ fn discard_unsupported(host: &mut HostConfig, machine: &Machine) -> Vec<String> 
     warnings
 }
 
-fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
+pub(super) fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
     if config.hostname.is_empty() {
         let of_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         config.hostname = match (host.uts_mode.as_str(), modes::network(&host.network_mode)) {
@@ -377,7 +377,10 @@ fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
 }
 
 /// The network of `--network` is among the endpoints, under its own name.
-fn prepare_networks(host: &HostConfig, networks: &mut BTreeMap<String, corten_api::network::EndpointSettings>) {
+pub(super) fn prepare_networks(
+    host: &HostConfig,
+    networks: &mut BTreeMap<String, corten_api::network::EndpointSettings>,
+) {
     if let Some(settings) = networks.remove("default") {
         networks.insert("bridge".into(), settings);
     }

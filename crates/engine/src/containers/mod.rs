@@ -42,6 +42,7 @@ mod spec;
 mod start;
 mod state;
 mod stats;
+mod steps;
 mod stop;
 mod top;
 mod update;
@@ -73,6 +74,7 @@ pub use self::{
     logs::{Logs, LogsRequest},
     remove::RemoveOptions,
     stats::Samples,
+    steps::{Step, StepMount},
     view::ListRequest,
     wait::{WaitCondition, Waiter},
 };
@@ -290,16 +292,26 @@ impl Inner {
 
     /// Makes the container of a record known.
     fn insert(&self, record: Record) -> Arc<Container> {
+        let container = self.container_of(record);
+        let id = container.id.clone();
+        let mut index = self.index_mut();
+        index.by_name.insert(container.lock().record.name.clone(), id.clone());
+        index.by_id.insert(id, Arc::clone(&container));
+        container
+    }
+
+    /// The container of a record, which nobody finds.
+    fn container_of(&self, record: Record) -> Arc<Container> {
         let id = record.id.clone();
         let status = Status {
             active: record.state.running().is_some(),
             code: record.state.ended().map_or(0, |ended| ended.code),
             ..Status::default()
         };
-        let container = Arc::new(Container {
+        Arc::new(Container {
             folder: self.folder_of(&id),
             bundle: self.bundle_of(&id),
-            id: id.clone(),
+            id,
             operation: tokio::sync::Mutex::default(),
             status: watch::Sender::new(status),
             interrupt: Notify::new(),
@@ -310,11 +322,7 @@ impl Inner {
                 clients: Vec::new(),
                 backoff: Duration::ZERO,
             }),
-        });
-        let mut index = self.index_mut();
-        index.by_name.insert(container.lock().record.name.clone(), id.clone());
-        index.by_id.insert(id, Arc::clone(&container));
-        container
+        })
     }
 }
 

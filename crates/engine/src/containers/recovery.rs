@@ -45,6 +45,7 @@ impl Containers {
         let networks = self.0.networks.clone();
         blocking(move || networks.restored()).await?;
         self.0.recovered.send_replace(true);
+        self.end_stray_steps().await;
         self.remove_stray_bundles();
         let inner = Arc::clone(&self.0);
         blocking(move || {

@@ -39,10 +39,10 @@ use crate::{
 };
 
 /// What the blocking part of a start has made.
-struct Prepared {
-    spawned: Spawned,
-    start: Start,
-    descriptors: Vec<OwnedFd>,
+pub(super) struct Prepared {
+    pub(super) spawned: Spawned,
+    pub(super) start: Start,
+    pub(super) descriptors: Vec<OwnedFd>,
     networks: Option<Endpoint>,
 }
 
@@ -208,7 +208,7 @@ pub(super) fn exit_code(message: &str) -> i32 {
 }
 
 /// The runtime's refusal in the words that Docker's clients look for.
-fn create_error(error: LinkError) -> Error {
+pub(super) fn create_error(error: LinkError) -> Error {
     let prefix = "failed to create task for container: failed to create shim task: OCI runtime create failed";
     match error {
         LinkError::Refused(Failure { kind, message }) => {
@@ -227,7 +227,7 @@ fn create_error(error: LinkError) -> Error {
 }
 
 /// Hands the clients that attached before the start to the shim.
-fn take_clients(container: &Container, start: &mut Start, descriptors: &mut Vec<OwnedFd>) {
+pub(super) fn take_clients(container: &Container, start: &mut Start, descriptors: &mut Vec<OwnedFd>) {
     let clients = std::mem::take(&mut container.lock().clients);
     let at = usize::from(start.netns);
     let (attach, sockets): (Vec<Attach>, Vec<OwnedFd>) = clients.into_iter().unzip();
@@ -236,7 +236,7 @@ fn take_clients(container: &Container, start: &mut Start, descriptors: &mut Vec<
 }
 
 /// Does everything that comes before the shim is told to start.
-fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prepared> {
+pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> Result<Prepared> {
     let settings = &inner.settings;
     corten_sys::fs::create_dir_all_mode(&container.bundle, 0o700)?;
     remove_stale(container)?;

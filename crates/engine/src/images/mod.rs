@@ -191,7 +191,7 @@ impl Images {
         self.0.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registries(&self) -> Registries {
+    pub(crate) fn registries(&self) -> Registries {
         self.0.registries.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -207,6 +207,14 @@ impl Images {
         let id = image.id().as_str();
         self.emit(action, id, id, Some(&image.config().config.labels));
     }
+}
+
+/// Reads the name that an image is to get.
+///
+/// # Errors
+/// `Invalid` when it is none.
+pub(crate) fn parse_name(text: &str) -> Result<Reference> {
+    parse(text)
 }
 
 /// Reads a reference.

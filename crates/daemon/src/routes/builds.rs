@@ -1,0 +1,215 @@
+//! `/build`: images from Dockerfiles.
+
+use std::collections::BTreeMap;
+
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use corten_api::{
+    container::{Resources, Ulimit},
+    image::AuthConfig,
+};
+use corten_engine::{Engine, builds::BuildRequest, pipe};
+use http::{HeaderMap, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    body::{self, Answer},
+    dispatch::Call,
+    error::{ApiError, ApiResult},
+    query::Query,
+};
+
+/// `POST /build`.
+pub(crate) async fn build(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    let request = request(&call.query, &call.headers)?;
+    let builds = engine.builds().clone();
+    let (sender, context) = pipe::Reader::new();
+    body::progress(|lines| async move {
+        let (built, ()) = tokio::join!(builds.build(request, context, lines), body::pump(call.body, sender));
+        built
+    })
+    .await
+}
+
+/// `POST /build/cancel`.
+pub(crate) fn cancel(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let id = call
+        .query
+        .given("id")
+        .ok_or_else(|| ApiError::invalid("build ID not provided"))?;
+    engine.builds().cancel(id);
+    Ok(body::empty(StatusCode::OK))
+}
+
+/// `POST /build/prune`.
+pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    /// The answer.
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Pruned {
+        caches_deleted: Option<Vec<String>>,
+        space_reclaimed: u64,
+    }
+    let filters = call.query.filters()?;
+    for name in ["max-used-space", "min-free-space"] {
+        if call.query.number::<i64>(name)?.is_some_and(|bytes| bytes != 0) {
+            return Err(ApiError::unsupported(name));
+        }
+    }
+    let keep: Option<i64> = match call.query.number("keep-storage")? {
+        Some(bytes) => Some(bytes),
+        None => call.query.number("reserved-space")?,
+    };
+    let keep = u64::try_from(keep.unwrap_or(0)).unwrap_or(0);
+    let pruned = engine.builds().prune(call.query.switch("all"), &filters, keep).await?;
+    body::json(&Pruned {
+        caches_deleted: Some(pruned.ids).filter(|ids| !ids.is_empty()),
+        space_reclaimed: pruned.bytes,
+    })
+}
+
+/// The parameters (moby `newImageBuildOptions`).
+fn request(query: &Query, headers: &HeaderMap) -> ApiResult<BuildRequest> {
+    refuse(query)?;
+    let list = |name: &str| json::<Vec<String>>(query, name);
+    Ok(BuildRequest {
+        dockerfile: query.text("dockerfile").to_owned(),
+        remote: query.text("remote").to_owned(),
+        tags: query.all("t").iter().filter(|tag| !tag.is_empty()).cloned().collect(),
+        target: query.text("target").to_owned(),
+        arguments: json::<BTreeMap<String, Option<String>>>(query, "buildargs")?,
+        labels: json(query, "labels")?,
+        platform: query.text("platform").to_lowercase(),
+        quiet: query.switch("q"),
+        trace: query.text("output") == "trace",
+        no_cache: query.switch("nocache"),
+        pull: query.switch("pull"),
+        remove: query.given("rm").is_none() || query.switch("rm") || query.switch("forcerm"),
+        cache_from: list("cachefrom")?,
+        network: query.text("networkmode").to_owned(),
+        extra_hosts: query
+            .all("extrahosts")
+            .iter()
+            .filter(|host| !host.is_empty())
+            .cloned()
+            .collect(),
+        shm_size: query.number("shmsize")?.unwrap_or(0),
+        resources: resources(query)?,
+        security: Vec::new(),
+        registries: registries(headers),
+        id: query.text("buildid").to_owned(),
+    })
+}
+
+fn refuse(query: &Query) -> ApiResult<()> {
+    match query.text("version") {
+        "" | "1" => {}
+        "2" => return Err(ApiError::unsupported("BuildKit's protocol (set DOCKER_BUILDKIT=0)")),
+        other => return Err(ApiError::invalid(format!("invalid version {other}"))),
+    }
+    if query.switch("squash") {
+        return Err(ApiError::invalid("squash is only supported with experimental mode"));
+    }
+    if query.all("securityopt").iter().any(|option| !option.is_empty()) {
+        return Err(ApiError::invalid(
+            "The daemon on this platform does not support setting security options on build",
+        ));
+    }
+    match query.text("isolation") {
+        "" | "default" => {}
+        other => return Err(ApiError::invalid(format!("Unsupported isolation: {other:?}"))),
+    }
+    if query
+        .given("outputs")
+        .is_some_and(|outputs| outputs != "[]" && outputs != "null")
+    {
+        return Err(ApiError::unsupported("outputs of a build other than an image"));
+    }
+    Ok(())
+}
+
+fn resources(query: &Query) -> ApiResult<Resources> {
+    let number = |name: &str| Ok::<i64, ApiError>(query.number(name)?.unwrap_or(0));
+    let ulimits: Vec<Ulimit> = json(query, "ulimits")?;
+    Ok(Resources {
+        memory: number("memory")?,
+        memory_swap: number("memswap")?,
+        cpu_shares: number("cpushares")?,
+        cpu_period: number("cpuperiod")?,
+        cpu_quota: number("cpuquota")?,
+        cpuset_cpus: query.text("cpusetcpus").to_owned(),
+        cpuset_mems: query.text("cpusetmems").to_owned(),
+        cgroup_parent: query.text("cgroupparent").to_owned(),
+        ulimits: Some(ulimits).filter(|ulimits| !ulimits.is_empty()),
+        ..Resources::default()
+    })
+}
+
+/// A parameter that holds JSON; `null` and nothing are the default.
+fn json<T: DeserializeOwned + Default>(query: &Query, name: &str) -> ApiResult<T> {
+    match query.given(name) {
+        None | Some("null") => Ok(T::default()),
+        Some(text) => corten_api::decode(text.as_bytes())
+            .map_err(|error| ApiError::invalid(format!("error reading {name}: {error}"))),
+    }
+}
+
+/// The header `X-Registry-Config`; one that cannot be read counts as none, as for Docker.
+fn registries(headers: &HeaderMap) -> BTreeMap<String, AuthConfig> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let read = || {
+        let text = headers.get("x-registry-config")?.to_str().ok()?;
+        let url_safe = text.replace('+', "-").replace('/', "_");
+        let decoder = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+        let bytes = decoder.decode(url_safe).ok()?;
+        corten_api::decode(&bytes).ok()
+    };
+    read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> ApiResult<BuildRequest> {
+        request(&Query::parse(Some(text)), &HeaderMap::new())
+    }
+
+    #[test]
+    fn parameters_are_read_as_docker_does() {
+        let request = read(
+            "t=a:1&t=b&dockerfile=D&nocache=1&rm=0&buildargs=%7B%22A%22%3A%221%22%2C%22B%22%3Anull%7D&labels=%7B%22l%22%3A%22v%22%7D\
+             &cachefrom=%5B%22x%22%5D&memory=5&ulimits=%5B%7B%22Name%22%3A%22nofile%22%2C%22Hard%22%3A2%2C%22Soft%22%3A1%7D%5D",
+        )
+        .unwrap();
+        assert_eq!(
+            (request.tags.as_slice(), request.remove),
+            (&["a:1".to_owned(), "b".to_owned()][..], false)
+        );
+        assert_eq!(request.arguments["A"].as_deref(), Some("1"));
+        assert!(
+            !request.arguments.contains_key("B"),
+            "one without a value takes the default"
+        );
+        assert_eq!((request.resources.memory, request.cache_from.len()), (5, 1));
+        assert_eq!(request.resources.ulimits.unwrap()[0].hard, 2);
+        assert!(read("").unwrap().remove && read("rm=0&forcerm=1").unwrap().remove);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused() {
+        for text in [
+            "squash=1",
+            "version=2",
+            "isolation=hyperv",
+            "securityopt=x",
+            "buildargs=%7B",
+            "memory=x",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}
