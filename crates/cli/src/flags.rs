@@ -256,7 +256,9 @@ pub(crate) fn usage(path: &str, command: &Command) -> String {
     if command.arguments.is_empty() {
         path.to_owned()
     } else {
-        format!("{path} {}", command.arguments)
+        // Some commands are called in more than one way.
+        let lines: Vec<_> = command.arguments.lines().map(|line| format!("{path} {line}")).collect();
+        lines.join("\n\t")
     }
 }
 

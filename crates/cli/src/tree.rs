@@ -57,6 +57,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["volume"], &volume::GROUP).section(MANAGEMENT),
     Entry::new(&["attach"], &container::attach::COMMAND),
     Entry::new(&["commit"], &container::commit::COMMAND),
+    Entry::new(&["cp"], &container::cp::COMMAND),
     Entry::new(&["create"], &container::create::COMMAND),
     Entry::new(&["diff"], &container::diff::COMMAND),
     Entry::new(&["events"], &system::events::COMMAND),

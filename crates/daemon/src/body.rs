@@ -210,6 +210,35 @@ pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<
     }
 }
 
+/// As [`pump`], and takes what nobody wants any more too, up to a limit: a client that is still sending
+/// when its answer comes would not read it.
+pub(crate) async fn pump_and_drain(body: Incoming, pieces: mpsc::Sender<io::Result<Bytes>>) {
+    /// Bytes.
+    const PATIENCE: usize = 64 << 20;
+    let mut body = body;
+    let (mut pieces, mut ignored) = (Some(pieces), 0);
+    while let Some(frame) = body.frame().await {
+        let piece = match frame.map(Frame::into_data) {
+            Ok(Ok(piece)) => Ok(piece),
+            // Trailers mean nothing here.
+            Ok(Err(_)) => continue,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let (failed, length) = (piece.is_err(), piece.as_ref().map_or(0, Bytes::len));
+        let wanted = match &pieces {
+            Some(sender) => sender.send(piece).await.is_ok(),
+            None => false,
+        };
+        if !wanted {
+            pieces = None;
+            ignored += length;
+        }
+        if failed || ignored > PATIENCE {
+            return;
+        }
+    }
+}
+
 type Work = Pin<Box<dyn Future<Output = corten_engine::Result<()>> + Send>>;
 
 /// Work that reports lines while it goes on.

@@ -163,6 +163,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::ContainerPrune => containers::prune(engine, &call).await,
         Route::ContainerRemove(name) => containers::remove(engine, &name, &call).await,
         Route::Container(name, what) => containers::call(engine, &name, what, call).await,
+        Route::ContainerArchive(name) => archives::archive(engine, &name, call, method).await,
         Route::ExecStart(id) => exec::start(engine, &id, call).await,
         Route::ExecResize(id) => exec::resize(engine, &id, &call).await,
         Route::ExecInspect(id) => exec::inspect(engine, &id).await,

@@ -34,6 +34,8 @@ pub(crate) enum Route {
     ContainerRemove(String),
     /// `{GET,HEAD,PUT,POST} /containers/{id}/{what}`.
     Container(String, ContainerCall),
+    /// `GET`, `HEAD`, `PUT /containers/{id}/archive`.
+    ContainerArchive(String),
     /// `POST /exec/{id}/start`.
     ExecStart(String),
     /// `POST /exec/{id}/resize`.
@@ -240,9 +242,7 @@ fn containers(method: &Method, rest: &[&str]) -> Option<Route> {
         ("GET", [name @ .., "attach", "ws"]) => {
             return named(name).map(|name| Route::Container(name, Call::AttachWebsocket));
         }
-        ("GET" | "HEAD" | "PUT", [.., "archive"]) => {
-            return Some(Route::Unsupported("copying files from and to a container"));
-        }
+        ("GET" | "HEAD" | "PUT", [name @ .., "archive"]) => return named(name).map(Route::ContainerArchive),
         ("GET" | "POST", [.., "checkpoints"]) | ("DELETE", [.., "checkpoints", _]) => {
             return Some(Route::Experimental);
         }

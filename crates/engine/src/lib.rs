@@ -27,6 +27,8 @@ pub mod volumes;
 
 use std::sync::Arc;
 
+pub use corten_store::PathStat;
+
 pub use self::error::{Error, Kind, Result};
 use self::{
     builds::Builds, containers::Containers, events::Events, images::Images, networks::Networks, settings::Settings,

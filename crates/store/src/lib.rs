@@ -35,10 +35,12 @@ mod records;
 mod scratch;
 mod snapshots;
 mod store;
-mod tar;
 mod unpack;
 mod usage;
+mod view;
 mod worker;
+
+use corten_tar as tar;
 
 pub use archive::{CommitRequest, ImportRequest, LoadEvent, Loaded, export};
 pub use error::{Error, Kind, Result};
@@ -53,3 +55,4 @@ pub use snapshots::{Access, Change, ChangeKind, Folders, MountPoints, Snapshots,
 pub use store::{Options, Store};
 pub use unpack::Limits;
 pub use usage::{DiskUsage, ImageUsage, Usage};
+pub use view::{PathStat, UnpackOptions, View};

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::recipe::{self, Move};
-use crate::tar::{Chunk, Device, Entry, EntryKind, Reader, ReaderLimits, Time};
+use crate::tar::{Chunk, Device, Entry, EntryKind, RawSink, Reader, Time};
 use folders::{Folder, Folders};
 use names::{Target, display};
 
@@ -55,8 +55,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(crate) fn reader(&self) -> ReaderLimits {
-        ReaderLimits {
+    pub(crate) fn reader(&self) -> corten_tar::Limits {
+        corten_tar::Limits {
             entries: self.entries,
             name: self.name,
         }
@@ -403,13 +403,28 @@ impl<'a> Unpacker<'a> {
 
 /// Copies a file's content out of the archive and tells the recipe where it went.
 fn write_content<R: BufRead>(file: &File, entry: &Entry, reader: &mut LayerReader<R>, path: &[u8]) -> Result<()> {
+    copy_content(file, entry, reader)?;
     let Some(chunks) = &entry.sparse else {
-        let mut file = file;
-        reader.content(|bytes| Ok(file.write_all(bytes)?))?;
         if entry.stored > 0 {
             reader.sink().piece(path, 0, entry.stored)?;
         }
         return Ok(());
+    };
+    for chunk in chunks.iter().filter(|chunk| chunk.len > 0) {
+        reader.sink().piece(path, chunk.offset, chunk.len)?;
+    }
+    Ok(())
+}
+
+/// Copies a file's content out of an archive, its holes as holes.
+pub(crate) fn copy_content<R: BufRead, S: RawSink>(
+    file: &File,
+    entry: &Entry,
+    reader: &mut Reader<R, S>,
+) -> Result<()> {
+    let Some(chunks) = &entry.sparse else {
+        let mut file = file;
+        return reader.content(|bytes| Ok(file.write_all(bytes)?));
     };
     file.set_len(entry.size)?;
     let mut pieces = chunks.iter().filter(|chunk| chunk.len > 0).copied();
@@ -429,14 +444,10 @@ fn write_content<R: BufRead>(file: &File, entry: &Entry, reader: &mut LayerReade
             }
         }
         Ok(())
-    })?;
-    for chunk in chunks.iter().filter(|chunk| chunk.len > 0) {
-        reader.sink().piece(path, chunk.offset, chunk.len)?;
-    }
-    Ok(())
+    })
 }
 
-fn times(time: Time) -> Timestamps {
+pub(crate) fn times(time: Time) -> Timestamps {
     let stamp = Timespec {
         tv_sec: time.seconds,
         tv_nsec: time.nanoseconds.into(),
@@ -460,7 +471,7 @@ fn is_whiteout(parent: &Folder, name: &[u8]) -> Result<bool> {
 }
 
 /// Overlayfs's own attributes would let an archive reach into other layers; labels are this host's.
-fn is_wanted(name: &[u8]) -> bool {
+pub(crate) fn is_wanted(name: &[u8]) -> bool {
     let refused: [&[u8]; 5] = [
         b"trusted.",
         b"user.overlay.",
@@ -472,7 +483,7 @@ fn is_wanted(name: &[u8]) -> bool {
 }
 
 /// File systems that know no such attribute get the file without it, as Docker does.
-fn accept_unsupported(result: Result<(), Errno>) -> Result<()> {
+pub(crate) fn accept_unsupported(result: Result<(), Errno>) -> Result<()> {
     match result {
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
         Err(errno) => Err(errno.into()),

@@ -2,9 +2,31 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 pub use rustix::mount::{MountAttrFlags, MountPropagationFlags};
+
+/// A copy of the mount at the root of a mount namespace, without those on it, mounted nowhere: what
+/// lies below a container's mounts shows in it.
+///
+/// It visits the namespace on a thread of its own (`setns(2)`, `open_tree(2)`).
+///
+/// # Errors
+/// As setns(2) and open_tree(2).
+pub fn root_mount_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let visit = || {
+        crate::namespace::unshare_files()?;
+        crate::namespace::setns(namespace, crate::namespace::Namespaces::MOUNT)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        Ok(open_tree(rustix::fs::CWD, "/", flags)?)
+    };
+    match std::thread::scope(|scope| scope.spawn(visit).join()) {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
 
 /// How far a change reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

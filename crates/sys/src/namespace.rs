@@ -78,6 +78,20 @@ impl BitOrAssign for Namespaces {
     }
 }
 
+/// Gives the calling thread a root and a current folder of its own (unshare(2), `CLONE_FS`), so that
+/// it may join another mount namespace.
+///
+/// # Errors
+/// As unshare(2).
+pub fn unshare_files() -> io::Result<()> {
+    // SAFETY: unshare(2) takes no pointer; the flag changes nothing but which root and current folder
+    // this thread's later path lookups use.
+    if unsafe { libc::unshare(libc::CLONE_FS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Gives the calling thread new namespaces (unshare(2)).
 ///
 /// [`Namespaces::PID`] and [`Namespaces::TIME`] take effect for children only.

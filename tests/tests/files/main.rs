@@ -1,3 +1,4 @@
 //! A container's files: images made of them, copies in and out, volumes and mounts.
 
 mod commit;
+mod copies;

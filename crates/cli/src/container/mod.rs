@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod exec;
@@ -33,6 +34,7 @@ pub(crate) static GROUP: Command = Command::group(
     &[
         Entry::new(&["attach"], &attach::COMMAND),
         Entry::new(&["commit"], &commit::COMMAND),
+        Entry::new(&["cp"], &cp::COMMAND),
         Entry::new(&["create"], &create::COMMAND),
         Entry::new(&["diff"], &diff::COMMAND),
         Entry::new(&["exec"], &exec::COMMAND),

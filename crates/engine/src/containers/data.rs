@@ -1,11 +1,11 @@
 //! A container's files as a whole: what it changed, and all of them as an archive.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use corten_api::container::Change;
 use corten_store::Access;
 
-use super::{Container, Containers, Inner, files, spec};
+use super::{Containers, spec};
 use crate::{
     error::{Result, blocking, on_thread},
     pipe::{Pieces, Writer},
@@ -37,7 +37,7 @@ impl Containers {
     pub async fn export(&self, name: &str) -> Result<Pieces> {
         let container = self.find(name)?;
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(&container));
-        let root = blocking(move || inner.root_of(&held, Access::ReadOnly)).await?;
+        let root = blocking(move || inner.root_below_mounts(&held, Access::ReadOnly)).await?;
         let (mut writer, pieces) = Writer::new();
         tokio::spawn(on_thread(move || {
             let result = corten_store::export(std::os::fd::AsFd::as_fd(&root), &mut writer);
@@ -46,16 +46,5 @@ impl Containers {
         }));
         self.0.emit(&container, "export", &[]);
         Ok(pieces)
-    }
-}
-
-impl Inner {
-    /// A container's root, held: its process's when it runs, else mounted where nobody sees it.
-    pub(super) fn root_of(&self, container: &Container, access: Access) -> Result<OwnedFd> {
-        let pid = container.lock().record.state.running().map(|running| running.pid);
-        match pid {
-            Some(pid) => files::root_of(pid),
-            None => Ok(self.store.snapshots().open_root(&container.id, access)?),
-        }
     }
 }

@@ -14,6 +14,7 @@
 //! Locks: a container's `operation` is held by start and remove while they work, so that they
 //! exclude each other; `inner` guards its data, for moments only; the index guards the two maps.
 
+mod archive;
 mod attach;
 mod commit;
 mod create;
@@ -67,6 +68,7 @@ use tokio::sync::{Notify, watch};
 pub(crate) use self::signals::parse as parse_signal;
 pub(crate) use self::spec::ARCHITECTURE;
 pub use self::{
+    archive::ExtractOptions,
     attach::{AttachRequest, Connection, Target},
     commit::CommitRequest,
     exec::ExecSession,

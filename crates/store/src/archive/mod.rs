@@ -4,7 +4,7 @@ mod commit;
 mod import;
 mod load;
 mod save;
-mod tree;
+pub(crate) mod tree;
 
 pub use commit::CommitRequest;
 pub use import::ImportRequest;

@@ -222,7 +222,7 @@ fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>> {
     Ok(names)
 }
 
-fn entry(path: &[u8], kind: EntryKind, stat: &Stat) -> Entry {
+pub(crate) fn entry(path: &[u8], kind: EntryKind, stat: &Stat) -> Entry {
     let mut entry = Entry::new(path, kind, stat.st_mode & 0o7777);
     (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
     entry.modified = Time {
@@ -232,20 +232,20 @@ fn entry(path: &[u8], kind: EntryKind, stat: &Stat) -> Entry {
     entry
 }
 
-fn device(stat: &Stat) -> Device {
+pub(crate) fn device(stat: &Stat) -> Device {
     Device {
         major: rustix::fs::major(stat.st_rdev),
         minor: rustix::fs::minor(stat.st_rdev),
     }
 }
 
-fn proc_path(fd: &OwnedFd) -> Vec<u8> {
+pub(crate) fn proc_path(fd: &OwnedFd) -> Vec<u8> {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes()
 }
 
 /// What an image keeps of a file's extended attributes. A path through `/proc/self/fd` itself is
 /// followed to the held file; one with a name after it is not followed further.
-fn xattrs(path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn xattrs(path: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let held = path.iter().filter(|byte| **byte == b'/').count() == 4;
     let mut list = vec![0; 64 * 1024];
     let listed = match held {

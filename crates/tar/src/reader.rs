@@ -5,11 +5,14 @@ use std::io::{self, BufRead, Read};
 use super::header::{Block, Header, bad_header};
 use super::pax::Pax;
 use super::{BLOCK, Chunk, Entry, EntryKind, Time, padding, sparse};
-use crate::error::{Error, Result};
+use crate::error::{Result, invalid};
 
 /// Takes the bytes that no file of the archive holds: headers, padding, skipped contents, trailer.
-pub(crate) trait RawSink {
+pub trait RawSink {
     /// Takes some bytes, in the order of the archive.
+    ///
+    /// # Errors
+    /// When it cannot.
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
@@ -22,11 +25,21 @@ impl RawSink for () {
 
 /// Bounds on what an archive may make us do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Entries of an archive.
-    pub(crate) entries: u64,
+    pub entries: u64,
     /// Bytes of a name.
-    pub(crate) name: usize,
+    pub name: usize,
+}
+
+impl Default for Limits {
+    /// 5,000,000 entries, and Linux's own limit for names.
+    fn default() -> Self {
+        Self {
+            entries: 5_000_000,
+            name: 4096,
+        }
+    }
 }
 
 /// Bytes of an extended header or long name; Go's limit.
@@ -34,7 +47,7 @@ const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Reads an archive.
 #[derive(Debug)]
-pub(crate) struct Reader<R, S> {
+pub struct Reader<R, S> {
     input: R,
     sink: S,
     limits: Limits,
@@ -56,7 +69,8 @@ struct Extensions {
 }
 
 impl<R: BufRead, S: RawSink> Reader<R, S> {
-    pub(crate) fn new(input: R, sink: S, limits: Limits) -> Self {
+    /// A reader of an archive.
+    pub fn new(input: R, sink: S, limits: Limits) -> Self {
         Self {
             input,
             sink,
@@ -69,12 +83,15 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
     }
 
     /// The sink, to be told what becomes of contents.
-    pub(crate) fn sink(&mut self) -> &mut S {
+    pub fn sink(&mut self) -> &mut S {
         &mut self.sink
     }
 
     /// Reads everything to the end of the input; gives the sink and the archive's length.
-    pub(crate) fn finish(mut self) -> Result<(S, u64)> {
+    ///
+    /// # Errors
+    /// The input's, and `UnexpectedEof` when it ends in a content.
+    pub fn finish(mut self) -> Result<(S, u64)> {
         self.skip_content()?;
         loop {
             let buffer = self.input.fill_buf()?;
@@ -89,7 +106,11 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
     }
 
     /// The next entry; what was not read of the last one's content goes to the sink.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
+    ///
+    /// # Errors
+    /// The input's, `InvalidData` for what is no tar, `UnexpectedEof` when it ends early.
+    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend the content")]
+    pub fn next(&mut self) -> Result<Option<Entry>> {
         self.skip_content()?;
         let mut extensions = Extensions::default();
         loop {
@@ -121,7 +142,7 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
         if let Some(header) = Header::parse(&block)? {
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(Error::invalid(format!(
+                return Err(invalid(format!(
                     "the archive has more than {} entries",
                     self.limits.entries
                 )));
@@ -158,7 +179,7 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
             b'4' => EntryKind::BlockDevice(header.device),
             b'5' => EntryKind::Folder,
             b'6' => EntryKind::Fifo,
-            other => return Err(Error::invalid(format!("unhandled tar header type {other}"))),
+            other => return Err(invalid(format!("unhandled tar header type {other}"))),
         };
         let mut entry = Entry::new(&name, kind, header.mode);
         entry.uid = owner(pax.uid.unwrap_or(header.uid))?;
@@ -220,7 +241,7 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
         if name.len() <= self.limits.name {
             return Ok(());
         }
-        Err(Error::invalid(format!(
+        Err(invalid(format!(
             "a name in the archive is {} bytes long, and {} is the most allowed",
             name.len(),
             self.limits.name
@@ -255,7 +276,7 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
             let read = match self.input.read(&mut block[filled..]) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
             if read == 0 {
                 return if filled == 0 { Ok(None) } else { Err(unexpected_end()) };
@@ -268,11 +289,14 @@ impl<R: BufRead, S: RawSink> Reader<R, S> {
     }
 
     /// Hands all of the present content over in pieces, and nothing of it to the sink.
-    pub(crate) fn content(&mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    ///
+    /// # Errors
+    /// The input's, and what `take` gives.
+    pub fn content<E: From<io::Error>>(&mut self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while self.content > 0 {
             let buffer = self.input.fill_buf()?;
             if buffer.is_empty() {
-                return Err(unexpected_end());
+                return Err(unexpected_end().into());
             }
             let length = usize::try_from(self.content).unwrap_or(usize::MAX).min(buffer.len());
             take(&buffer[..length])?;
@@ -311,7 +335,7 @@ impl<R: BufRead, S> Read for Reader<R, S> {
         }
         let read = self.input.read(&mut buffer[..length])?;
         if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(unexpected_end());
         }
         self.content -= read as u64;
         self.position += read as u64;
@@ -320,10 +344,9 @@ impl<R: BufRead, S> Read for Reader<R, S> {
 }
 
 fn owner(number: i64) -> Result<u32> {
-    u32::try_from(number)
-        .map_err(|_| Error::invalid(format!("the archive names the owner {number}, which no system has")))
+    u32::try_from(number).map_err(|_| invalid(format!("the archive names the owner {number}, which no system has")))
 }
 
-fn unexpected_end() -> Error {
-    Error::invalid("unexpected EOF")
+fn unexpected_end() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "unexpected EOF")
 }

@@ -1,7 +1,7 @@
 //! One 512-byte header: numbers, names and the checksum.
 
 use super::{BLOCK, Device};
-use crate::error::{Error, Result};
+use crate::error::{Result, invalid};
 
 /// The fields of a header, names as they stand.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Header {
 /// A header's bytes.
 pub(super) type Block = [u8; BLOCK];
 
-pub(super) fn bad_header() -> Error {
-    Error::invalid("archive/tar: invalid tar header")
+pub(super) fn bad_header() -> std::io::Error {
+    invalid("archive/tar: invalid tar header")
 }
 
 impl Header {

@@ -2,7 +2,7 @@
 
 use super::Time;
 use super::header::bad_header;
-use crate::error::{Error, Result};
+use crate::error::{Result, invalid};
 
 /// The records that matter here; later ones override earlier ones.
 #[derive(Debug, Default)]
@@ -131,7 +131,7 @@ fn time(value: &[u8]) -> Result<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().map_err(|_| bad_header())?;
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::invalid("archive/tar: invalid tar header"));
+        return Err(invalid("archive/tar: invalid tar header"));
     }
     let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
     let nanoseconds: u32 = digits.parse().map_err(|_| bad_header())?;

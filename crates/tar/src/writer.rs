@@ -6,19 +6,23 @@ use super::{BLOCK, Entry, EntryKind, Time, padding};
 
 /// Writes an archive to a stream.
 #[derive(Debug)]
-pub(crate) struct Writer<W> {
+pub struct Writer<W> {
     out: W,
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W) -> Self {
+    /// A writer to a stream.
+    pub fn new(out: W) -> Self {
         Self { out }
     }
 
     /// Writes an entry; a file's `size` bytes are read from `content`.
     ///
     /// A file that shrinks meanwhile is filled up with zeros: the header with its size is out already.
-    pub(crate) fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The stream's, and the content's.
+    pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
         let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
         let records = records(entry, size);
         if !records.is_empty() {
@@ -36,7 +40,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes a small file of given bytes.
-    pub(crate) fn file(&mut self, path: &str, mode: u32, modified: Time, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn file(&mut self, path: &str, mode: u32, modified: Time, bytes: &[u8]) -> io::Result<()> {
         let mut entry = Entry::new(path.as_bytes(), EntryKind::File, mode);
         entry.size = bytes.len() as u64;
         entry.modified = modified;
@@ -44,7 +51,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the two zero blocks at the end and gives the stream back.
-    pub(crate) fn finish(mut self) -> io::Result<W> {
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn finish(mut self) -> io::Result<W> {
         self.zeros(2 * BLOCK as u64)?;
         self.out.flush()?;
         Ok(self.out)

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: ReaderLimits = ReaderLimits {
+const LIMITS: Limits = Limits {
     entries: 1000,
     name: 4096,
 };
 
-fn read_all(bytes: &[u8]) -> crate::Result<Vec<(Entry, Vec<u8>)>> {
+fn read_all(bytes: &[u8]) -> error::Result<Vec<(Entry, Vec<u8>)>> {
     let mut reader = Reader::new(bytes, (), LIMITS);
     let mut entries = Vec::new();
     while let Some(entry) = reader.next()? {
