@@ -212,7 +212,7 @@ pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<
 
 /// As [`pump`], and takes what nobody wants any more too, up to a limit: a client that is still sending
 /// when its answer comes would not read it.
-pub(crate) async fn pump_and_drain(body: Incoming, pieces: mpsc::Sender<io::Result<Bytes>>) {
+pub(crate) async fn pump_and_drain(body: RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) {
     /// Bytes.
     const PATIENCE: usize = 64 << 20;
     let mut body = body;
