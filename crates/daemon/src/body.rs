@@ -212,10 +212,13 @@ pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<
 
 /// As [`pump`], and takes what nobody wants any more too, up to a limit: a client that is still sending
 /// when its answer comes would not read it.
-pub(crate) async fn pump_and_drain(body: RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) {
+pub(crate) async fn pump_and_drain<B>(mut body: B, pieces: mpsc::Sender<io::Result<Bytes>>)
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     /// Bytes.
     const PATIENCE: usize = 64 << 20;
-    let mut body = body;
     let (mut pieces, mut ignored) = (Some(pieces), 0);
     while let Some(frame) = body.frame().await {
         let piece = match frame.map(Frame::into_data) {
