@@ -44,7 +44,7 @@ fn files_and_folders_go_both_ways() {
         copy("dir", &inside("/root/"));
         copy("dir", &inside("/root/named"));
         copy("dir/.", &inside("/root/contents"));
-        engine.sh(&format!("rm -rf out && mkdir out out/root")).ok();
+        engine.sh("rm -rf out && mkdir out out/root").ok();
         copy(&inside("/root/."), "out/root");
         copy(&inside("/root/dir"), "out");
         copy(&inside("/root/dir"), "out/named");
