@@ -44,7 +44,7 @@ pub enum Access {
     /// Who has user name and password.
     Basic(String, String),
     /// Who has a token. Tokens are given at `/token` to everybody (no user named), or to who has user
-    /// name and password, or the identity token `identity-<user>`.
+    /// name and password, or the identity token `identity-<user>`, which comes along with a token that is asked for so.
     Bearer(Option<(String, String)>),
 }
 

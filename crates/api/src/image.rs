@@ -146,6 +146,22 @@ pub struct Metadata {
     pub last_tag_time: crate::time::Time,
 }
 
+/// One image of `GET /images/search`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchResult {
+    /// How many people marked it.
+    pub star_count: i64,
+    /// Whether Docker keeps it.
+    pub is_official: bool,
+    /// Its name.
+    pub name: String,
+    /// Always false by now.
+    pub is_automated: bool,
+    /// What it is.
+    pub description: String,
+}
+
 /// One element of `GET /images/{name}/history`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

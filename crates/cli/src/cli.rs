@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use corten_client::Client;
+use corten_client::{Client, Endpoint};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -148,7 +148,11 @@ impl Cli {
                 target::context_tls(self.folder(), &context),
             )
         };
-        let mut client = Client::new(target::endpoint(&host, &tls).map_err(refuse)?);
+        let mut endpoint = target::endpoint(&host, &tls).map_err(refuse)?;
+        if let Endpoint::Ssh(ssh) = &mut endpoint {
+            self.program.clone_into(&mut ssh.program);
+        }
+        let mut client = Client::new(endpoint);
         if let Some(version) = self.ours_or_dockers("API_VERSION") {
             client = client.with_version(version.trim_start_matches('v'));
         }

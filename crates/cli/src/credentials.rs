@@ -75,6 +75,9 @@ pub(crate) fn find(config: &Config, domain: &str) -> Result<Option<AuthConfig>, 
             Err(error) => Err(error),
         };
     }
+    if let Some(given) = from_environment(key)? {
+        return Ok(Some(given));
+    }
     let bare = |name: &str| {
         let name = name.split_once("://").map_or(name, |(_, rest)| rest);
         name.split('/').next().unwrap_or_default().to_owned()
@@ -85,6 +88,15 @@ pub(crate) fn find(config: &Config, domain: &str) -> Result<Option<AuthConfig>, 
         .find(|(name, _)| name.as_str() == key)
         .or_else(|| config.auths.iter().find(|(name, _)| bare(name) == bare(key)));
     Ok(found.map(|(name, auth)| decoded(name, auth)))
+}
+
+/// The credentials in `DOCKER_AUTH_CONFIG`, which has the form of the configuration file.
+fn from_environment(key: &str) -> Result<Option<AuthConfig>, String> {
+    let Some(text) = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let given: Config = corten_api::decode(text.as_bytes()).map_err(|e| format!("invalid DOCKER_AUTH_CONFIG: {e}"))?;
+    Ok(given.auths.get(key).map(|auth| decoded(key, auth)))
 }
 
 fn parse(answer: &[u8], key: &str) -> Result<AuthConfig, String> {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, Read as _, Write as _};
 
-use corten_api::image::AuthConfig;
+use corten_api::{image::AuthConfig, system::AuthResult};
 
 use crate::{
     cli::Cli,
@@ -40,22 +40,24 @@ fn server(given: &str) -> String {
 fn login(cli: &Cli, m: &Matches) -> Result<()> {
     let server = server(m.arg(0));
     let (user, password) = given(cli, m)?;
-    let auth = if user.is_empty() && password.is_empty() && credentials::find(cli.config(), &server)?.is_some() {
-        cli.out("Authenticating with existing credentials...");
-        credentials::find(cli.config(), &server)?.unwrap_or_default()
-    } else {
-        let (username, password) = prompted(cli, user, password)?;
-        AuthConfig {
-            username,
-            password,
-            ..AuthConfig::default()
+    let known = match (user.as_str(), password.as_str()) {
+        ("", "") => with_known(cli, &server)?,
+        _ => None,
+    };
+    let (mut auth, result) = match known {
+        Some(known) => known,
+        None => {
+            let (username, password) = prompted(cli, user, password)?;
+            let auth = AuthConfig {
+                username,
+                password,
+                server_address: server,
+                ..AuthConfig::default()
+            };
+            let result = authenticate(cli, &auth)?;
+            (auth, result)
         }
     };
-    let mut auth = AuthConfig {
-        server_address: server,
-        ..auth
-    };
-    let result = cli.wait(async { Ok(cli.client()?.authenticate(&auth).await?) })?;
     if !result.identity_token.is_empty() {
         auth.password.clear();
         auth.identity_token = result.identity_token;
@@ -73,6 +75,33 @@ fn login(cli: &Cli, m: &Matches) -> Result<()> {
         cli.out(&result.status);
     }
     Ok(())
+}
+
+fn authenticate(cli: &Cli, auth: &AuthConfig) -> Result<AuthResult> {
+    cli.wait(async { Ok(cli.client()?.authenticate(auth).await?) })
+}
+
+/// Tries what an earlier login has kept; none when nothing was kept, or it is no good any more.
+fn with_known(cli: &Cli, server: &str) -> Result<Option<(AuthConfig, AuthResult)>> {
+    let Some(known) = credentials::find(cli.config(), server)? else {
+        return Ok(None);
+    };
+    let auth = AuthConfig {
+        server_address: server.to_owned(),
+        ..known
+    };
+    let who = match auth.username.as_str() {
+        "" => String::new(),
+        name => format!(" [Username: {name}]"),
+    };
+    cli.out(&format!("Authenticating with existing credentials...{who}"));
+    match authenticate(cli, &auth) {
+        Ok(result) => Ok(Some((auth, result))),
+        Err(error) => {
+            cli.err(&format!("Login did not succeed, error: {}", error.message));
+            Ok(None)
+        }
+    }
 }
 
 /// User name and password as far as the flags give them.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use corten_client::{Endpoint, Tls, Verify};
+use corten_client::{Endpoint, Ssh, Tls, Verify};
 use corten_oci::digest::Digest;
 use serde::Deserialize;
 
@@ -56,7 +56,7 @@ pub(crate) fn endpoint(host: &str, tls: &TlsChoice) -> Result<Endpoint, String> 
                 tls: load_tls(tls)?,
             })
         }
-        "ssh" => Err(format!("connecting over ssh is not supported yet: {host}")),
+        "ssh" => Ssh::parse(address).map(Endpoint::Ssh),
         "npipe" | "fd" => Err(format!("protocol not available: {host}")),
         _ => Err(format!("invalid bind address format: {host}")),
     }
@@ -164,6 +164,7 @@ mod tests {
             assert_eq!(endpoint(host, &TlsChoice::default()).unwrap_err(), expected);
         };
         refuse("foo://bar", "invalid bind address format: foo://bar");
-        assert!(endpoint("ssh://x", &TlsChoice::default()).is_err());
+        check("ssh://me@h:22/x.sock", "ssh://me@h:22/x.sock");
+        refuse("ssh://", "invalid SSH URL: no host specified");
     }
 }

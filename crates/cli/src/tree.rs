@@ -46,6 +46,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["images"], &image::list::COMMAND).section(COMMON),
     Entry::new(&["login"], &registry::LOGIN).section(COMMON),
     Entry::new(&["logout"], &registry::LOGOUT).section(COMMON),
+    Entry::new(&["search"], &image::search::COMMAND).section(COMMON),
     Entry::new(&["version"], &system::version::COMMAND).section(COMMON),
     Entry::new(&["info"], &system::info::COMMAND).section(COMMON),
     Entry::new(&["completion"], &completion::GROUP).section(MANAGEMENT),

@@ -16,7 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{Client, Error, Kind, Result, lock, response::Response};
+use crate::{Client, Endpoint, Error, Kind, Result, lock, response::Response};
 
 /// What stays as it is in a path segment or query value (RFC 3986, unreserved).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -221,13 +221,28 @@ impl Client {
         let version = self.api_version();
         let mut sender = self.sender().await?;
         let request = call.request(self, &version, body)?;
-        let answer = sender.send_request(request).await.map_err(Error::transport)?;
+        let answer = sender.send_request(request).await.map_err(|e| self.broken(e))?;
         let response = Response::new(self, sender, answer, call.path.clone());
         if response.status() >= 400 {
             return Err(response.into_error().await);
         }
         self.proven();
         Ok(response)
+    }
+
+    /// What to say of a connection that broke before an answer.
+    fn broken(&self, error: hyper::Error) -> Error {
+        let broken = Error::transport(error);
+        match &self.endpoint {
+            Endpoint::Ssh(ssh) => Error::new(
+                Kind::Unavailable,
+                format!(
+                    "{broken} ({}): make sure that '{} system dial-stdio' works there",
+                    self.endpoint, ssh.program
+                ),
+            ),
+            _ => broken,
+        }
     }
 
     /// Notes that the engine knows the version that is spoken.

@@ -31,6 +31,7 @@ impl Stream {
     async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
+            Endpoint::Ssh(ssh) => ssh.connect().map(Self::Unix),
             Endpoint::Tcp { host, port } => tcp(host, *port).await.map(Self::Tcp),
             Endpoint::Tls { host, port, tls } => {
                 let stream = tcp(host, *port).await?;
@@ -90,7 +91,10 @@ impl Client {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
-        result.map_err(|e| Error::connect(&self.endpoint.to_string(), &e))
+        result.map_err(|e| match &self.endpoint {
+            Endpoint::Ssh(_) => Error::transport(io::Error::other(format!("cannot start ssh: {e}"))),
+            endpoint => Error::connect(&endpoint.to_string(), &e),
+        })
     }
 
     /// A connection that can take a request: a waiting one, or a new one.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use crate::ssh::Ssh;
+
 /// Where an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
@@ -23,6 +25,8 @@ pub enum Endpoint {
         /// What proves who is who.
         tls: Tls,
     },
+    /// Another machine, by ssh.
+    Ssh(Ssh),
 }
 
 /// What proves who is who on a TLS connection: the contents of PEM files.
@@ -66,6 +70,7 @@ impl Endpoint {
     pub(crate) fn host_header(&self) -> String {
         match self {
             Self::Unix(_) => "api.moby.localhost".to_owned(),
+            Self::Ssh(_) => "docker.example.com".to_owned(),
             Self::Tcp { host, port } | Self::Tls { host, port, .. } => format!("{}:{port}", bracketed(host)),
         }
     }
@@ -75,6 +80,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Ssh(ssh) => write!(f, "{ssh}"),
             Self::Tcp { host, port } | Self::Tls { host, port, .. } => write!(f, "tcp://{}:{port}", bracketed(host)),
         }
     }

@@ -105,6 +105,18 @@ impl AsyncWrite for WriteHalf {
 }
 
 impl Client {
+    /// A connection on which nothing was said yet.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    pub async fn raw(&self) -> Result<Hijacked> {
+        Ok(Hijacked {
+            stream: self.dial().await?,
+            rest: BytesMut::new(),
+            media_type: String::new(),
+        })
+    }
+
     /// Sends a request and takes the connection over.
     pub(crate) async fn hijack(&self, call: Call) -> Result<Hijacked> {
         match self.hijack_once(&call).await {

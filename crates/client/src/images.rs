@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use bytes::Bytes;
 use corten_api::{
     filters::Filters,
-    image::{AuthConfig, Deleted, History, Progress, Pruned, Summary},
+    image::{AuthConfig, Deleted, History, Progress, Pruned, SearchResult, Summary},
 };
 
 use crate::{
@@ -78,6 +78,25 @@ fn with_auth(call: Call, auth: Option<&AuthConfig>) -> Call {
 }
 
 impl Client {
+    /// `GET /images/search`; `limit` is a number, or empty.
+    ///
+    /// # Errors
+    /// As the registry says.
+    pub async fn search(
+        &self,
+        term: &str,
+        limit: &str,
+        filters: &Filters,
+        auth: Option<&AuthConfig>,
+    ) -> Result<Vec<SearchResult>> {
+        let limit = if limit == "0" { "" } else { limit };
+        let call = Call::get("/images/search")
+            .query("term", term)
+            .query_some("limit", limit)
+            .query_some("filters", filters.to_json());
+        self.send(with_auth(call, auth)).await?.json().await
+    }
+
     /// `GET /images/json`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Typed client of the Engine API: HTTP/1.1 over a unix socket, TCP or TLS, with Docker's hijacked
+//! Typed client of the Engine API: HTTP/1.1 over a unix socket, TCP, TLS or ssh, with Docker's hijacked
 //! connections.
 //!
 //! A [`Client`] makes no connection until the first call, and asks for no version: it speaks the
@@ -28,6 +28,7 @@ mod hijack;
 mod images;
 mod networks;
 mod response;
+mod ssh;
 mod system;
 mod tls;
 mod volumes;
@@ -41,6 +42,7 @@ pub use error::{Error, Kind, Result};
 pub use hijack::{Hijacked, ReadHalf, WriteHalf};
 pub use images::{ImportOptions, ListOptions, PullOptions, PushOptions};
 pub use response::{ByteStream, Messages};
+pub use ssh::Ssh;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -255,6 +255,8 @@ struct TokenAnswer {
     #[serde(default)]
     access_token: Secret,
     #[serde(default)]
+    refresh_token: Secret,
+    #[serde(default)]
     expires_in: Option<u64>,
 }
 
@@ -278,6 +280,8 @@ pub(crate) struct TokenKey {
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
     pub(crate) secret: Secret,
+    /// What later tokens can be had with, instead of a password; mostly empty.
+    refresh: Secret,
     expires: Instant,
 }
 
@@ -294,6 +298,7 @@ impl Token {
             .clamp(TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX);
         Some(Self {
             secret,
+            refresh: answer.refresh_token,
             expires: Instant::now() + Duration::from_secs(seconds) - TOKEN_MARGIN,
         })
     }
@@ -308,6 +313,12 @@ impl TokenCache {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let token = tokens.get(key)?;
         (token.expires > Instant::now()).then(|| token.secret.clone())
+    }
+
+    /// The refresh token that came with a token; empty when none did.
+    pub(crate) fn refresh_token(&self, key: &TokenKey) -> Secret {
+        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.get(key).map(|token| token.refresh.clone()).unwrap_or_default()
     }
 
     pub(crate) fn keep(&self, key: TokenKey, token: Token) {

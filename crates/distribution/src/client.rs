@@ -5,6 +5,8 @@
 
 mod authorization;
 mod locations;
+
+mod login;
 mod upload;
 
 use std::sync::{Arc, Mutex};
@@ -66,7 +68,7 @@ pub(crate) struct Head {
 pub(crate) struct Session {
     shared: Arc<Shared>,
     endpoint: Endpoint,
-    /// The repository's path there.
+    /// The repository's path there; empty for the registry itself.
     path: String,
     credentials: Option<AuthConfig>,
     scheme: Mutex<Scheme>,

@@ -7,7 +7,7 @@ use corten_oci::platform::Platform;
 use corten_oci::reference::{Reference, Repository};
 use tokio::sync::Semaphore;
 
-use crate::auth::{AuthConfig, TokenCache};
+use crate::auth::{AuthConfig, Secret, TokenCache};
 use crate::client::{Session, Shared};
 use crate::endpoint::{Config, endpoints};
 use crate::error::{Error, Kind, Result};
@@ -94,6 +94,24 @@ impl Registries {
             }
         })
         .await
+    }
+
+    /// Checks credentials with the registry at a host. Returns a token to keep instead of the password, or an
+    /// empty text.
+    ///
+    /// # Errors
+    /// Unauthorized, when the registry does not know them.
+    pub async fn login(&self, host: &str, auth: &AuthConfig) -> Result<Secret> {
+        let mut last = None;
+        let places = endpoints(&self.shared.config, host).await?;
+        for endpoint in places.into_iter().filter(|place| !place.is_mirror) {
+            match Session::open(self.shared.clone(), endpoint, "", Some(auth.clone())).await {
+                Err(error) if error.is_unreachable() => last = Some(error),
+                Err(error) => return Err(error),
+                Ok(session) => return session.login().await,
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
     }
 
     /// Does something at the first place for the reference's domain where it can be done.

@@ -368,7 +368,11 @@ fn token(state: &State, request: &Request) -> Reply {
     let mut tokens = lock(&state.tokens);
     let token = format!("token-{}-{}", tokens.len(), request.headers.len());
     tokens.push((token.clone(), granted));
-    Reply::new(200, json!({"token": token, "expires_in": 300}).to_string().into_bytes())
+    let mut answer = json!({"token": token, "expires_in": 300});
+    if let (Some((user, _)), Some("true")) = (&account, request.query("offline_token").as_deref()) {
+        answer["refresh_token"] = format!("identity-{user}").into();
+    }
+    Reply::new(200, answer.to_string().into_bytes())
 }
 
 fn basic(user: &str, password: &str) -> String {

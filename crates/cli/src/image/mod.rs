@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod remove;
+pub(crate) mod search;
 pub(crate) mod tag;
 mod tree;
 

@@ -101,9 +101,9 @@ pub(crate) async fn disk_usage(engine: &Engine, call: &Call) -> ApiResult<Answer
 }
 
 /// `POST /auth`.
-pub(crate) async fn auth(_engine: &Engine, call: Call) -> ApiResult<Answer> {
-    let _credentials: AuthConfig = body::read_json(&call.headers, call.body).await?;
-    Err(ApiError::unsupported("checking credentials with a registry"))
+pub(crate) async fn auth(engine: &Engine, call: Call) -> ApiResult<Answer> {
+    let credentials: AuthConfig = body::read_json(&call.headers, call.body).await?;
+    body::json(&engine.images().login(credentials).await?)
 }
 
 /// A parameter that is a time: seconds since the epoch, a date, or a duration before now.

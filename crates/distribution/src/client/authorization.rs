@@ -61,7 +61,7 @@ impl Session {
         self.follow(again).await
     }
 
-    fn scheme(&self) -> Scheme {
+    pub(super) fn scheme(&self) -> Scheme {
         let scheme = self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
         scheme.clone()
     }
@@ -103,8 +103,9 @@ impl Session {
         Ok(request)
     }
 
-    fn token_key(&self, bearer: &Bearer) -> TokenKey {
+    pub(super) fn token_key(&self, bearer: &Bearer) -> TokenKey {
         let scope = match bearer.scope.as_str() {
+            "" if self.path.is_empty() => String::new(),
             "" => format!("repository:{}:pull", self.path),
             scope => scope.to_owned(),
         };
@@ -189,6 +190,11 @@ impl Session {
         let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
         if let Some((user, _)) = &basic {
             fields.push(("account", user.clone()));
+        }
+        // A login asks for a token to keep instead of the password.
+        if self.path.is_empty() {
+            fields.push(("client_id", "corten".into()));
+            fields.push(("offline_token", "true".into()));
         }
         let query = fields.iter().map(|(name, value)| format!("{name}={}", escape(value)));
         let query = query.collect::<Vec<_>>().join("&");

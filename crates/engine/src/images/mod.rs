@@ -9,6 +9,7 @@ mod glob;
 mod health_change;
 mod inspect;
 mod list;
+mod login;
 mod pull;
 mod push;
 mod remove;

@@ -1,6 +1,12 @@
 //! `context …`: named engines, kept in the configuration's folder as Docker keeps them.
 
-use std::path::{Path, PathBuf};
+mod archive;
+mod transfer;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use corten_oci::digest::Digest;
 
@@ -22,26 +28,45 @@ pub(crate) static GROUP: Command = Command::group(
     "Manage contexts",
     &[
         Entry::new(&["create"], &CREATE),
+        Entry::new(&["export"], &transfer::EXPORT),
+        Entry::new(&["import"], &transfer::IMPORT),
         Entry::new(&["inspect"], &INSPECT),
         Entry::new(&["ls", "list"], &LIST),
         Entry::new(&["rm", "remove"], &REMOVE),
         Entry::new(&["show"], &SHOW),
+        Entry::new(&["update"], &UPDATE),
         Entry::new(&["use"], &USE),
     ],
 );
 
 static CREATE: Command = Command::new("[OPTIONS] CONTEXT", "Make a context", create)
     .arity(Arity::Exactly(1))
-    .flags(&[&[
-        Flag::string("description", "What the context is for"),
-        Flag::value(
-            "docker",
-            "stringToString",
-            check_pairs,
-            "Where the engine is: host=ADDRESS",
-        )
-        .shown("[]"),
-    ]]);
+    .flags(&[
+        DESCRIBED,
+        &[Flag::string("from", "Make it as a context is that there is already")],
+    ]);
+
+static UPDATE: Command = Command::new("[OPTIONS] CONTEXT", "Change a context", update)
+    .arity(Arity::Exactly(1))
+    .flags(&[DESCRIBED]);
+
+/// What a context says of itself and its engine.
+const DESCRIBED: &[Flag] = &[
+    Flag::string("description", "What the context is for"),
+    Flag::value(
+        "docker",
+        "stringToString",
+        check_pairs,
+        "Where the engine is: host=ADDRESS,ca=FILE,cert=FILE,key=FILE,skip-tls-verify=BOOL,from=CONTEXT",
+    )
+    .shown("[]"),
+];
+
+/// The files that TLS needs, by the keys of `--docker`.
+const TLS_KEYS: [(&str, &str); 3] = [("ca", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem")];
+
+/// Their names alone.
+const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 
 static INSPECT: Command = Command::new(
     "[OPTIONS] [CONTEXT] [CONTEXT...]",
@@ -71,6 +96,7 @@ static SHOW: Command = Command::new("", "Print the name of the context in use", 
 
 static USE: Command = Command::new("CONTEXT", "Choose the context to use", choose).arity(Arity::Exactly(1));
 
+const OVERRIDDEN: &str = "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set the global --context flag, or unset DOCKER_HOST environment variable.";
 const DEFAULT: &str = "default";
 const DEFAULT_DESCRIPTION: &str = "Current DOCKER_HOST based configuration";
 
@@ -162,6 +188,9 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
         ),
     };
     cli.print(&format.render(&HEADINGS, &rows)?);
+    if cli.default_host_is_set() && !m.on("quiet") {
+        cli.err(OVERRIDDEN);
+    }
     Ok(())
 }
 
@@ -181,7 +210,7 @@ fn choose(cli: &Cli, m: &Matches) -> Result<()> {
     cli.out(name);
     cli.err(&format!("Current context is now {}", quote(name)));
     if cli.default_host_is_set() && name != DEFAULT {
-        cli.err("Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set the global --context flag, or unset DOCKER_HOST environment variable.");
+        cli.err(OVERRIDDEN);
     }
     Ok(())
 }
@@ -189,45 +218,131 @@ fn choose(cli: &Cli, m: &Matches) -> Result<()> {
 fn create(cli: &Cli, m: &Matches) -> Result<()> {
     let name = m.arg(0);
     check_name(name)?;
-    let folder = meta_folder(cli, name);
-    if corten_sys::fs::exists(folder.join("meta.json")).unwrap_or(false) {
+    if corten_sys::fs::exists(meta_folder(cli, name).join("meta.json")).unwrap_or(false) {
         return Err(Error::new(format!("context {} already exists", quote(name))));
     }
-    let pairs = opts::pairs(&m.strings("docker"));
-    let known = ["host", "skip-tls-verify", "ca", "cert", "key", "from"];
-    if let Some(key) = pairs.keys().find(|k| !known.contains(&k.as_str())) {
-        return Err(Error::new(format!("unrecognized config key: {key}")));
+    if m.given("from") && m.given("docker") {
+        return Err(Error::new("cannot use --docker flag when --from is set"));
     }
-    let host = pairs.get("host").cloned().unwrap_or_else(|| cli.default_host());
-    crate::target::endpoint(&host, &crate::target::TlsChoice::default())
-        .map_err(|e| Error::new(format!("unable to create docker endpoint config: {e}")))?;
-    let text = |value: &str| Json::String(value.to_owned());
-    let mut metadata = Vec::new();
-    if m.given("description") {
-        metadata.push(("Description".to_owned(), text(m.get("description"))));
-    }
-    let skip = pairs.get("skip-tls-verify").is_some_and(|v| v == "true");
-    let document = Json::Object(vec![
-        ("Name".to_owned(), text(name)),
-        ("Metadata".to_owned(), Json::Object(metadata)),
-        ("Endpoints".to_owned(), endpoints(&host, skip)),
-    ]);
-    let failed = |e: std::io::Error| Error::new(e.to_string());
-    for (key, file) in [("ca", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem")] {
-        if let Some(path) = pairs.get(key) {
-            let target = tls_folder(cli, name).join("docker");
-            corten_sys::fs::create_dir_all_mode(&target, 0o700).map_err(failed)?;
-            let bytes = corten_sys::fs::read(path).map_err(failed)?;
-            corten_sys::fs::write_atomic_mode(target.join(file), bytes, 0o600).map_err(failed)?;
-        }
-    }
-    corten_sys::fs::create_dir_all_mode(&folder, 0o755).map_err(failed)?;
-    let mut bytes = String::new();
-    document.write(Escape::Html, &mut bytes);
-    corten_sys::fs::write_atomic(folder.join("meta.json"), bytes).map_err(failed)?;
+    let mut document = serde_json::Map::new();
+    document.insert("Name".to_owned(), name.into());
+    document.insert("Metadata".to_owned(), serde_json::Map::new().into());
+    let pairs = match m.opt("from") {
+        Some(from) => BTreeMap::from([("from".to_owned(), from.to_owned())]),
+        None => pairs(m)?,
+    };
+    describe(&mut document, m);
+    set_engine(cli, name, &mut document, &pairs)?;
+    write(cli, name, &document)?;
     cli.out(name);
     cli.err(&format!("Successfully created context {}", quote(name)));
     Ok(())
+}
+
+fn update(cli: &Cli, m: &Matches) -> Result<()> {
+    let name = m.arg(0);
+    check_name(name)?;
+    load_context(cli.folder(), name)?;
+    let bytes =
+        corten_sys::fs::read(meta_folder(cli, name).join("meta.json")).map_err(|e| Error::new(e.to_string()))?;
+    let mut document = serde_json::from_slice(&bytes).map_err(|e| Error::new(format!("meta.json: {e}")))?;
+    describe(&mut document, m);
+    if m.given("docker") {
+        set_engine(cli, name, &mut document, &pairs(m)?)?;
+    }
+    write(cli, name, &document)?;
+    cli.out(name);
+    cli.err(&format!("Successfully updated context {}", quote(name)));
+    Ok(())
+}
+
+/// A context's document.
+type Document = serde_json::Map<String, serde_json::Value>;
+
+/// The pairs of `--docker`.
+fn pairs(m: &Matches) -> Result<BTreeMap<String, String>> {
+    let pairs = opts::pairs(&m.strings("docker"));
+    let known = ["host", "skip-tls-verify", "ca", "cert", "key", "from"];
+    match pairs.keys().find(|k| !known.contains(&k.as_str())) {
+        Some(key) => Err(Error::new(format!("unrecognized config key: {key}"))),
+        None => Ok(pairs.into_iter().collect()),
+    }
+}
+
+fn describe(document: &mut Document, m: &Matches) {
+    if m.given("description")
+        && let Some(metadata) = document
+            .get_mut("Metadata")
+            .and_then(|metadata| metadata.as_object_mut())
+    {
+        metadata.insert("Description".to_owned(), m.get("description").into());
+    }
+}
+
+/// Writes where the engine is into the document, and what TLS needs beside it.
+fn set_engine(cli: &Cli, name: &str, document: &mut Document, pairs: &BTreeMap<String, String>) -> Result<()> {
+    let failed = |e: std::io::Error| Error::new(e.to_string());
+    let target = tls_folder(cli, name).join("docker");
+    let mut secrets = Vec::new();
+    let (host, skip) = match pairs.get("from").map(String::as_str) {
+        Some(DEFAULT) => (cli.default_host(), false),
+        Some(from) => {
+            let other = load_context(cli.folder(), from)?;
+            for file in TLS_FILES {
+                let path = tls_folder(cli, from).join("docker").join(file);
+                if let Some(bytes) = corten_sys::fs::if_there(corten_sys::fs::read(path)).map_err(failed)? {
+                    secrets.push((file, bytes));
+                }
+            }
+            (other.endpoints.docker.host, other.endpoints.docker.skip_tls_verify)
+        }
+        None => {
+            let host = pairs.get("host").cloned().unwrap_or_else(|| cli.default_host());
+            let skip = match pairs.get("skip-tls-verify").map(String::as_str) {
+                None | Some("false" | "0") => false,
+                Some("true" | "1") => true,
+                Some(other) => return Err(Error::new(format!("skip-tls-verify: invalid value: {}", quote(other)))),
+            };
+            (host, skip)
+        }
+    };
+    crate::target::endpoint(&host, &crate::target::TlsChoice::default())
+        .map_err(|e| Error::new(format!("unable to create docker endpoint config: {e}")))?;
+    for (key, file) in TLS_KEYS {
+        if let Some(path) = pairs.get(key) {
+            secrets.push((file, corten_sys::fs::read(path).map_err(failed)?));
+        }
+    }
+    for (file, bytes) in secrets {
+        corten_sys::fs::create_dir_all_mode(&target, 0o700).map_err(failed)?;
+        corten_sys::fs::write_atomic_mode(target.join(file), bytes, 0o600).map_err(failed)?;
+    }
+    let engine = serde_json::json!({"docker": {"Host": host, "SkipTLSVerify": skip}});
+    document.insert("Endpoints".to_owned(), engine);
+    Ok(())
+}
+
+/// Keeps a context's document.
+fn write(cli: &Cli, name: &str, document: &Document) -> Result<()> {
+    let failed = |e: std::io::Error| Error::new(e.to_string());
+    let bytes = serde_json::to_vec(document).map_err(|e| Error::new(e.to_string()))?;
+    let folder = meta_folder(cli, name);
+    corten_sys::fs::create_dir_all_mode(&folder, 0o755).map_err(failed)?;
+    corten_sys::fs::write_atomic(folder.join("meta.json"), bytes).map_err(failed)
+}
+
+/// The names of the files that TLS needs, as `inspect` lists them.
+fn tls_material(cli: &Cli, name: &str) -> Json {
+    let folder = tls_folder(cli, name).join("docker");
+    let there: Vec<_> = TLS_FILES
+        .iter()
+        .filter(|file| corten_sys::fs::exists(folder.join(file)).unwrap_or(false))
+        .map(|file| Json::String((*file).to_owned()))
+        .collect();
+    if there.is_empty() {
+        return Json::Object(Vec::new());
+    }
+    Json::Object(vec![("docker".to_owned(), Json::Array(there))])
 }
 
 fn endpoints(host: &str, skip_tls_verify: bool) -> Json {
@@ -310,7 +425,7 @@ fn document(cli: &Cli, name: &str) -> Result<Json> {
         ("Name".to_owned(), text(name)),
         ("Metadata".to_owned(), metadata),
         ("Endpoints".to_owned(), endpoints),
-        ("TLSMaterial".to_owned(), Json::Object(Vec::new())),
+        ("TLSMaterial".to_owned(), tls_material(cli, name)),
         ("Storage".to_owned(), storage),
     ]))
 }
