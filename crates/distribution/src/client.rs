@@ -5,7 +5,6 @@
 
 mod authorization;
 mod locations;
-
 mod login;
 mod upload;
 
