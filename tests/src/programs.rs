@@ -40,16 +40,61 @@ pub fn docker() -> Option<PathBuf> {
         .chain(on_path)
         .find(|path| path.is_file());
     if found.is_none() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no docker command line: run the tests with `./x test`"
-        );
-        #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-        {
-            eprintln!("SKIPPED: there is no docker command line (./x test fetches one)");
-        }
+        missing("docker command line");
     }
     found
+}
+
+/// A python that has docker-py and testcontainers: `$CLIENTS_PYTHON`, or the one of `./x test`.
+///
+/// # Panics
+/// When there is none and `CI` is set.
+pub fn python() -> Option<PathBuf> {
+    let made = target().join("clients/python/bin/python");
+    client("python with docker-py", "CLIENTS_PYTHON", made)
+}
+
+/// The program over bollard: `$CLIENTS_BOLLARD`, or the one of `./x test`.
+///
+/// # Panics
+/// When there is none and `CI` is set.
+pub fn bollard() -> Option<PathBuf> {
+    let made = target().join("clients/bollard/debug/bollard-client");
+    client("program over bollard", "CLIENTS_BOLLARD", made)
+}
+
+/// Docker's Compose, version 2: `$DOCKER_COMPOSE`, or the one of `./x test`.
+///
+/// # Panics
+/// When there is none and `CI` is set.
+pub fn compose() -> Option<PathBuf> {
+    let made = target().join("clients/docker-compose");
+    client("docker-compose", "DOCKER_COMPOSE", made)
+}
+
+/// A file of `tests/clients`.
+pub fn clients(name: &str) -> PathBuf {
+    root().join("tests/clients").join(name)
+}
+
+fn client(what: &str, variable: &str, made: PathBuf) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let found = named.into_iter().chain([made]).find(|path| path.is_file());
+    if found.is_none() {
+        missing(what);
+    }
+    found
+}
+
+fn missing(what: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no {what}: run the tests with `./x test`"
+    );
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    {
+        eprintln!("SKIPPED: there is no {what} (./x test fetches one)");
+    }
 }
 
 /// The workspace's folder for build products.

@@ -152,11 +152,11 @@ pub struct Summary {
     pub created: i64,
     /// Ports.
     pub ports: Vec<Port>,
-    /// Bytes that it wrote; only when asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Bytes that it wrote; only when asked for, and not when there are none.
+    #[serde(skip_serializing_if = "none_or_zero")]
     pub size_rw: Option<i64>,
-    /// Bytes of its whole root; only when asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Bytes of its whole root; likewise.
+    #[serde(skip_serializing_if = "none_or_zero")]
     pub size_root_fs: Option<i64>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -402,6 +402,11 @@ pub struct NetworkSettings {
     pub mac_address: String,
     /// Endpoints by network name.
     pub networks: BTreeMap<String, EndpointSettings>,
+}
+
+/// Go's lists leave out numbers that are zero.
+fn none_or_zero(size: &Option<i64>) -> bool {
+    size.is_none_or(|size| size == 0)
 }
 
 /// Answer of `POST /containers/{id}/wait`.

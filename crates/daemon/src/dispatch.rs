@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use corten_engine::{Engine, system::VERSION};
+use corten_engine::Engine;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use hyper::{
     body::{Body as _, Incoming},
@@ -28,6 +28,9 @@ use crate::{
 
 /// How long a body that nobody reads may take.
 const DRAINING: Duration = Duration::from_secs(5);
+
+/// The header `Server`.
+const SERVER: &str = concat!("Corten/", env!("CARGO_PKG_VERSION"), " (linux)");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -218,7 +221,5 @@ fn add_headers(headers: &mut HeaderMap, experimental: bool) {
     let experimental = if experimental { "true" } else { "false" };
     headers.insert("docker-experimental", HeaderValue::from_static(experimental));
     headers.insert("ostype", HeaderValue::from_static("linux"));
-    if let Ok(server) = HeaderValue::from_str(&format!("Corten/{VERSION} (linux)")) {
-        headers.insert(header::SERVER, server);
-    }
+    headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
 }

@@ -5,8 +5,14 @@
 //! Behind TLS, and for clients that do not ask for an upgrade (they get 200 and a body without a
 //! length, and their request's body is the input), a pair of sockets stands between.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    time::{Duration, Instant},
+};
 
+use bytes::{Bytes, BytesMut};
+use corten_api::stream::{self, Decoder};
 use corten_engine::containers::{Connection, Target};
 use http::{HeaderValue, StatusCode, Version, header};
 use hyper::{
@@ -15,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     sync::mpsc,
 };
@@ -33,6 +39,13 @@ pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
 /// Output in frames.
 pub(crate) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
+/// Output is carried in pieces of up to so many bytes.
+const PIECE: usize = 32 << 10;
+
+/// How long it is looked without pause whether the client has read the head, and how long at all.
+const SPINNING: Duration = Duration::from_micros(200);
+const READING: Duration = Duration::from_millis(100);
+
 /// The media type of a container's output.
 pub(crate) fn media_type(tty: bool, version: ApiVersion) -> &'static str {
     if tty || version.before(42) { RAW } else { MULTIPLEXED }
@@ -44,17 +57,80 @@ pub(crate) fn media_type(tty: bool, version: ApiVersion) -> &'static str {
 /// When no pair of sockets can be made.
 pub(crate) fn connect(
     target: Target,
+    form: Form,
     version: ApiVersion,
     upgrade: Option<OnUpgrade>,
     input: Option<RequestBody>,
 ) -> ApiResult<Answer> {
     match upgrade {
         Some(upgrade) => {
-            let answer = switching(media_type(target.is_tty(), version));
-            tokio::spawn(hand_over(upgrade, target));
+            let is_raw = matches!(form, Form::Raw) || (matches!(form, Form::Own) && target.is_tty());
+            let answer = switching(media_type(is_raw, version));
+            tokio::spawn(hand_over(upgrade, target, form));
             Ok(answer)
         }
-        None => plain(target, input),
+        None => plain(target, form, input),
+    }
+}
+
+/// How output is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the process's streams are: raw from a terminal, in frames otherwise.
+    Own,
+    /// In frames, though it comes from a terminal.
+    Frames,
+    /// Raw, though it comes in frames.
+    Raw,
+}
+
+impl Form {
+    /// The form for a client that takes the process for one with a terminal, or without.
+    pub(crate) fn expected(target: &Target, as_tty: bool) -> Self {
+        match (target.is_tty(), as_tty) {
+            (true, false) => Self::Frames,
+            (false, true) => Self::Raw,
+            (true, true) | (false, false) => Self::Own,
+        }
+    }
+
+    fn converter(self) -> Converter {
+        match self {
+            Self::Own => Converter::None,
+            Self::Frames => Converter::Frames,
+            Self::Raw => Converter::Raw(Decoder::default()),
+        }
+    }
+}
+
+/// Makes one form of the other.
+#[derive(Debug)]
+enum Converter {
+    None,
+    Frames,
+    Raw(Decoder),
+}
+
+impl Converter {
+    /// Converts a piece of output; frames may begin in one piece and end in another.
+    fn convert(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        match self {
+            Self::None => Ok(piece),
+            Self::Frames => {
+                let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+                let mut framed = BytesMut::with_capacity(piece.len() + stream::HEADER);
+                framed.extend_from_slice(&stream::header(stream::Stream::Stdout, length));
+                framed.extend_from_slice(&piece);
+                Ok(framed.freeze())
+            }
+            Self::Raw(decoder) => {
+                let (mut rest, mut bare) = (&piece[..], BytesMut::with_capacity(piece.len()));
+                while let Some((_, payload)) = decoder.next(&mut rest).map_err(io::Error::other)? {
+                    bare.extend_from_slice(payload);
+                }
+                Ok(bare.freeze())
+            }
+        }
     }
 }
 
@@ -69,14 +145,21 @@ fn switching(media_type: &'static str) -> Answer {
     answer
 }
 
-async fn hand_over(upgrade: OnUpgrade, target: Target) {
+async fn hand_over(upgrade: OnUpgrade, target: Target, form: Form) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "a client left before its connection was handed over"),
     };
-    let result = match take(upgraded) {
+    let taken = match form {
+        Form::Own => take(upgraded),
+        Form::Frames | Form::Raw => Ok(Taken::Stream(upgraded)),
+    };
+    if let Ok(Taken::Socket(connection)) = &taken {
+        until_read(&connection.socket).await;
+    }
+    let result = match taken {
         Ok(Taken::Socket(connection)) => target.connect(connection).await.map_err(|error| error.report()),
-        Ok(Taken::Stream(stream)) => relay(stream, target).await,
+        Ok(Taken::Stream(stream)) => relay(stream, target, form).await,
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = result {
@@ -113,9 +196,22 @@ fn take(upgraded: Upgraded) -> io::Result<Taken> {
     }
 }
 
-/// Carries bytes between an encrypted connection and the target.
-async fn relay(stream: Upgraded, target: Target) -> Result<(), String> {
-    let (mut near, far) = pair().map_err(|error| error.to_string())?;
+/// Waits until the client has read the answer's head. Python's `http.client` reads through a buffer, and docker-py
+/// then goes on with the bare socket: output that came along with the head would be lost.
+async fn until_read(socket: &OwnedFd) {
+    let began = Instant::now();
+    while corten_sys::socket::unacknowledged(socket.as_fd()).is_ok_and(|bytes| bytes > 0) {
+        match began.elapsed() {
+            short if short < SPINNING => tokio::task::yield_now().await,
+            long if long < READING => tokio::time::sleep(Duration::from_millis(1)).await,
+            _ => return,
+        }
+    }
+}
+
+/// Carries bytes between a connection that cannot be handed on, or whose output is converted, and the target.
+async fn relay(stream: Upgraded, target: Target, form: Form) -> Result<(), String> {
+    let (near, far) = pair().map_err(|error| error.to_string())?;
     target
         .connect(Connection {
             socket: far,
@@ -123,8 +219,34 @@ async fn relay(stream: Upgraded, target: Target) -> Result<(), String> {
         })
         .await
         .map_err(|error| error.report())?;
-    // An end that breaks off is how sessions end.
-    let _ = copy_bidirectional(&mut TokioIo::new(stream), &mut near).await;
+    let (mut output, mut to_container) = near.into_split();
+    let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(stream));
+    let input = async {
+        // An end that breaks off is how sessions end.
+        let _ = tokio::io::copy(&mut from_client, &mut to_container).await;
+        let _ = to_container.shutdown().await;
+    };
+    let output = async {
+        let mut converter = form.converter();
+        let mut buffer = BytesMut::with_capacity(PIECE);
+        while let Ok(1..) = output.read_buf(&mut buffer).await {
+            let Ok(piece) = converter.convert(buffer.split().freeze()) else {
+                break;
+            };
+            if to_client.write_all(&piece).await.is_err() || to_client.flush().await.is_err() {
+                break;
+            }
+            buffer.reserve(PIECE);
+        }
+        let _ = to_client.shutdown().await;
+    };
+    // Nobody listens to the input any more when there is no output to come.
+    let mut input = std::pin::pin!(input);
+    let mut output = std::pin::pin!(output);
+    tokio::select! {
+        () = &mut input => output.await,
+        () = &mut output => {}
+    }
     Ok(())
 }
 
@@ -138,7 +260,7 @@ pub(crate) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
 }
 
 /// Answers 200 with a body that ends with the connection.
-fn plain(target: Target, input: Option<RequestBody>) -> ApiResult<Answer> {
+fn plain(target: Target, form: Form, input: Option<RequestBody>) -> ApiResult<Answer> {
     let (near, far) = pair().map_err(corten_engine::Error::from)?;
     let (mut output, mut to_container) = near.into_split();
     tokio::spawn(async move {
@@ -167,12 +289,13 @@ fn plain(target: Target, input: Option<RequestBody>) -> ApiResult<Answer> {
     });
     let (sender, pieces) = mpsc::channel(4);
     tokio::spawn(async move {
-        let mut buffer = bytes::BytesMut::with_capacity(32 << 10);
-        while let Ok(length) = output.read_buf(&mut buffer).await {
-            if length == 0 || sender.send(Ok(buffer.split().freeze())).await.is_err() {
+        let mut converter = form.converter();
+        let mut buffer = BytesMut::with_capacity(PIECE);
+        while let Ok(1..) = output.read_buf(&mut buffer).await {
+            if sender.send(converter.convert(buffer.split().freeze())).await.is_err() {
                 return;
             }
-            buffer.reserve(32 << 10);
+            buffer.reserve(PIECE);
         }
     });
     let mut answer = body::typed(RAW, body::received(pieces));

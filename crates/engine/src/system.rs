@@ -115,6 +115,10 @@ impl System {
                 "Experimental",
                 if self.0.settings.experimental { "true" } else { "false" },
             ),
+            // There was no Go, and no date: builds are to be the same byte for byte.
+            ("BuildTime", ""),
+            ("GitCommit", ""),
+            ("GoVersion", ""),
             ("KernelVersion", kernel.as_str()),
             ("MinAPIVersion", corten_api::MIN_VERSION),
             ("Os", "linux"),

@@ -3,4 +3,5 @@
 mod heads;
 mod refusals;
 mod shapes;
+mod trees;
 mod websocket;

@@ -3,12 +3,16 @@
 use corten_api::container::CreateRequest;
 use serde_json::Value;
 
-use super::{below, each, members, remove, version::ApiVersion};
+use super::{Conversion, below, each, remove, version::ApiVersion};
 
 /// `GET /containers/json`.
-pub(crate) fn list(version: ApiVersion, list: &mut Value) {
+pub(crate) const LIST: Conversion = Conversion {
+    since: 46,
+    convert: list,
+};
+
+fn list(version: ApiVersion, list: &mut Value) {
     each(version, list, |version, container| {
-        endpoints(version, below(container, &["NetworkSettings", "Networks"]));
         if version.before(46) {
             remove(below(container, &["HostConfig"]), &["Annotations"]);
         }
@@ -16,10 +20,14 @@ pub(crate) fn list(version: ApiVersion, list: &mut Value) {
 }
 
 /// `GET /containers/{id}/json`.
-pub(crate) fn one(version: ApiVersion, container: &mut Value) {
+pub(crate) const ONE: Conversion = Conversion {
+    since: 45,
+    convert: one,
+};
+
+fn one(version: ApiVersion, container: &mut Value) {
     let id = container.get("Id").and_then(Value::as_str).unwrap_or_default();
     let short = id.get(..12).unwrap_or_default().to_owned();
-    endpoints(version, below(container, &["NetworkSettings", "Networks"]));
     if version.before(45) {
         add_short_id(below(container, &["NetworkSettings", "Networks"]), &short);
     }
@@ -28,34 +36,6 @@ pub(crate) fn one(version: ApiVersion, container: &mut Value) {
     }
     if version.before(44) {
         remove(below(container, &["Config", "Healthcheck"]), &["StartInterval"]);
-        let mac = below(container, &["NetworkSettings"]).and_then(|settings| settings.get("MacAddress").cloned());
-        if let (Some(config), Some(mac)) = (below(container, &["Config"]), mac) {
-            config.entry("MacAddress").or_insert(mac);
-        }
-    }
-    if version.before(42)
-        && let Some(host) = below(container, &["HostConfig"])
-    {
-        host.entry("KernelMemory").or_insert_with(|| 0.into());
-        host.entry("KernelMemoryTCP").or_insert_with(|| 0.into());
-    }
-    if version.before(40) {
-        remove(below(container, &["HostConfig"]), &["DeviceRequests"]);
-    }
-}
-
-/// Fields of endpoints that came later.
-fn endpoints(version: ApiVersion, networks: Option<&mut serde_json::Map<String, Value>>) {
-    let Some(networks) = networks else {
-        return;
-    };
-    for endpoint in networks.values_mut() {
-        if version.before(48) {
-            remove(members(endpoint), &["GwPriority"]);
-        }
-        if version.before(44) {
-            remove(members(endpoint), &["DNSNames"]);
-        }
     }
 }
 
@@ -143,7 +123,7 @@ mod tests {
                 "Id": "0123456789abcdef",
                 "Config": {"Healthcheck": {"StartInterval": 1}},
                 "HostConfig": {"Annotations": {}, "DeviceRequests": null},
-                "NetworkSettings": {"MacAddress": "02:42:00:00:00:01", "Networks": {
+                "NetworkSettings": {"Networks": {
                     "bridge": {"Aliases": null, "DNSNames": null, "GwPriority": 0},
                     "mine": {"Aliases": null, "DNSNames": ["a"], "GwPriority": 0},
                 }},
@@ -155,23 +135,13 @@ mod tests {
             value
         };
         assert_eq!(at(50), newest());
-        assert!(
-            at(47)["NetworkSettings"]["Networks"]["mine"]
-                .get("GwPriority")
-                .is_none()
-        );
         assert_eq!(
             at(44)["NetworkSettings"]["Networks"]["mine"]["Aliases"],
             json!(["0123456789ab"])
         );
         assert_eq!(at(44)["NetworkSettings"]["Networks"]["bridge"]["Aliases"], Value::Null);
         let old = at(41);
-        assert!(old["NetworkSettings"]["Networks"]["mine"].get("DNSNames").is_none());
-        assert_eq!(
-            old["HostConfig"],
-            json!({"DeviceRequests": null, "KernelMemory": 0, "KernelMemoryTCP": 0})
-        );
-        assert_eq!(old["Config"]["MacAddress"], "02:42:00:00:00:01");
+        assert_eq!(old["HostConfig"], json!({"DeviceRequests": null}));
         assert_eq!(old["Config"]["Healthcheck"], json!({}));
     }
 

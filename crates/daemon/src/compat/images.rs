@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{each, members, version::ApiVersion};
+use super::{Conversion, each, members, version::ApiVersion};
 
 /// `GET /images/json`.
-pub(crate) fn list(version: ApiVersion, list: &mut Value) {
+pub(crate) const LIST: Conversion = Conversion {
+    since: 44,
+    convert: list,
+};
+
+fn list(version: ApiVersion, list: &mut Value) {
     each(version, list, |version, image| {
         virtual_size(version, image);
         let is_nameless = ["RepoTags", "RepoDigests"]
@@ -23,14 +28,19 @@ pub(crate) fn list(version: ApiVersion, list: &mut Value) {
 }
 
 /// `GET /images/{name}/json`.
-pub(crate) fn one(version: ApiVersion, image: &mut Value) {
+pub(crate) const ONE: Conversion = Conversion {
+    since: 50,
+    convert: one,
+};
+
+fn one(version: ApiVersion, image: &mut Value) {
     virtual_size(version, image);
     let Some(members) = members(image) else {
         return;
     };
     if version.before(45) {
-        members.entry("Container").or_insert_with(|| "".into());
-        members.entry("ContainerConfig").or_insert_with(|| json!({}));
+        // The container that the image was made of; this engine has made none of that kind.
+        members.entry("ContainerConfig").or_insert_with(empty_config);
     }
     if version.before(50)
         && let Some(config) = members.get_mut("Config").and_then(Value::as_object_mut)
@@ -50,6 +60,15 @@ pub(crate) fn one(version: ApiVersion, image: &mut Value) {
             config.entry(key).or_insert(value);
         }
     }
+}
+
+/// A container's configuration in which nothing is set.
+fn empty_config() -> Value {
+    json!({
+        "Hostname": "", "Domainname": "", "User": "", "AttachStdin": false, "AttachStdout": false,
+        "AttachStderr": false, "Tty": false, "OpenStdin": false, "StdinOnce": false, "Env": null, "Cmd": null,
+        "Image": "", "Volumes": null, "WorkingDir": "", "Entrypoint": null, "OnBuild": null, "Labels": null,
+    })
 }
 
 /// Before 1.44 the size was told twice.
@@ -85,7 +104,10 @@ mod tests {
     fn inspections_are_converted_down() {
         let mut value = json!({"Size": 5, "Config": {"User": "me"}});
         one(ApiVersion::new(43), &mut value);
-        assert_eq!((&value["VirtualSize"], &value["Container"]), (&json!(5), &json!("")));
+        assert_eq!(
+            (&value["VirtualSize"], &value["ContainerConfig"]["Tty"]),
+            (&json!(5), &json!(false))
+        );
         assert_eq!(
             (&value["Config"]["User"], &value["Config"]["Tty"]),
             (&json!("me"), &json!(false))

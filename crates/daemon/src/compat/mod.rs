@@ -3,7 +3,7 @@
 //! The engine speaks the newest version only. What differs in answers is changed in the JSON, by
 //! the functions of this module's files; what differs in requests is filled in before the engine
 //! sees them. Differences that are single parameters (`type` of `/system/df` from 1.42, `platform`
-//! of create from 1.41, `condition` of wait from 1.30, `signal` of stop from 1.42) are where the
+//! of create from 1.41, containers in lists of networks until 1.27, `condition` of wait from 1.30, `signal` of stop from 1.42) are where the
 //! parameter is read.
 //!
 //! Known differences that are not converted, because no client in use depends on them: the events'
@@ -13,7 +13,6 @@
 
 pub(crate) mod containers;
 pub(crate) mod images;
-pub(crate) mod networks;
 pub(crate) mod system;
 pub(crate) mod version;
 
@@ -26,17 +25,22 @@ use crate::{
     error::ApiResult,
 };
 
+/// How a document was before some version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conversion {
+    /// The first minor version with the present form.
+    pub(crate) since: u32,
+    /// Makes the form of an older version.
+    pub(crate) convert: fn(ApiVersion, &mut Value),
+}
+
 /// Answers with a document, converted down to the client's version.
-pub(crate) fn answer<T: Serialize>(
-    version: ApiVersion,
-    document: &T,
-    convert: fn(ApiVersion, &mut Value),
-) -> ApiResult<Answer> {
-    if version == ApiVersion::newest() {
+pub(crate) fn answer<T: Serialize>(version: ApiVersion, document: &T, conversion: Conversion) -> ApiResult<Answer> {
+    if !version.before(conversion.since) {
         return body::json(document);
     }
     let mut value = serde_json::to_value(document)?;
-    convert(version, &mut value);
+    (conversion.convert)(version, &mut value);
     body::json(&value)
 }
 

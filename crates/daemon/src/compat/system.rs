@@ -1,11 +1,16 @@
 //! The engine itself: what changed between API 1.24 and the newest.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{each, images, members, remove, version::ApiVersion};
+use super::{Conversion, each, images, members, remove, version::ApiVersion};
 
 /// `GET /info`.
-pub(crate) fn info(version: ApiVersion, info: &mut Value) {
+pub(crate) const INFO: Conversion = Conversion {
+    since: 50,
+    convert: info,
+};
+
+fn info(version: ApiVersion, info: &mut Value) {
     if version.before(49) {
         remove(members(info), &["FirewallBackend"]);
     }
@@ -15,51 +20,61 @@ pub(crate) fn info(version: ApiVersion, info: &mut Value) {
     if version.before(50) {
         members.entry("BridgeNfIptables").or_insert_with(|| true.into());
         members.entry("BridgeNfIp6tables").or_insert_with(|| true.into());
+    }
+    if version.before(49) {
         for key in ["ContainerdCommit", "RuncCommit", "InitCommit"] {
-            if let Some(commit) = members.get_mut(key).and_then(Value::as_object_mut) {
-                let id = commit.get("ID").cloned().unwrap_or_default();
+            if let Some(commit) = members.get_mut(key).and_then(Value::as_object_mut)
+                && let Some(id) = commit.get("ID").filter(|id| id.as_str() != Some("")).cloned()
+            {
                 commit.entry("Expected").or_insert(id);
             }
         }
     }
-    if version.before(49)
+    if version.before(47)
         && let Some(registries) = members.get_mut("RegistryConfig").and_then(Value::as_object_mut)
     {
         registries
             .entry("AllowNondistributableArtifactsCIDRs")
-            .or_insert_with(|| json!([]));
+            .or_insert(Value::Null);
         registries
             .entry("AllowNondistributableArtifactsHostnames")
-            .or_insert_with(|| json!([]));
-    }
-    if version.before(46) {
-        members.remove("CDISpecDirs");
+            .or_insert(Value::Null);
     }
     if version.before(42) {
         members.entry("KernelMemory").or_insert_with(|| false.into());
         members.entry("KernelMemoryTCP").or_insert_with(|| false.into());
     }
-    if version.before(39) {
-        // A swarm's manager would have it; the engine has none.
-        members.entry("ClusterStore").or_insert_with(|| "".into());
-        members.entry("ClusterAdvertise").or_insert_with(|| "".into());
-    }
 }
 
 /// `GET /system/df`.
-pub(crate) fn disk_usage(version: ApiVersion, usage: &mut Value) {
+pub(crate) const DISK_USAGE: Conversion = Conversion {
+    since: 44,
+    convert: disk_usage,
+};
+
+fn disk_usage(version: ApiVersion, usage: &mut Value) {
     if let Some(list) = usage.get_mut("Images") {
         each(version, list, images::virtual_size);
     }
     if version.before(42)
         && let Some(members) = members(usage)
     {
-        members.entry("BuilderSize").or_insert_with(|| 0.into());
+        let records = members.get("BuildCache").and_then(Value::as_array);
+        let sizes = records
+            .into_iter()
+            .flatten()
+            .filter_map(|record| record["Size"].as_i64());
+        let size: i64 = sizes.sum();
+        if size > 0 {
+            members.insert("BuilderSize".to_owned(), size.into());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -73,7 +88,7 @@ mod tests {
         };
         assert_eq!(at(50), newest());
         let old = at(41);
-        assert!(old.get("FirewallBackend").is_none() && old.get("CDISpecDirs").is_none());
+        assert!(old.get("FirewallBackend").is_none());
         assert_eq!(old["RuncCommit"], json!({"ID": "x", "Expected": "x"}));
         assert_eq!(
             (&old["KernelMemory"], &old["BridgeNfIptables"]),
@@ -83,11 +98,13 @@ mod tests {
 
     #[test]
     fn usage_is_converted_down() {
-        let mut value = json!({"Images": [{"Size": 5}]});
+        let mut value = json!({"Images": [{"Size": 5}], "BuildCache": [{"Size": 3}, {"Size": 4}]});
         disk_usage(ApiVersion::new(41), &mut value);
         assert_eq!(
             value,
-            json!({"Images": [{"Size": 5, "VirtualSize": 5}], "BuilderSize": 0})
+            json!({
+                "Images": [{"Size": 5, "VirtualSize": 5}], "BuildCache": [{"Size": 3}, {"Size": 4}], "BuilderSize": 7,
+            })
         );
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
         filters,
     };
     let containers = engine.containers().list(request).await?;
-    compat::answer(call.version, &containers, compat::containers::list)
+    compat::answer(call.version, &containers, compat::containers::LIST)
 }
 
 /// `POST /containers/create`.
@@ -84,7 +84,7 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
     match what {
         ContainerCall::Inspect => {
             let inspect = containers.inspect(name, call.query.switch("size")).await?;
-            compat::answer(call.version, &inspect, compat::containers::one)
+            compat::answer(call.version, &inspect, compat::containers::ONE)
         }
         ContainerCall::Top => {
             let arguments = call.query.given("ps_args").unwrap_or("-ef");
@@ -202,7 +202,7 @@ fn attach(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
     let target = engine.containers().attach(name, attach_request(&call));
     // Docker has left HTTP by then, and tells what is wrong in the stream's own type.
     let target = target.map_err(|error| ApiError::from(error).in_stream())?;
-    hijack::connect(target, call.version, call.upgrade, Some(call.body))
+    hijack::connect(target, hijack::Form::Own, call.version, call.upgrade, Some(call.body))
 }
 
 fn attach_websocket(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {

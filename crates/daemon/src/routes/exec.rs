@@ -21,9 +21,14 @@ pub(crate) async fn start(engine: &Engine, id: &str, call: Call) -> ApiResult<An
         ..
     } = call;
     let start: ExecStart = body::read_json_or_default(&headers, body).await?;
+    let as_tty = start.tty;
     match engine.containers().exec_start(id, start).await? {
         ExecSession::Detached => Ok(body::empty(StatusCode::OK)),
-        ExecSession::Attached(target) => hijack::connect(*target, version, upgrade, None),
+        ExecSession::Attached(target) => {
+            // What the client expects decides, whatever the process has.
+            let form = hijack::Form::expected(&target, as_tty);
+            hijack::connect(*target, form, version, upgrade, None)
+        }
     }
 }
 

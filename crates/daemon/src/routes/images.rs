@@ -35,7 +35,7 @@ pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
         filters,
     };
     let images = engine.images().list(request).await?;
-    compat::answer(call.version, &images, compat::images::list)
+    compat::answer(call.version, &images, compat::images::LIST)
 }
 
 /// `POST /images/create`.
@@ -127,7 +127,7 @@ pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Ans
         }
         engine.images().check_platform(name, &platform)?;
     }
-    compat::answer(call.version, &engine.images().inspect(name)?, compat::images::one)
+    compat::answer(call.version, &engine.images().inspect(name)?, compat::images::ONE)
 }
 
 /// `GET /images/{name}/history`.

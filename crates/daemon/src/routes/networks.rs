@@ -7,15 +7,20 @@ use http::StatusCode;
 use super::blocking;
 use crate::{
     body::{self, Answer},
-    compat,
     dispatch::Call,
     error::{ApiError, ApiResult},
 };
 
 /// `GET /networks`.
 pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
-    let networks = engine.networks().list(&call.query.filters()?)?;
-    compat::answer(call.version, &networks, compat::networks::list)
+    let mut networks = engine.networks().list(&call.query.filters()?)?;
+    if call.version.before(28) {
+        // Lists told the containers, too.
+        for network in &mut networks {
+            *network = engine.networks().inspect(&network.id)?;
+        }
+    }
+    body::json(&networks)
 }
 
 /// `POST /networks/create`.
@@ -32,7 +37,7 @@ pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Ans
     if !matches!(scope, "" | "local") {
         return Err(corten_engine::Error::not_found(format!("network {name} not found")).into());
     }
-    compat::answer(call.version, &engine.networks().inspect(name)?, compat::networks::one)
+    body::json(&engine.networks().inspect(name)?)
 }
 
 /// `DELETE /networks/{id}`.

@@ -40,7 +40,7 @@ pub(crate) fn version(engine: &Engine) -> ApiResult<Answer> {
 /// `GET /info`.
 pub(crate) async fn info(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let info = engine.system().info().await?;
-    compat::answer(call.version, &info, compat::system::info)
+    compat::answer(call.version, &info, compat::system::INFO)
 }
 
 /// `GET /events`.
@@ -97,7 +97,7 @@ pub(crate) async fn disk_usage(engine: &Engine, call: &Call) -> ApiResult<Answer
         };
     }
     let usage = engine.system().disk_usage(of).await?;
-    compat::answer(call.version, &usage, compat::system::disk_usage)
+    compat::answer(call.version, &usage, compat::system::DISK_USAGE)
 }
 
 /// `POST /auth`.

@@ -347,6 +347,9 @@ pub(super) fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::S
 fn discard_unsupported(host: &mut HostConfig, machine: &Machine) -> Vec<String> {
     let mut warnings = Vec::new();
     let limits = &mut host.resources;
+    // What clients send for "not given", and Docker keeps as nothing.
+    limits.memory_swappiness = limits.memory_swappiness.filter(|swappiness| *swappiness != -1);
+    limits.pids_limit = limits.pids_limit.filter(|limit| *limit > 0);
     if !machine.cgroup2 {
         return warnings;
     }

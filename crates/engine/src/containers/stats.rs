@@ -105,16 +105,22 @@ async fn sample(container: &Arc<Container>) -> Result<Stats> {
     Ok(stats)
 }
 
-fn fill(stats: &mut Stats, counters: Counters, host: &str, memory: &str) {
+fn fill(stats: &mut Stats, mut counters: Counters, host: &str, memory: &str) {
+    // Only the first version of cgroups counts this.
+    let is_v1 = counters.memory.contains_key("hierarchical_memory_limit");
     stats.pids_stats = PidsStats {
         current: counters.pids,
-        limit: counters.pids_limit.unwrap_or(u64::MAX),
+        limit: counters.pids_limit.unwrap_or(if is_v1 { 0 } else { u64::MAX }),
     };
     stats.blkio_stats = BlkioStats {
         io_service_bytes_recursive: entries(counters.io_bytes),
         io_serviced_recursive: entries(counters.io_operations),
         ..BlkioStats::default()
     };
+    if is_v1 {
+        fill_empty(&mut stats.blkio_stats);
+        counters.memory.retain(|name, _| is_known(name));
+    }
     stats.cpu_stats = CpuStats {
         cpu_usage: CpuUsage {
             total_usage: counters.cpu_total,
@@ -137,6 +143,28 @@ fn fill(stats: &mut Stats, counters: Counters, host: &str, memory: &str) {
         failcnt: counters.memory_failures,
         limit: counters.memory_limit.min(host_memory(memory).unwrap_or(u64::MAX)),
     };
+}
+
+/// With the first version of cgroups Docker has lists of everything, though most are empty.
+fn fill_empty(stats: &mut BlkioStats) {
+    for list in [
+        &mut stats.io_service_bytes_recursive,
+        &mut stats.io_serviced_recursive,
+        &mut stats.io_queue_recursive,
+        &mut stats.io_service_time_recursive,
+        &mut stats.io_wait_time_recursive,
+        &mut stats.io_merged_recursive,
+        &mut stats.io_time_recursive,
+        &mut stats.sectors_recursive,
+    ] {
+        list.get_or_insert_default();
+    }
+}
+
+/// Whether Docker tells this count of `memory.stat` (containerd's metrics of cgroup v1 have no others).
+fn is_known(name: &str) -> bool {
+    let name = name.strip_prefix("total_").unwrap_or(name);
+    !matches!(name, "shmem" | "swap" | "swapcached") && !name.starts_with("workingset_")
 }
 
 fn entries(counts: Vec<(u64, u64, String, u64)>) -> Option<Vec<BlkioEntry>> {

@@ -1,6 +1,9 @@
 //! What answers show of containers: lists and inspections.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use corten_api::{
     container::{Inspect, MountPoint, NetworkSettings, Port, Summary, SummaryHostConfig, SummaryNetworkSettings},
@@ -9,10 +12,12 @@ use corten_api::{
     network::EndpointSettings,
     time::Time,
 };
+use corten_oci::digest::Digest;
 
 use super::{Container, Containers, State, record::Record, security};
 use crate::{
     error::{Error, Result, blocking},
+    images::Images,
     name_pattern::NamePattern,
     networks::PortMap,
 };
@@ -72,23 +77,43 @@ impl Containers {
         check_values(filters)?;
         let bounds = (self.bound(filters, "before")?, self.bound(filters, "since")?);
         let ancestors = self.ancestors(filters);
-        let mut records: Vec<Record> = self.0.all().iter().map(|container| container.record()).collect();
-        records.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         let everything = request.all || request.limit.is_some() || filters.has("status") || filters.has("exited");
-        let shown = records.into_iter().filter(|record| {
+        let is_shown = |record: &Record| {
             (everything || record.state.running().is_some() || matches!(record.state, State::Restarting(_)))
                 && bounds.0.is_none_or(|before| record.created < before)
                 && bounds.1.is_none_or(|since| record.created > since)
                 && (!filters.has("ancestor") || ancestors.contains(&record.image))
                 && matches(record, filters)
-        });
-        let records: Vec<Record> = shown.take(request.limit.unwrap_or(usize::MAX)).collect();
+        };
+        let mut summaries = Vec::new();
+        let mut names = ImageNames::new(&self.0.images);
         let now = Time::now();
-        let mut summaries: Vec<Summary> = records.iter().map(|record| self.summary(record, now)).collect();
+        for container in self.newest_first() {
+            if request.limit.is_some_and(|limit| summaries.len() >= limit) {
+                break;
+            }
+            // Nothing is copied of what is not shown.
+            let inner = container.lock();
+            if is_shown(&inner.record) {
+                summaries.push(summary(&inner.record, now, &mut names));
+            }
+        }
         if request.size {
-            self.add_sizes(&mut summaries, records).await?;
+            self.add_sizes(&mut summaries).await?;
         }
         Ok(summaries)
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = Arc<Container>> + use<> {
+        let all = self.0.all().into_iter();
+        let mut all: Vec<(Time, Arc<Container>)> = all
+            .map(|container| {
+                let created = container.lock().record.created;
+                (created, container)
+            })
+            .collect();
+        all.sort_unstable_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.id.cmp(&other.id)));
+        all.into_iter().map(|(_, container)| container)
     }
 
     /// Describes a container.
@@ -128,16 +153,20 @@ impl Containers {
     }
 
     /// Ids of the images that the `ancestor` filter names; unknown ones match nothing.
-    fn ancestors(&self, filters: &Filters) -> Vec<corten_oci::digest::Digest> {
+    fn ancestors(&self, filters: &Filters) -> Vec<Digest> {
         filters
             .values("ancestor")
             .filter_map(|name| self.0.images.id_of(name))
             .collect()
     }
 
-    async fn add_sizes(&self, summaries: &mut [Summary], records: Vec<Record>) -> Result<()> {
-        for (summary, record) in summaries.iter_mut().zip(records) {
-            let (rw, root) = self.sizes(record).await?;
+    async fn add_sizes(&self, summaries: &mut [Summary]) -> Result<()> {
+        for summary in summaries {
+            // One that is gone by now has nothing to measure.
+            let Ok(container) = self.find(&summary.id) else {
+                continue;
+            };
+            let (rw, root) = self.sizes(container.record()).await?;
             summary.size_rw = Some(rw);
             summary.size_root_fs = Some(root);
         }
@@ -154,43 +183,6 @@ impl Containers {
             Ok((signed(own), signed(own.saturating_add(image))))
         })
         .await
-    }
-
-    fn summary(&self, record: &Record, now: Time) -> Summary {
-        Summary {
-            id: record.id.clone(),
-            names: vec![format!("/{}", record.name)],
-            image: self.image_name(record),
-            image_id: record.image.to_string(),
-            command: shown_command(&record.command),
-            created: record.created.seconds(),
-            ports: ports(record),
-            size_rw: None,
-            size_root_fs: None,
-            labels: record.config.labels.clone(),
-            state: record.state.name().to_owned(),
-            status: record.state.status(now),
-            host_config: SummaryHostConfig {
-                network_mode: record.host_config.network_mode.clone(),
-                annotations: record.host_config.annotations.clone(),
-            },
-            network_settings: SummaryNetworkSettings {
-                networks: record
-                    .networks
-                    .iter()
-                    .map(|(name, settings)| (name.clone(), in_list(settings)))
-                    .collect(),
-            },
-            mounts: mount_points(record),
-        }
-    }
-
-    /// The image as the user named it, or its id when the name now means another.
-    fn image_name(&self, record: &Record) -> String {
-        match self.0.images.id_of(&record.config.image) {
-            Some(id) if id == record.image => record.config.image.clone(),
-            _ => record.image.to_string(),
-        }
     }
 
     fn describe(&self, container: &Container) -> Inspect {
@@ -285,6 +277,61 @@ impl Containers {
             settings.mac_address.clone_from(&endpoint.mac_address);
         }
         settings
+    }
+}
+
+/// The names by which images were asked for, each looked up once in a list.
+struct ImageNames<'a> {
+    images: &'a Images,
+    known: HashMap<String, Option<Digest>>,
+}
+
+impl<'a> ImageNames<'a> {
+    fn new(images: &'a Images) -> Self {
+        Self {
+            images,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The image as the user named it, or its id when the name now means another.
+    fn of(&mut self, record: &Record) -> String {
+        let name = &record.config.image;
+        if !self.known.contains_key(name) {
+            self.known.insert(name.clone(), self.images.id_of(name));
+        }
+        match self.known.get(name) {
+            Some(Some(id)) if *id == record.image => name.clone(),
+            _ => record.image.to_string(),
+        }
+    }
+}
+
+fn summary(record: &Record, now: Time, images: &mut ImageNames<'_>) -> Summary {
+    let networks = record.networks.iter();
+    Summary {
+        id: record.id.clone(),
+        names: vec![format!("/{}", record.name)],
+        image: images.of(record),
+        image_id: record.image.to_string(),
+        command: shown_command(&record.command),
+        created: record.created.seconds(),
+        ports: ports(record),
+        size_rw: None,
+        size_root_fs: None,
+        labels: record.config.labels.clone(),
+        state: record.state.name().to_owned(),
+        status: record.state.status(now),
+        host_config: SummaryHostConfig {
+            network_mode: record.host_config.network_mode.clone(),
+            annotations: record.host_config.annotations.clone(),
+        },
+        network_settings: SummaryNetworkSettings {
+            networks: networks
+                .map(|(name, settings)| (name.clone(), in_list(settings)))
+                .collect(),
+        },
+        mounts: mount_points(record),
     }
 }
 
