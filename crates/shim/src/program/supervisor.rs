@@ -27,6 +27,8 @@ pub(crate) const INIT: u32 = 0;
 const SCRATCH: usize = 64 << 10;
 /// How long nothing happens before memory is given back.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long output goes before the compression of rotated logs; a slice takes about a millisecond.
+const SLICES: Duration = Duration::from_millis(20);
 /// How soon the kills for lack of memory are counted again, and the longest pause between counts.
 const FIRST_CHECK: Duration = Duration::from_millis(1);
 const LAST_CHECK: Duration = Duration::from_secs(2);
@@ -54,6 +56,8 @@ pub(crate) struct Supervisor {
     /// Events that are not yet sent.
     pub(crate) events: Vec<Event>,
     phase: Phase,
+    /// When a slice of a rotated log was last compressed.
+    compressed: Instant,
     /// How long until the count of kills for lack of memory is read again.
     oom_check: Option<Duration>,
     oom_kills: u64,
@@ -142,6 +146,7 @@ impl Supervisor {
             scratch: Vec::new(),
             events: Vec::new(),
             phase: Phase::Running,
+            compressed: Instant::now(),
             oom_check: None,
             oom_kills: 0,
             held,
@@ -185,16 +190,26 @@ impl Supervisor {
                 self.rest();
             }
             self.check_memory_again();
+            let idle = events.is_empty();
             for (source, flags) in events {
                 self.dispatch(source, flags);
             }
-            if let Some(log) = self.streams.log() {
-                log.work();
-            }
+            self.compress(idle);
             self.advance();
             self.tell();
         }
         Ok(())
+    }
+
+    /// Does a slice of the work on rotated logs when nothing else is to be done, and now and then otherwise.
+    fn compress(&mut self, idle: bool) {
+        let Some(log) = self.streams.log().filter(|log| log.has_work()) else {
+            return;
+        };
+        if idle || self.compressed.elapsed() >= SLICES {
+            log.work();
+            self.compressed = Instant::now();
+        }
     }
 
     fn dispatch(&mut self, source: Source, flags: EventFlags) {

@@ -149,6 +149,7 @@ impl Deliveries {
         let to = self.root.join(&record.id);
         let followers = self.followers();
         corten_sys::fs::rename(&from, &to)?;
+        crate::crash::point("remove:log");
         let whereabouts = Whereabouts {
             folder: to,
             removed: Some(origin.removed),
