@@ -142,6 +142,7 @@ fn endpoint(round: u8) -> EndpointPlan {
         ifname: "eth0".into(),
         ipv4: Some(ipnet::Ipv4Net::new_assert(address, 16)),
         ipv6: None,
+        link_local: Vec::new(),
         gateway4: Some([172, 17, 0, 1].into()),
         gateway6: None,
         mac: MacAddress::for_ipv4(address),

@@ -26,7 +26,7 @@ pub(crate) fn configure(
     if plan.ifname != name {
         links::settle(inside, &plan.ifname)?;
     }
-    if plan.ipv6.is_some() {
+    if plan.ipv6.is_some() || plan.link_local.iter().any(|net| net.addr().is_ipv6()) {
         // Settings belong to the thread's namespace; only links with IPv6 pay for the visit.
         netns::run_in(netns, || sysctls::apply(&sysctls::for_link6(&plan.ifname)))
             .map_err(|error| Error::from_io("cannot enter the container's network", error))??;
@@ -54,6 +54,9 @@ fn batch4(index: u32, name: &str, plan: &EndpointPlan, medium: &Medium) -> Messa
     if let Some(address) = plan.ipv4 {
         links::add_address(&mut batch, index, IpNet::V4(address), &plan.ifname);
     }
+    for address in plan.link_local.iter().filter(|net| net.addr().is_ipv4()) {
+        links::add_address(&mut batch, index, *address, &plan.ifname);
+    }
     // A change of link address makes the link tell its neighbours, if it has an address to tell.
     let change = LinkChange {
         mac: medium.has_own_mac().then_some(plan.mac),
@@ -70,6 +73,9 @@ fn batch6(index: u32, plan: &EndpointPlan, medium: &Medium) -> Messages {
     if let Some(address) = plan.ipv6 {
         links::add_address(&mut batch, index, IpNet::V6(address), &plan.ifname);
     }
+    for address in plan.link_local.iter().filter(|net| net.addr().is_ipv6()) {
+        links::add_address(&mut batch, index, *address, &plan.ifname);
+    }
     add_route(&mut batch, index, plan.gateway6.map(IpAddr::V6), medium);
     batch
 }
@@ -81,4 +87,12 @@ fn add_route(batch: &mut Messages, index: u32, gateway: Option<IpAddr>, medium: 
         Some(gateway) if medium.is_routed_by_link() => links::add_link_route(batch, index, gateway.is_ipv4()),
         Some(gateway) => links::add_default_route(batch, index, gateway),
     }
+}
+
+/// Leads what is for elsewhere through a link that is there, in place of another.
+pub(crate) fn route(inside: &mut Connection, name: &str, gateway: IpAddr, medium: &Medium) -> Result<()> {
+    let index = crate::pool::index_of(inside, name)?;
+    let mut batch = Messages::new();
+    add_route(&mut batch, index, Some(gateway), medium);
+    inside.request(&batch).map(drop)
 }

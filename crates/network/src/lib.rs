@@ -26,6 +26,7 @@ mod firewall;
 pub mod hosts;
 mod keeper;
 mod links;
+mod names;
 mod netlink;
 mod parents;
 mod plan;
@@ -39,6 +40,7 @@ mod watch;
 
 pub use error::{Error, Kind, Result};
 pub use fabric::{Fabric, FabricConfig, Verdict, isolated_namespace};
+pub use names::{NAME_SERVER, NameSockets, name_sockets};
 pub use plan::{
     BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, MacAddress, Neighbours, PortBinding, PortRequest,
     Protocol, PublishedState, Reach, Reserved,

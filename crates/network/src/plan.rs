@@ -124,6 +124,8 @@ pub struct EndpointPlan {
     pub ipv4: Option<Ipv4Net>,
     /// IPv6 address with the subnet's prefix length; without one IPv6 is off on the interface.
     pub ipv6: Option<Ipv6Net>,
+    /// Further addresses, for the link alone.
+    pub link_local: Vec<IpNet>,
     /// Default route by IPv4; `None` on internal networks and for all but the first network.
     pub gateway4: Option<Ipv4Addr>,
     /// Default route by IPv6.

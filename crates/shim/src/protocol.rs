@@ -10,7 +10,8 @@
 //! ```text
 //!   engine                                   shim
 //!     │  spawn(bundle), stdin = socket  ───►   │
-//!     │  Start + [netns] [attach…] [hold…] ─►  │ clone, mounts, exec
+//!     │  Start + [netns] [attach…] [hold…]     │
+//!     │        + [names…]              ───►    │ clone, mounts, exec
 //!     │  ◄──────────────  Started{pid} │ Failed│
 //!     │  Request{id} + fds  ───────────────►   │
 //!     │  ◄───────────────────── Response{id}   │
@@ -37,13 +38,16 @@ pub const SOCKET: &str = "shim.sock";
 pub const EXIT_FILE: &str = "exit.json";
 /// The name of the runtime configuration in the bundle (OCI runtime-spec, config.md).
 pub const CONFIG_FILE: &str = "config.json";
+/// How many sockets the server of names has.
+pub const SOCKETS_FOR_NAMES: usize = 2;
 /// The longest frame, in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
 
 /// The first message: run the container whose `config.json` lies in the bundle.
 ///
-/// Descriptors, in order: the network namespace if `netns`, one socket for each of `attach`, and
-/// `hold` descriptors that the shim keeps open as long as the container runs (reserved host ports).
+/// Descriptors, in order: the network namespace if `netns`, one socket for each of `attach`, `hold`
+/// descriptors that the shim keeps open as long as the container runs (reserved host ports), and if
+/// `names` the two sockets at which the shim answers [names](crate::names): UDP, then TCP.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Start {
     /// [`VERSION`] of the sender.
@@ -60,6 +64,9 @@ pub struct Start {
     pub attach: Vec<Attach>,
     /// How many descriptors to hold.
     pub hold: u32,
+    /// Whether the last two descriptors are sockets for names.
+    #[serde(default)]
+    pub names: bool,
     /// The terminal's first size, when `process.terminal` is set.
     pub size: Option<WindowSize>,
     /// What becomes of standard input.
@@ -182,6 +189,14 @@ pub enum Request {
         /// What the client takes part in.
         attach: Attach,
     },
+    /// Takes what a further network brings: `hold` descriptors and sockets for names, as
+    /// [`Start`] does.
+    Network {
+        /// How many descriptors to hold.
+        hold: u32,
+        /// Whether two sockets for names follow, in place of those before.
+        names: bool,
+    },
     /// Runs another process in the container. Answered by [`Reply::Started`] when it has been
     /// executed. Its end is an [`Event::ExecExited`].
     ///
@@ -201,12 +216,16 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether the message comes with a client's socket.
+    /// How many descriptors come with the message: a client's socket, or those of a network.
     #[must_use]
-    pub const fn has_client(&self) -> bool {
+    pub fn descriptors(&self) -> usize {
         match self {
-            Self::Attach { .. } => true,
-            Self::Exec { attach, .. } => attach.is_some(),
+            Self::Attach { .. } => 1,
+            Self::Exec { attach, .. } => usize::from(attach.is_some()),
+            Self::Network { hold, names } => {
+                let hold = usize::try_from(*hold).unwrap_or(usize::MAX);
+                hold.saturating_add(if *names { SOCKETS_FOR_NAMES } else { 0 })
+            }
             Self::State
             | Self::Subscribe
             | Self::Signal { .. }
@@ -216,7 +235,7 @@ impl Request {
             | Self::Update { .. }
             | Self::Stats
             | Self::Pids
-            | Self::Resize { .. } => false,
+            | Self::Resize { .. } => 0,
         }
     }
 }

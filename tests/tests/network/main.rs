@@ -1,5 +1,8 @@
 //! Networks as their users see them: addresses, ports, names.
 
+mod names;
+mod places;
+
 use corten_tests::engine::{Engine, Options};
 use corten_tests::until;
 

@@ -51,8 +51,7 @@ pub(crate) async fn remove(engine: &Engine, name: &str) -> ApiResult<Answer> {
 pub(crate) async fn connect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
     let request: ConnectRequest = body::read_json_or_default(&call.headers, call.body).await?;
     named(&request.container)?;
-    let container = engine.containers().inspect(&request.container, false).await?;
-    engine.networks().connect(name, &container.id, &request)?;
+    engine.containers().connect(name, request).await?;
     Ok(body::empty(StatusCode::OK))
 }
 
@@ -60,8 +59,7 @@ pub(crate) async fn connect(engine: &Engine, name: &str, call: Call) -> ApiResul
 pub(crate) async fn disconnect(engine: &Engine, name: &str, call: Call) -> ApiResult<Answer> {
     let request: DisconnectRequest = body::read_json_or_default(&call.headers, call.body).await?;
     named(&request.container)?;
-    let container = engine.containers().inspect(&request.container, false).await?;
-    engine.networks().disconnect(name, &container.id, &request)?;
+    engine.containers().disconnect(name, request).await?;
     Ok(body::empty(StatusCode::OK))
 }
 

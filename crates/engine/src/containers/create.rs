@@ -7,6 +7,7 @@ use std::{
 
 use corten_api::{
     container::{Config, CreateRequest, Created, HostConfig},
+    network::EndpointSettings,
     time::Time,
     volume,
 };
@@ -100,12 +101,7 @@ impl Inner {
         let id = identifiers::random();
         fill_host_name(&mut config, &host_config, &id);
         let mut networks = networking_config.endpoints_config;
-        prepare_networks(&host_config, &mut networks);
-        if networks.len() > 1 {
-            return Err(
-                Error::unsupported("not supported yet: several networks at creation").hint("name one with --network")
-            );
-        }
+        self.prepare_networks(&host_config, &mut networks)?;
         let name = self.reserve_name(name, &id)?;
         let mut record = Record {
             format: FORMAT,
@@ -216,6 +212,33 @@ impl Inner {
             log("the folder", &error);
         }
         self.index_mut().by_name.remove(&record.name);
+    }
+
+    /// Checks the endpoints asked for, and has that of `--network` among them; each under its network's
+    /// name, if there is such a network by now.
+    pub(super) fn prepare_networks(
+        &self,
+        host: &HostConfig,
+        networks: &mut BTreeMap<String, EndpointSettings>,
+    ) -> Result<()> {
+        for (name, settings) in std::mem::take(networks) {
+            self.networks
+                .check_endpoint(&name, &settings)
+                .map_err(|e| e.context(format!("invalid config for network {name}")))?;
+            let found = self.networks.find(&name).ok().map(|info| info.name);
+            networks.insert(found.unwrap_or(name), settings);
+        }
+        let name = match modes::network(&host.network_mode) {
+            Network::Named(name) => name,
+            Network::None => "none",
+            Network::Host => "host",
+            Network::Container(_) => return Ok(()),
+        };
+        if networks.is_empty() {
+            let found = self.networks.find(name).ok().map(|info| info.name);
+            networks.insert(found.unwrap_or_else(|| name.to_owned()), EndpointSettings::default());
+        }
+        Ok(())
     }
 
     /// Takes a name, the user's or a random one, for an id.
@@ -376,25 +399,6 @@ pub(super) fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
             ("host", _) | (_, Network::Host) => of_host(),
             _ => id.get(..12).unwrap_or(id).to_owned(),
         };
-    }
-}
-
-/// The network of `--network` is among the endpoints, under its own name.
-pub(super) fn prepare_networks(
-    host: &HostConfig,
-    networks: &mut BTreeMap<String, corten_api::network::EndpointSettings>,
-) {
-    if let Some(settings) = networks.remove("default") {
-        networks.insert("bridge".into(), settings);
-    }
-    let name = match modes::network(&host.network_mode) {
-        Network::Named(name) => name,
-        Network::None => "none",
-        Network::Host => "host",
-        Network::Container(_) => return,
-    };
-    if networks.is_empty() {
-        networks.insert(name.to_owned(), Default::default());
     }
 }
 

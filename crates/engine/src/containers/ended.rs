@@ -224,8 +224,13 @@ fn pause_before_restart(inner: &mut Mutable, ran: Duration) -> Option<Duration> 
 }
 
 /// What the network gave is gone; what the user asked for stays.
-fn forget_addresses(settings: &mut corten_api::network::EndpointSettings) {
+pub(super) fn forget_addresses(settings: &mut corten_api::network::EndpointSettings) {
+    // One that the user asked for is none that was made of the address.
+    let generated = settings.ip_address.parse().map(corten_network::MacAddress::for_ipv4);
+    let is_asked = generated.is_ok_and(|mac| mac.to_string() != settings.mac_address);
+    let mac_address = std::mem::take(&mut settings.mac_address);
     *settings = corten_api::network::EndpointSettings {
+        mac_address: if is_asked { mac_address } else { String::new() },
         ipam_config: settings.ipam_config.take(),
         links: settings.links.take(),
         aliases: settings.aliases.take(),

@@ -56,6 +56,11 @@ pub(crate) fn network(mode: &str) -> Network<'_> {
     }
 }
 
+/// Whether a mode names a network that a user made; links are a matter of its endpoints there.
+pub(crate) fn is_user_defined(mode: &str) -> bool {
+    matches!(network(mode), Network::Named(name) if name != "bridge")
+}
+
 /// Reads `--pid` or `--uts`.
 pub(crate) fn share<'a>(mode: &'a str, flag: &str) -> Result<Share<'a>> {
     match mode {

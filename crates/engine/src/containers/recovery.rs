@@ -21,10 +21,14 @@ use super::{
     Change, Container, Containers, Inner, RemoveOptions, State,
     ended::{LOST, read_exit},
     link,
+    network::Joined,
     record::Record,
     start,
 };
-use crate::error::{Error, Result, blocking};
+use crate::{
+    error::{Error, Result, blocking},
+    networks::Restored,
+};
 
 impl Containers {
     /// Reads all records and makes their states true.
@@ -159,9 +163,10 @@ impl Containers {
                     at,
                 })?;
                 inner.record.wanted = true;
-                if let Some(endpoint) = start::Endpoint::read(container) {
-                    endpoint.record(&mut inner.record);
-                }
+            }
+            let joined = Joined::read(container);
+            if let Some(joined) = joined.clone() {
+                joined.correct(&mut inner.record);
             }
             match (&inner.record.state, shim.paused) {
                 (State::Running(_), true) => inner.apply(Change::Paused)?,
@@ -176,11 +181,17 @@ impl Containers {
                 inner.record.name.clone(),
                 inner.record.networks.clone(),
                 inner.record.ports.clone(),
+                joined.unwrap_or_default(),
             ))
         });
         match result {
-            Ok((name, networks, ports)) => {
-                if let Err(error) = self.0.networks.restore(&container.id, &name, &networks, &ports) {
+            Ok((name, networks, ports, joined)) => {
+                let places = networks.iter().map(|(network, settings)| Restored {
+                    network,
+                    settings,
+                    link: joined.get(network).and_then(|on| on.link.as_ref()),
+                });
+                if let Err(error) = self.0.networks.restore(&container.id, &name, places, &ports) {
                     tracing::error!(
                         container = container.id,
                         error = error.report(),

@@ -11,31 +11,25 @@
 //!
 //! Every step that acquires something has its undo in [`undo`], which runs when a later step fails.
 
-use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use corten_api::{network::EndpointSettings, time::Time};
-use corten_network::{
-    hosts::{HostEntry, hosts_file, own_names, parse_extra_host},
-    resolver::{ResolverConfig, ResolverOptions},
-};
+use corten_api::time::Time;
 use corten_oci::runtime::Mount;
 use corten_shim::protocol::{Attach, CONFIG_FILE, Failure, FailureKind, Start, Stdin, VERSION, WindowSize};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Container, Containers, Inner, State, files,
+    Change, Container, Containers, Inner, State, etc, files,
     link::{self, LinkError, Spawned},
     log_config,
     modes::{self, Ipc, Network, Share},
+    network::{self, Joined, Made},
     record::Record,
-    spec::{self, Joined, Surroundings},
+    spec::{self, Joined as Namespaces, Surroundings},
     users,
 };
 use crate::{
     crash,
     error::{Error, Kind, Result, blocking},
-    networks::{AttachRequest, Attached, PortMap},
-    settings::Reloadable,
 };
 
 /// What the blocking part of a start has made.
@@ -43,37 +37,7 @@ pub(super) struct Prepared {
     pub(super) spawned: Spawned,
     pub(super) start: Start,
     pub(super) descriptors: Vec<OwnedFd>,
-    networks: Option<Endpoint>,
-}
-
-/// What the network gave, kept in the bundle for an engine that finds the container started and the
-/// record of that unwritten.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Endpoint {
-    network: String,
-    settings: EndpointSettings,
-    ports: PortMap,
-}
-
-impl Endpoint {
-    const FILE: &str = "endpoint.json";
-
-    fn write(&self, container: &Container) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|e| Error::internal("cannot write an endpoint").source(e))?;
-        Ok(corten_sys::fs::write(container.bundle.join(Self::FILE), bytes)?)
-    }
-
-    /// The endpoint of a container's last start; none when it has no network of its own.
-    pub(super) fn read(container: &Container) -> Option<Self> {
-        let bytes = corten_sys::fs::read(container.bundle.join(Self::FILE)).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    /// Puts it into the record.
-    pub(super) fn record(self, record: &mut Record) {
-        record.networks.insert(self.network, self.settings);
-        record.ports = self.ports;
-    }
+    joined: Joined,
 }
 
 impl Containers {
@@ -122,7 +86,7 @@ impl Containers {
             spawned,
             mut start,
             mut descriptors,
-            networks,
+            joined,
         } = prepared;
         take_clients(container, &mut start, &mut descriptors);
         crash::point("start:prepared");
@@ -138,9 +102,7 @@ impl Containers {
             inner.apply(change)?;
             inner.link = Some(link);
             inner.record.wanted = true;
-            if let Some(endpoint) = networks {
-                endpoint.record(&mut inner.record);
-            }
+            joined.record(&mut inner.record);
             Ok(())
         });
         if let Err(error) = recorded {
@@ -245,9 +207,9 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let rootfs = inner.store.snapshots().mounts(&record.id, durability(record))?;
     let defaults = settings.now();
     let identity = identity(record, &rootfs)?;
-    let joined = joined(inner, record)?;
-    let attached = attach_network(inner, record)?;
-    write_files(inner, container, record, attached.as_ref(), &defaults)?;
+    let namespaces = joined(inner, record)?;
+    let made = network::join(inner, record)?;
+    etc::write(inner, container, record, &made.joined, &defaults)?;
     let around = Surroundings {
         identity: &identity,
         defaults: &defaults,
@@ -261,7 +223,7 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
             .then_some(settings.init.as_path()),
         apparmor: &inner.machine.apparmor,
         kernel: inner.machine.kernel,
-        joined,
+        joined: namespaces,
         shared_memory: shared_memory(inner, container, record)?,
         files: true,
     };
@@ -269,27 +231,20 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let config =
         serde_json::to_vec(&spec).map_err(|e| Error::internal("cannot write the runtime configuration").source(e))?;
     corten_sys::fs::write(container.bundle.join(CONFIG_FILE), config)?;
-    let start = start_message(container, record, rootfs, attached.as_ref())?;
-    let mut descriptors = Vec::new();
-    let networks = match attached {
-        Some(attached) => {
-            descriptors.push(attached.netns);
-            descriptors.extend(attached.hold);
-            let endpoint = Endpoint {
-                network: attached.network_name,
-                settings: attached.settings,
-                ports: attached.ports,
-            };
-            endpoint.write(container)?;
-            Some(endpoint)
-        }
-        None => None,
-    };
+    let start = start_message(container, record, rootfs, &made)?;
+    made.joined.write(container)?;
+    let Made {
+        netns,
+        hold,
+        names,
+        joined,
+    } = made;
+    let names = names.into_iter().flat_map(|sockets| [sockets.udp, sockets.tcp]);
     Ok(Prepared {
         spawned,
         start,
-        descriptors,
-        networks,
+        descriptors: netns.into_iter().chain(hold).chain(names).collect(),
+        joined,
     })
 }
 
@@ -304,7 +259,7 @@ fn durability(record: &Record) -> corten_store::Sync {
 /// Removes what an earlier run left in the bundle.
 fn remove_stale(container: &Container) -> Result<()> {
     use corten_shim::protocol::{EXIT_FILE, SOCKET};
-    for name in [EXIT_FILE, SOCKET, Endpoint::FILE] {
+    for name in [EXIT_FILE, SOCKET, Joined::FILE] {
         corten_sys::fs::if_there(corten_sys::fs::remove_file(container.bundle.join(name)))?;
     }
     Ok(())
@@ -317,7 +272,7 @@ fn identity(record: &Record, rootfs: &[Mount]) -> Result<users::Identity> {
 }
 
 /// First processes of the containers whose namespaces are joined.
-fn joined(inner: &Inner, record: &Record) -> Result<Joined> {
+fn joined(inner: &Inner, record: &Record) -> Result<Namespaces> {
     let host = &record.host_config;
     let pid_of = |name: &str, what: &str| -> Result<i32> {
         let other = inner
@@ -326,7 +281,7 @@ fn joined(inner: &Inner, record: &Record) -> Result<Joined> {
         let pid = other.lock().record.state.running().map(|running| running.pid);
         pid.ok_or_else(|| Error::conflict(format!("cannot join {what} of a non running container: {}", other.id)))
     };
-    let mut joined = Joined::default();
+    let mut joined = Namespaces::default();
     if let Network::Container(name) = modes::network(&host.network_mode) {
         joined.network = Some(pid_of(name, "network namespace")?);
     }
@@ -366,184 +321,17 @@ fn shared_memory(inner: &Inner, container: &Container, record: &Record) -> Resul
     }
 }
 
-fn attach_network(inner: &Inner, record: &Record) -> Result<Option<Attached>> {
-    let Network::Named(mode) = modes::network(&record.host_config.network_mode) else {
-        return Ok(None);
-    };
-    let default = EndpointSettings::default();
-    let requested = record
-        .networks
-        .get(mode)
-        .or_else(|| record.networks.values().next())
-        .unwrap_or(&default);
-    let request = AttachRequest {
-        container_id: &record.id,
-        container_name: &record.name,
-        network: mode,
-        settings: requested,
-        mac: if requested.mac_address.is_empty() {
-            &record.config.mac_address
-        } else {
-            &requested.mac_address
-        },
-        ports: &wanted_ports(record),
-    };
-    inner
-        .networks
-        .attach(request)
-        .map(Some)
-        .map_err(|e| e.context("failed to set up container networking"))
-}
-
-/// The ports to publish: those asked for, and with `-P` every exposed one that was not.
-fn wanted_ports(record: &Record) -> PortMap {
-    let mut ports = record.host_config.port_bindings.clone();
-    for port in record.config.exposed_ports.iter().flatten().map(|(port, _)| port) {
-        let bindings = ports.entry(port.clone()).or_default();
-        if record.host_config.publish_all_ports && bindings.as_ref().is_none_or(Vec::is_empty) {
-            *bindings = Some(vec![corten_api::container::PortBinding::default()]);
-        }
-    }
-    ports
-}
-
-/// Writes `hostname`, `hosts` and `resolv.conf` into the container's folder.
-fn write_files(
-    inner: &Inner,
-    container: &Container,
-    record: &Record,
-    attached: Option<&Attached>,
-    defaults: &Reloadable,
-) -> Result<()> {
-    let host = &record.host_config;
-    if let Network::Container(name) = modes::network(&host.network_mode) {
-        // The same network has the same names.
-        let other = inner.find(name)?;
-        for file in ["hostname", "hosts", "resolv.conf"] {
-            let text = corten_sys::fs::read(other.folder.join(file))?;
-            write_public(container, file, &text)?;
-        }
-        return Ok(());
-    }
-    write_public(
-        container,
-        "hostname",
-        format!("{}\n", record.config.hostname).as_bytes(),
-    )?;
-    let gateways = host_gateways(inner, attached);
-    write_public(container, "hosts", hosts(record, attached, &gateways)?.as_bytes())?;
-    let (servers, search, options) = resolver_wishes(record, defaults)?;
-    let asked = ResolverOptions {
-        servers,
-        search,
-        options,
-    };
-    let host_resolver = host_resolver();
-    let resolver = match modes::network(&host.network_mode) {
-        Network::Host if asked.servers.is_empty() => host_resolver,
-        _ => host_resolver.for_container(&asked),
-    };
-    if let Some(warning) = resolver.warning().filter(|_| attached.is_some()) {
-        tracing::debug!(container = container.id, warning);
-    }
-    write_public(container, "resolv.conf", resolver.render().as_bytes())
-}
-
-fn write_public(container: &Container, name: &str, text: &[u8]) -> Result<()> {
-    let path = container.folder.join(name);
-    corten_sys::fs::write(&path, text)?;
-    Ok(corten_sys::fs::set_mode(&path, 0o644)?)
-}
-
-/// What `host-gateway` stands for: what the administrator says, else the default bridge's addresses, else the
-/// container's own gateway.
-fn host_gateways(inner: &Inner, attached: Option<&Attached>) -> Vec<IpAddr> {
-    let chosen = &inner.settings.host_gateways;
-    if !chosen.is_empty() {
-        return chosen.clone();
-    }
-    let bridge = inner.networks.host_gateways();
-    if !bridge.is_empty() {
-        return bridge;
-    }
-    attached
-        .into_iter()
-        .filter_map(|attached| attached.settings.gateway.parse().ok())
-        .collect()
-}
-
-fn hosts(record: &Record, attached: Option<&Attached>, gateways: &[IpAddr]) -> Result<String> {
-    let host = &record.host_config;
-    if matches!(modes::network(&host.network_mode), Network::Host)
-        && let Ok(text) = corten_sys::fs::read_to_string("/etc/hosts")
-    {
-        return Ok(text);
-    }
-    let address = |text: &str| text.parse::<IpAddr>().ok();
-    let settings = attached.map(|attached| &attached.settings);
-    let mut extra = Vec::new();
-    for value in host.extra_hosts.iter().flatten() {
-        extra.extend(parse_extra_host(value, gateways).map_err(|e| Error::invalid(e.to_string()))?);
-    }
-    let names = own_names(&record.config.hostname, &record.config.domainname);
-    let own: Vec<HostEntry> = settings
-        .into_iter()
-        .flat_map(|s| [&s.ip_address, &s.global_ipv6_address])
-        .filter_map(|text| address(text))
-        .map(|address| HostEntry {
-            address,
-            names: names.clone(),
-        })
-        .collect();
-    Ok(hosts_file(&extra, &own))
-}
-
-fn resolver_wishes(record: &Record, defaults: &Reloadable) -> Result<(Vec<IpAddr>, Vec<String>, Vec<String>)> {
-    let host = &record.host_config;
-    let or = |own: &Option<Vec<String>>, default: &[String]| match own.as_deref() {
-        Some(own) if !own.is_empty() => own.to_vec(),
-        _ => default.to_vec(),
-    };
-    let servers = match host.dns.as_deref() {
-        Some(own) if !own.is_empty() => own
-            .iter()
-            .map(|text| {
-                text.parse()
-                    .map_err(|_| Error::invalid(format!("bad nameserver address {text}")))
-            })
-            .collect::<Result<_>>()?,
-        _ => defaults.dns.clone(),
-    };
-    Ok((
-        servers,
-        or(&host.dns_search, &defaults.dns_search),
-        or(&host.dns_options, &defaults.dns_options),
-    ))
-}
-
-/// The host's resolvers, as they are now.
-fn host_resolver() -> ResolverConfig {
-    let etc = corten_sys::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let systemd = corten_sys::fs::read_to_string("/run/systemd/resolve/resolv.conf").ok();
-    ResolverConfig::of_host(&etc, systemd.as_deref())
-}
-
-fn start_message(
-    container: &Container,
-    record: &Record,
-    rootfs: Vec<Mount>,
-    attached: Option<&Attached>,
-) -> Result<Start> {
+fn start_message(container: &Container, record: &Record, rootfs: Vec<Mount>, made: &Made) -> Result<Start> {
     let config = &record.config;
     let [rows, columns] = record.host_config.console_size;
-    let hold = attached.map_or(0, |attached| attached.hold.len());
     Ok(Start {
         version: VERSION,
         id: record.id.clone(),
         rootfs,
-        netns: attached.is_some(),
+        netns: made.netns.is_some(),
         attach: Vec::new(),
-        hold: u32::try_from(hold).map_err(|_| Error::invalid("too many published ports"))?,
+        hold: u32::try_from(made.hold.len()).map_err(|_| Error::invalid("too many published ports"))?,
+        names: made.names.is_some(),
         size: (config.tty && rows != 0 && columns != 0).then_some(WindowSize { rows, columns }),
         stdin: match (config.open_stdin, config.stdin_once) {
             (false, _) => Stdin::Null,

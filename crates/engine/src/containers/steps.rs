@@ -79,7 +79,7 @@ impl Containers {
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<i32> {
         let stubs = step.stubs.clone();
-        let container = self.0.container_of(self.step_record(step));
+        let container = self.0.container_of(self.step_record(step)?);
         let result = self.run_to_end(&container, &stubs, output, &mut cancelled).await;
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(&container));
         let cleaned = blocking(move || {
@@ -144,7 +144,7 @@ impl Containers {
     }
 
     /// What the functions that start containers want to know.
-    fn step_record(&self, step: Step) -> Record {
+    fn step_record(&self, step: Step) -> Result<Record> {
         let Step {
             id,
             command,
@@ -160,8 +160,8 @@ impl Containers {
         host_config.log_config.options.clear();
         create::fill_host_name(&mut config, &host_config, &id);
         let mut networks = BTreeMap::new();
-        create::prepare_networks(&host_config, &mut networks);
-        Record {
+        self.0.prepare_networks(&host_config, &mut networks)?;
+        Ok(Record {
             format: FORMAT,
             name: format!("build-{}", id.get(..12).unwrap_or(&id)),
             created: Time::now(),
@@ -179,7 +179,7 @@ impl Containers {
             wanted: false,
             remove_volumes: false,
             committing: false,
-        }
+        })
     }
 
     /// Ends commands of builds that an earlier engine ran: shims of which there is no container.

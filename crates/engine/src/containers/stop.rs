@@ -7,7 +7,7 @@ use std::{
 
 use corten_shim::protocol::{Reply, Request, WindowSize};
 
-use super::{Change, Container, Containers, State, names, signals, validate::invalid_signal};
+use super::{Change, Container, Containers, State, names, record::Record, signals, validate::invalid_signal};
 use crate::{
     crash,
     error::{Error, Kind, Result},
@@ -262,7 +262,7 @@ impl Containers {
             }
             index.by_name.insert(new.to_owned(), container.id.clone());
         }
-        if let Err(error) = container.edit(|record| new.clone_into(&mut record.name)) {
+        if let Err(error) = container.edit(|record| rename(record, new)) {
             self.0.index_mut().by_name.remove(new);
             container.lock().record.name = old;
             return Err(error);
@@ -356,7 +356,7 @@ fn note_stopped(container: &Container) {
     }
 }
 
-fn mark_stopped(record: &mut super::record::Record) {
+fn mark_stopped(record: &mut Record) {
     record.stopped_by_user = true;
     record.wanted = false;
 }
@@ -380,5 +380,15 @@ async fn ended_within(container: &Container, patience: Option<Duration>) -> bool
     match patience {
         Some(patience) => tokio::time::timeout(patience, ended).await.is_ok(),
         None => ended.await.is_ok(),
+    }
+}
+
+/// Gives a record another name, also where others on its networks know it by that.
+fn rename(record: &mut Record, name: &str) {
+    name.clone_into(&mut record.name);
+    for settings in record.networks.values_mut() {
+        if let Some(own) = settings.dns_names.as_mut().and_then(|names| names.first_mut()) {
+            name.clone_into(own);
+        }
     }
 }

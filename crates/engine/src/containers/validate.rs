@@ -268,7 +268,10 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let refused = [
         (health, "health checks"),
         (some(&host.volumes_from), "--volumes-from"),
-        (some(&host.links), "--link"),
+        (
+            some(&host.links) && !modes::is_user_defined(&host.network_mode),
+            "--link",
+        ),
         (
             host.storage_opt.as_ref().is_some_and(|o| !o.is_empty()),
             "--storage-opt",

@@ -1,7 +1,6 @@
 //! Containers on networks: attaching, detaching, and taking over after a restart of the engine.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     os::fd::{BorrowedFd, OwnedFd},
 };
@@ -9,118 +8,228 @@ use std::{
 use corten_api::network::EndpointSettings;
 use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, PublishedState, Subnet};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Network, Networks, PortMap,
+    Network, NetworkInfo, Networks, PortMap,
+    places::Gateways,
     ports::{self, Ends},
     record::Attachment,
+    wishes::Wishes,
 };
 use crate::{
     error::{Error, Kind, Result},
     identifiers,
 };
 
-/// A container's wish to be on a bridge network.
+/// A container's wish to be on a network with links.
 #[derive(Debug, Clone, Copy)]
 pub struct AttachRequest<'a> {
     /// Its id.
     pub container_id: &'a str,
     /// Its name.
     pub container_name: &'a str,
+    /// Its host name.
+    pub hostname: &'a str,
     /// The network's name or id.
     pub network: &'a str,
     /// What was asked for: addresses, aliases.
     pub settings: &'a EndpointSettings,
     /// The link address, if one was asked for; else empty.
     pub mac: &'a str,
-    /// Ports to publish; a host port may be empty (any) or a range.
-    pub ports: &'a PortMap,
 }
 
 /// What a container got.
 #[derive(Debug)]
 pub struct Attached {
-    /// The namespace with the link; it lives as long as a process or descriptor holds it.
-    pub netns: OwnedFd,
-    /// The network's name.
-    pub network_name: String,
+    /// The namespace with the link, if it is a new one; it lives as long as a process or descriptor
+    /// holds it.
+    pub netns: Option<OwnedFd>,
+    /// The network.
+    pub network: NetworkInfo,
     /// The settings, filled in.
     pub settings: EndpointSettings,
-    /// Ports as published.
-    pub ports: PortMap,
-    /// Sockets that keep published ports from other programs: hold them while the container runs.
-    pub hold: Vec<OwnedFd>,
+    /// The link.
+    pub link: LinkNames,
 }
 
-/// A further link of a container.
-#[derive(Debug)]
-pub struct AttachedFurther {
-    /// The network's name.
-    pub network_name: String,
-    /// The settings, filled in.
-    pub settings: EndpointSettings,
-    /// Ports as published.
-    pub ports: PortMap,
-    /// As [`Attached::hold`].
-    pub hold: Vec<OwnedFd>,
+/// What a container's link is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkNames {
+    /// The end in the host's namespace.
+    pub host: String,
+    /// The end in the container's.
+    pub inside: String,
 }
 
 /// Where a link is made.
-enum Place<'a> {
-    /// In a fresh namespace, as `eth0`, with the default route.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In a fresh namespace.
     New,
-    /// In one that exists, under a further name.
-    Existing(BorrowedFd<'a>, u32),
+    /// In one that exists.
+    Existing(BorrowedFd<'a>),
+}
+
+/// A container's place on a network as it was before the engine started anew.
+#[derive(Debug, Clone)]
+pub struct Restored<'a> {
+    /// The network's name.
+    pub network: &'a str,
+    /// The settings, filled in.
+    pub settings: &'a EndpointSettings,
+    /// The link, if it is known.
+    pub link: Option<&'a LinkNames>,
 }
 
 /// Addresses taken for a container, with what it needs to know to use them.
 struct Taken {
-    network_id: String,
-    network_name: String,
+    network: NetworkInfo,
     bridge: String,
     endpoint: EndpointPlan,
     settings: EndpointSettings,
-    ends: Ends,
 }
 
 impl Networks {
-    /// Makes a container's first link to a bridge network, in a namespace of its own, and publishes
-    /// its ports. Blocks for less than a millisecond.
+    /// Makes a container's link to a network. Blocks for a millisecond or less.
+    ///
+    /// The default route leads through the link if the network ranks before the container's others
+    /// ([`Gateways`]). Ports follow with [`Networks::publish`].
     ///
     /// # Errors
-    /// As [`Networks::find`]; `Forbidden` and `Conflict` for addresses and ports that are taken.
-    /// Nothing is left behind then.
-    pub fn attach(&self, request: AttachRequest<'_>) -> Result<Attached> {
-        let (further, netns) = self.link(request, Place::New)?;
-        let AttachedFurther {
-            network_name,
-            settings,
-            ports,
-            hold,
-        } = further;
-        let netns = netns.ok_or_else(|| Error::internal("a link was made without a namespace"))?;
+    /// As [`Networks::find`]; `Forbidden` and `Conflict` for what is taken. Nothing is left behind then.
+    pub fn attach(&self, request: AttachRequest<'_>, place: Place<'_>) -> Result<Attached> {
+        let fabric = self.fabric()?;
+        let taken = self.take(request)?;
+        let made = match place {
+            Place::New => fabric
+                .attach(&taken.bridge, &taken.endpoint)
+                .map(|endpoint| (Some(endpoint.netns), endpoint.link)),
+            Place::Existing(netns) => fabric
+                .attach_existing(netns, &taken.bridge, &taken.endpoint)
+                .map(|link| (None, link)),
+        };
+        let Taken { network, settings, .. } = taken;
+        let (netns, link) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.forget(&network.id, request.container_id);
+                return Err(error.into());
+            }
+        };
+        let link = LinkNames {
+            host: link.host_ifname,
+            inside: link.ifname,
+        };
+        if let Some(network) = self.state().networks.get_mut(&network.id)
+            && let Some(attachment) = network.attachments.get_mut(request.container_id)
+        {
+            attachment.link = link.clone();
+        }
+        self.write_zone(&network.id);
+        self.emit(&network.id, "connect", Some(request.container_id));
         Ok(Attached {
             netns,
-            network_name,
+            network,
             settings,
-            ports,
-            hold,
+            link,
         })
     }
 
-    /// Makes a container's further link, `eth<index>`, in the namespace it has. Its ports are
-    /// published through the first link that can; pass an empty map here for others.
+    /// Takes a running container off one network: its link goes, the default route and published ports
+    /// move to another of its networks. Takes some 20 ms.
     ///
     /// # Errors
-    /// As [`Networks::attach`].
-    pub fn attach_further(
+    /// As [`Networks::find`]; `Internal` when it is not on the network, in Docker's words.
+    pub fn leave(
         &self,
-        request: AttachRequest<'_>,
+        container_id: &str,
+        network: &str,
         netns: BorrowedFd<'_>,
-        index: u32,
-    ) -> Result<AttachedFurther> {
-        self.link(request, Place::Existing(netns, index))
-            .map(|(further, _)| further)
+        ports: &PortMap,
+    ) -> Result<NetworkInfo> {
+        let fabric = self.fabric()?;
+        let (info, attachment, before) = {
+            let mut state = self.state();
+            let info = state.find(network)?.info();
+            let before = state.gateways(container_id);
+            let network = state.networks.get_mut(&info.id).ok_or_else(|| gone(network))?;
+            let Some(attachment) = network.attachments.remove(container_id) else {
+                return Err(Error::internal(format!(
+                    "container {container_id} is not connected to network {}",
+                    info.name
+                )));
+            };
+            (info, attachment, before)
+        };
+        self.write_zone(&info.id);
+        // The address is nobody's before the link has gone.
+        let unlinked = match attachment.link.host.as_str() {
+            "" => fabric.detach_inside(netns, &attachment.link.inside),
+            host => fabric.detach(host),
+        };
+        let unlinked = unlinked.map_err(Error::from);
+        if let Some(network) = self.state().networks.get_mut(&info.id) {
+            network.release(&attachment);
+        }
+        let moved = self.move_gateways(container_id, netns, &before, ports);
+        self.emit(&info.id, "disconnect", Some(container_id));
+        unlinked.and(moved).map(|()| info)
+    }
+
+    /// After a container has come to a network or left one: has default routes and ports where they
+    /// belong now.
+    fn move_gateways(
+        &self,
+        container_id: &str,
+        netns: BorrowedFd<'_>,
+        before: &Gateways,
+        ports: &PortMap,
+    ) -> Result<()> {
+        let fabric = self.fabric()?;
+        let now = self.state().gateways(container_id);
+        if now == *before {
+            return Ok(());
+        }
+        for gateway in now.routes() {
+            fabric.route(netns, &gateway.bridge, &gateway.ifname, gateway.address)?;
+        }
+        self.republish(container_id, ports)
+    }
+
+    /// Publishes at a container's present addresses what it has published before: the host's ports are
+    /// still its own.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn republish(&self, container_id: &str, ports: &PortMap) -> Result<()> {
+        let ends = self.state().ends(container_id, self.0.settings.default_ip);
+        let bindings = ports::published(ports, ends);
+        if bindings.is_empty() && ports.values().flatten().next().is_none() {
+            return Ok(());
+        }
+        Ok(self.fabric()?.publish(container_id, &bindings)?)
+    }
+
+    /// Publishes a container's ports, through the networks that give it its default routes.
+    ///
+    /// Returns the ports as published, and sockets that keep them from other programs: they are to be
+    /// held while the container runs.
+    ///
+    /// # Errors
+    /// `Conflict` for ports that are taken; [`Networks::detach`] takes back what was published.
+    pub fn publish(&self, container_id: &str, ports: &PortMap) -> Result<(PortMap, Vec<OwnedFd>)> {
+        let shown = || ports.keys().map(|port| (port.clone(), None)).collect();
+        if ports.values().flatten().next().is_none() {
+            return Ok((shown(), Vec::new()));
+        }
+        let fabric = self.fabric()?;
+        let (ends, who) = {
+            let state = self.state();
+            let ends = state.ends(container_id, self.0.settings.default_ip);
+            (ends, state.endpoint_with_ports(container_id))
+        };
+        publish(fabric, container_id, &who, ports, ends)
     }
 
     /// Counts a container on the network `host` or `none`, which need no link.
@@ -143,9 +252,7 @@ impl Networks {
         let attachment = Attachment {
             endpoint_id: identifiers::random(),
             container_name: container_name.to_owned(),
-            mac: None,
-            v4: None,
-            v6: None,
+            ..Attachment::default()
         };
         let settings = EndpointSettings {
             network_id: id.clone(),
@@ -156,6 +263,12 @@ impl Networks {
         drop(state);
         self.emit(&id, "connect", Some(container_id));
         Ok(settings)
+    }
+
+    /// Counts a container on the network `host` or `none` no more.
+    pub fn quit(&self, container_id: &str, network_id: &str) {
+        self.forget(network_id, container_id);
+        self.emit(network_id, "disconnect", Some(container_id));
     }
 
     /// Takes a container off all its networks: releases addresses, ports and rules. Doing it again
@@ -177,6 +290,7 @@ impl Networks {
             unpublish(fabric, container_id);
         }
         for id in left {
+            self.write_zone(&id);
             self.emit(&id, "disconnect", Some(container_id));
         }
     }
@@ -186,18 +300,17 @@ impl Networks {
     ///
     /// # Errors
     /// `NotFound` when a network is gone; the others are restored all the same.
-    pub fn restore(
+    pub fn restore<'a>(
         &self,
         container_id: &str,
         name: &str,
-        endpoints: &BTreeMap<String, EndpointSettings>,
+        places: impl IntoIterator<Item = Restored<'a>>,
         ports: &PortMap,
     ) -> Result<()> {
         let mut outcome = Ok(());
-        let mut ends = Ends::none(self.0.settings.default_ip);
         let mut state = self.state();
-        for (network_name, settings) in endpoints {
-            let id = match state.find(network_name) {
+        for place in places {
+            let id = match state.find(place.network) {
                 Ok(network) => network.record.id.clone(),
                 Err(error) => {
                     outcome = Err(error);
@@ -207,11 +320,11 @@ impl Networks {
             let Some(network) = state.networks.get_mut(&id) else {
                 continue;
             };
-            let attachment = attachment_of(name, settings);
+            let attachment = attachment_of(name, &place);
             network.reclaim(&attachment);
-            ends.add(network.ends(&attachment, ends.host));
             network.attachments.insert(container_id.to_owned(), attachment);
         }
+        let ends = state.ends(container_id, self.0.settings.default_ip);
         let bindings = ports::published(ports, ends);
         if !bindings.is_empty() {
             state.published.push(PublishedState {
@@ -253,60 +366,24 @@ impl Networks {
         }
         let watch = fabric.watch()?;
         self.state().watch = Some(watch);
+        self.write_zones();
         Ok(())
     }
 
-    /// Takes note of a container's new name.
-    pub fn renamed(&self, container_id: &str, name: &str) {
-        let mut state = self.state();
-        for attachment in state
-            .networks
-            .values_mut()
-            .filter_map(|n| n.attachments.get_mut(container_id))
-        {
-            name.clone_into(&mut attachment.container_name);
-        }
-    }
-
-    /// The steps of a link: take addresses, make it, publish; undone in reverse.
-    fn link(&self, request: AttachRequest<'_>, place: Place<'_>) -> Result<(AttachedFurther, Option<OwnedFd>)> {
-        let fabric = self.fabric()?;
-        let taken = self.take(request, &place)?;
-        let undo = |error: Error| {
-            unpublish(fabric, request.container_id);
-            self.forget(&taken.network_id, request.container_id);
-            error
-        };
-        let netns = match place {
-            Place::New => fabric
-                .attach(&taken.bridge, &taken.endpoint)
-                .map(|endpoint| Some(endpoint.netns)),
-            Place::Existing(netns, _) => fabric
-                .attach_existing(netns, &taken.bridge, &taken.endpoint)
-                .map(|_| None),
-        };
-        let netns = netns.map_err(|error| undo(error.into()))?;
-        let (ports, hold) = publish(fabric, request, &taken).map_err(undo)?;
-        self.emit(&taken.network_id, "connect", Some(request.container_id));
-        let Taken {
-            network_name, settings, ..
-        } = taken;
-        Ok((
-            AttachedFurther {
-                network_name,
-                settings,
-                ports,
-                hold,
-            },
-            netns,
-        ))
-    }
-
-    fn take(&self, request: AttachRequest<'_>, place: &Place<'_>) -> Result<Taken> {
+    fn take(&self, request: AttachRequest<'_>) -> Result<Taken> {
         let mut state = self.state();
         let id = state.find(request.network)?.record.id.clone();
+        let used = state.link_names(request.container_id);
         let network = state.networks.get_mut(&id).ok_or_else(|| gone(request.network))?;
-        let taken = network.take(request, place, self.0.settings.default_ip)?;
+        let mut taken = network.take(request, &used)?;
+        // What ranks before it already has the route.
+        let gateways = state.gateways(request.container_id);
+        if gateways.v4.as_ref().is_none_or(|first| first.network_id != id) {
+            taken.endpoint.gateway4 = None;
+        }
+        if gateways.v6.as_ref().is_none_or(|first| first.network_id != id) {
+            taken.endpoint.gateway6 = None;
+        }
         Ok(taken)
     }
 
@@ -320,8 +397,8 @@ impl Networks {
 }
 
 impl Network {
-    /// Takes addresses for a container and counts it as attached.
-    fn take(&mut self, request: AttachRequest<'_>, place: &Place<'_>, default_ip: IpAddr) -> Result<Taken> {
+    /// Takes addresses for a container and counts it as attached. `used` are its other links' names.
+    fn take(&mut self, request: AttachRequest<'_>, used: &[String]) -> Result<Taken> {
         let Some(bridge) = self.record.bridge.clone() else {
             return Err(Error::invalid(format!("network {} has no links", self.record.name)));
         };
@@ -334,85 +411,48 @@ impl Network {
                 ),
             ));
         }
-        let wanted = request.settings.ipam_config.clone().unwrap_or_default();
-        self.check_wishes(&wanted.ipv4_address, bridge.v4.as_ref())?;
-        self.check_wishes(&wanted.ipv6_address, bridge.v6.as_ref())?;
-        let asked_mac = [request.settings.mac_address.as_str(), request.mac]
-            .into_iter()
-            .find(|mac| !mac.is_empty());
-        let asked_mac = asked_mac.map(str::parse::<MacAddress>).transpose()?;
-        let v4 = allocate(self.v4.as_mut(), &wanted.ipv4_address)?;
-        let v6 = match allocate(self.v6.as_mut(), &wanted.ipv6_address) {
+        let wishes = Wishes::read(request.settings, request.mac)?;
+        let ifname = self.link_name(wishes.ifname.as_deref(), used)?;
+        let v4 = allocate(self.v4.as_mut(), wishes.v4)?;
+        let v6 = match allocate(self.v6.as_mut(), wishes.v6) {
             Ok(v6) => v6,
             Err(error) => {
                 give_back(self.v4.as_mut(), v4);
                 return Err(error);
             }
         };
-        let mac = asked_mac.unwrap_or_else(|| mac_for(v4, v6));
         let attachment = Attachment {
             endpoint_id: identifiers::random(),
             container_name: request.container_name.to_owned(),
-            mac: Some(mac),
+            mac: Some(wishes.mac.unwrap_or_else(|| mac_for(v4, v6))),
             v4,
             v6,
+            names: self.dns_names(request).unwrap_or_default(),
+            priority: request.settings.gw_priority,
+            link: LinkNames {
+                host: String::new(),
+                inside: ifname,
+            },
         };
-        let taken = self.taken(
-            request,
-            place,
-            &bridge.plan,
-            &attachment,
-            bridge.host_ip.unwrap_or(default_ip),
-        );
+        let mut taken = self.taken(request, &bridge.plan, &attachment);
+        taken.endpoint.link_local = wishes.link_local;
         self.attachments.insert(request.container_id.to_owned(), attachment);
         Ok(taken)
     }
 
-    fn check_wishes(&self, address: &str, range: Option<&super::record::Range>) -> Result<()> {
-        if address.is_empty() {
-            return Ok(());
-        }
-        if self.record.predefined {
-            return Err(Error::invalid(
-                "user specified IP address is supported on user defined networks only",
-            ));
-        }
-        if range.is_none_or(|range| !range.chosen_by_user) {
-            return Err(Error::invalid(
-                "user specified IP address is supported only when connecting to networks with user configured subnets",
-            ));
-        }
-        Ok(())
-    }
-
-    fn taken(
-        &self,
-        request: AttachRequest<'_>,
-        place: &Place<'_>,
-        bridge: &BridgePlan,
-        attachment: &Attachment,
-        host: IpAddr,
-    ) -> Taken {
+    fn taken(&self, request: AttachRequest<'_>, bridge: &BridgePlan, attachment: &Attachment) -> Taken {
         let (gateway4, gateway6) = self.gateways();
-        let prefix = self.record.link_prefix();
-        let (ifname, has_route) = match place {
-            Place::New => (format!("{prefix}0"), true),
-            Place::Existing(_, index) => (format!("{prefix}{index}"), false),
-        };
         let endpoint = EndpointPlan {
-            ifname,
+            ifname: attachment.link.inside.clone(),
             ipv4: attachment
                 .v4
                 .and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
             ipv6: attachment
                 .v6
                 .and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
-            gateway4: gateway4
-                .filter(|_| has_route)
-                .and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
-            gateway6: gateway6
-                .filter(|_| has_route)
-                .and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
+            link_local: Vec::new(),
+            gateway4: gateway4.and_then(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }),
+            gateway6: gateway6.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
             mac: attachment.mac.unwrap_or(MacAddress([0x02, 0x42, 0, 0, 0, 0])),
             mtu: bridge.mtu,
         };
@@ -432,28 +472,33 @@ impl Network {
             ..request.settings.clone()
         };
         Taken {
-            network_id: self.record.id.clone(),
-            network_name: self.record.name.clone(),
+            network: self.info(),
             bridge: bridge.name.clone(),
             endpoint,
             settings,
-            ends: self.ends(attachment, host),
         }
+    }
+
+    /// The name of a container's link: the one asked for, else the first free one.
+    fn link_name(&self, asked: Option<&str>, used: &[String]) -> Result<String> {
+        let is_free = |name: &String| !used.contains(name);
+        if let Some(asked) = asked {
+            let name = asked.to_owned();
+            return match is_free(&name) {
+                true => Ok(name),
+                false => Err(Error::conflict(format!("interface name {name} is already in use"))),
+            };
+        }
+        let prefix = self.record.link_prefix();
+        let mut names = (0..=used.len()).map(|number| format!("{prefix}{number}"));
+        Ok(names.find(is_free).unwrap_or_else(|| format!("{prefix}0")))
     }
 
     /// The names a container answers to on a user's network.
     fn dns_names(&self, request: AttachRequest<'_>) -> Option<Vec<String>> {
-        if self.record.predefined {
-            return None;
-        }
-        let mut names = vec![request.container_name.to_owned()];
-        let short = identifiers::short(request.container_id).to_owned();
-        for name in request.settings.aliases.iter().flatten().cloned().chain([short]) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Some(names)
+        let aliases = request.settings.aliases.as_deref().unwrap_or_default();
+        let names = || dns_names(request.container_name, aliases, request.container_id, request.hostname);
+        (!self.record.predefined).then(names)
     }
 
     /// Marks a restored container's addresses as taken.
@@ -473,27 +518,48 @@ impl Network {
     }
 }
 
-/// Reserves and publishes what a container asked for.
-fn publish(fabric: &Fabric, request: AttachRequest<'_>, taken: &Taken) -> Result<(PortMap, Vec<OwnedFd>)> {
-    let wanted = ports::wanted(request.ports, taken.ends)?;
+/// Names by which others know a container on a user's network, its own first.
+pub(crate) fn dns_names(name: &str, aliases: &[String], id: &str, hostname: &str) -> Vec<String> {
+    let short = identifiers::short(id);
+    let mut names: Vec<String> = Vec::new();
+    let all = [name]
+        .into_iter()
+        .chain(aliases.iter().map(String::as_str))
+        .chain([short, hostname]);
+    for name in all {
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Reserves and publishes what a container asked for; `who` names its endpoint in messages.
+fn publish(
+    fabric: &Fabric,
+    container_id: &str,
+    who: &str,
+    ports: &PortMap,
+    ends: Ends,
+) -> Result<(PortMap, Vec<OwnedFd>)> {
+    let wanted = ports::wanted(ports, ends)?;
     let requests: Vec<_> = wanted.iter().map(|wish| wish.request.clone()).collect();
-    let reserved = fabric.reserve_all(request.container_id, &requests).map_err(|error| {
+    let reserved = fabric.reserve_all(container_id, &requests).map_err(|error| {
         Error::from(error).context(format!(
-            "driver failed programming external connectivity on endpoint {} ({})",
-            request.container_name, taken.settings.endpoint_id
+            "driver failed programming external connectivity on endpoint {who}"
         ))
     })?;
-    let mut shown: PortMap = request.ports.keys().map(|port| (port.clone(), None)).collect();
+    let mut shown: PortMap = ports.keys().map(|port| (port.clone(), None)).collect();
     let (mut all, mut hold) = (Vec::new(), Vec::new());
     for (wish, reserved) in wanted.iter().zip(reserved) {
-        let bindings = ports::bindings(wish, reserved.port, taken.ends);
+        let bindings = ports::bindings(wish, reserved.port, ends);
         let entry = shown.entry(wish.port.clone()).or_default().get_or_insert_default();
         entry.extend(bindings.iter().map(ports::show));
         all.extend(bindings);
         hold.extend(reserved.sockets);
     }
     if !all.is_empty() {
-        fabric.publish(request.container_id, &all)?;
+        fabric.publish(container_id, &all)?;
     }
     Ok((shown, hold))
 }
@@ -523,18 +589,16 @@ fn unpublish(fabric: &Fabric, container_id: &str) {
     }
 }
 
-fn allocate(subnet: Option<&mut Subnet>, wanted: &str) -> Result<Option<IpNet>> {
+fn allocate(subnet: Option<&mut Subnet>, wanted: Option<IpAddr>) -> Result<Option<IpNet>> {
     let Some(subnet) = subnet else {
         return Ok(None);
     };
-    let address = if wanted.is_empty() {
-        subnet.allocate()?
-    } else {
-        let address = wanted
-            .parse()
-            .map_err(|_| Error::invalid(format!("invalid IP address: {wanted}")))?;
-        subnet.request(address)?;
-        address
+    let address = match wanted {
+        None => subnet.allocate()?,
+        Some(address) => {
+            subnet.request(address)?;
+            address
+        }
     };
     Ok(Some(subnet.with_prefix(address)))
 }
@@ -554,7 +618,8 @@ fn mac_for(v4: Option<IpNet>, v6: Option<IpNet>) -> MacAddress {
 }
 
 /// A restored container's place, from its record.
-fn attachment_of(name: &str, settings: &EndpointSettings) -> Attachment {
+fn attachment_of(name: &str, place: &Restored<'_>) -> Attachment {
+    let settings = place.settings;
     let net = |address: &str, prefix: u8| {
         address
             .parse::<IpAddr>()
@@ -567,6 +632,9 @@ fn attachment_of(name: &str, settings: &EndpointSettings) -> Attachment {
         mac: settings.mac_address.parse().ok(),
         v4: net(&settings.ip_address, settings.ip_prefix_len),
         v6: net(&settings.global_ipv6_address, settings.global_ipv6_prefix_len),
+        names: settings.dns_names.clone().unwrap_or_default(),
+        priority: settings.gw_priority,
+        link: place.link.cloned().unwrap_or_default(),
     }
 }
 

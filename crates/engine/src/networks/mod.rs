@@ -9,10 +9,13 @@
 mod default_bridge;
 mod drivers;
 mod endpoints;
+mod places;
 mod plan;
 mod policy;
 mod ports;
 mod record;
+mod wishes;
+mod zones;
 
 use std::{
     collections::BTreeMap,
@@ -24,14 +27,16 @@ use std::{
 use corten_api::{
     container::PortBinding,
     filters::Filters,
-    network::{ConnectRequest, CreateRequest, Created, DisconnectRequest, Network as Description, Pruned},
+    network::{CreateRequest, Created, Network as Description, Pruned},
     time::Time,
 };
 use corten_network::{Fabric, FabricConfig, PublishedState, Subnet, Watch};
 use corten_sys::fs;
 
 pub use corten_network::Driver;
-pub use endpoints::{AttachRequest, Attached, AttachedFurther};
+pub(crate) use endpoints::dns_names;
+pub use endpoints::{AttachRequest, Attached, LinkNames, Place, Restored};
+pub use places::{Gateway, Gateways};
 
 use self::record::{Attachment, Record};
 use crate::{
@@ -60,6 +65,8 @@ struct Inner {
     fabric: std::result::Result<Arc<Fabric>, String>,
     /// Guards the networks; never held while the kernel is asked for a link or a port.
     state: Mutex<State>,
+    /// Guards the zones' files, so that the last to write one knows the latest. Taken before `state`.
+    zones: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +101,13 @@ pub struct NetworkInfo {
     pub user_defined: bool,
 }
 
+impl NetworkInfo {
+    /// Whether containers have links to it: not to `host` and `none`.
+    pub fn has_links(&self) -> bool {
+        !matches!(self.driver, Driver::Host | Driver::None)
+    }
+}
+
 impl Networks {
     /// Reads the networks below the data root and plans the default bridge. The kernel's bridges
     /// and rules follow with [`Networks::restored`], in one step, so that ports which an earlier
@@ -126,7 +140,9 @@ impl Networks {
             root: root.clone(),
             fabric,
             state: Mutex::default(),
+            zones: Mutex::default(),
         }));
+        fs::create_dir_all_mode(networks.zones_root(), 0o700)?;
         for record in record::load(&root)? {
             networks.adopt(record);
         }
@@ -263,6 +279,7 @@ impl Networks {
             return Err(error.into());
         }
         fs::if_there(fs::remove_file(record::path(&self.0.root, &network.record.id)))?;
+        fs::if_there(fs::remove_file(self.zone_path(&network.record.id)))?;
         self.emit_for(&network.record, "destroy", None);
         Ok(())
     }
@@ -299,51 +316,6 @@ impl Networks {
         Ok(Pruned {
             networks_deleted: Some(deleted),
         })
-    }
-
-    /// Connects a container to a further network: not possible yet.
-    ///
-    /// # Errors
-    /// As [`Networks::find`]; `Forbidden` when it is on it already; else `Unsupported`.
-    pub fn connect(&self, name_or_id: &str, container_id: &str, request: &ConnectRequest) -> Result<()> {
-        let state = self.state();
-        let network = state.find(name_or_id)?;
-        if let Some(attachment) = network.attachments.get(container_id) {
-            return Err(Error::new(
-                Kind::Forbidden,
-                format!(
-                    "endpoint with name {} already exists in network {}",
-                    attachment.container_name, network.record.name
-                ),
-            ));
-        }
-        Err(Error::unsupported(format!(
-            "connecting container {} to network {} after it was created is not supported",
-            request.container, network.record.name
-        ))
-        .hint("name all its networks when you create it"))
-    }
-
-    /// Disconnects a container from a network: not possible yet.
-    ///
-    /// # Errors
-    /// As [`Networks::find`]; `Forbidden` when it is not on it; else `Unsupported`.
-    pub fn disconnect(&self, name_or_id: &str, container_id: &str, request: &DisconnectRequest) -> Result<()> {
-        let state = self.state();
-        let network = state.find(name_or_id)?;
-        if !network.attachments.contains_key(container_id) {
-            return Err(Error::new(
-                Kind::Forbidden,
-                format!(
-                    "container {container_id} is not connected to network {}",
-                    network.record.name
-                ),
-            ));
-        }
-        Err(Error::unsupported(format!(
-            "disconnecting container {} from network {} while it exists is not supported",
-            request.container, network.record.name
-        )))
     }
 
     /// The addresses that `host-gateway` stands for: the default bridge's own.
@@ -419,6 +391,11 @@ impl Networks {
             Error::new(Kind::Unavailable, format!("bridge networks cannot be had: {why}"))
                 .hint("use the network host or none")
         })
+    }
+
+    /// Tells listeners what happened to a container on a network.
+    pub(crate) fn tell(&self, id: &str, action: &str, container: &str) {
+        self.emit(id, action, Some(container));
     }
 
     fn emit(&self, id: &str, action: &str, container: Option<&str>) {

@@ -15,6 +15,7 @@ use corten_sys::fs;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::LinkNames;
 use crate::error::{Error, Result};
 
 /// A network, as it is kept.
@@ -80,13 +81,19 @@ impl Range {
 }
 
 /// A container's place on a network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Attachment {
     pub(super) endpoint_id: String,
     pub(super) container_name: String,
     pub(super) mac: Option<MacAddress>,
     pub(super) v4: Option<IpNet>,
     pub(super) v6: Option<IpNet>,
+    /// Names by which others on the network know it, its own first.
+    pub(super) names: Vec<String>,
+    /// How much its gateway is preferred.
+    pub(super) priority: i64,
+    /// Its link.
+    pub(super) link: LinkNames,
 }
 
 impl Attachment {

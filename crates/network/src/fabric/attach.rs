@@ -1,5 +1,6 @@
 //! Containers' links: made, connected, and taken away from inside.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use corten_sys::netlink::Protocol;
@@ -96,6 +97,17 @@ impl Fabric {
             Some(link) => delete(&mut inside, &link),
             None => Ok(()),
         }
+    }
+
+    /// Leads what a container sends elsewhere through one of its links, in place of another.
+    pub fn route(&self, netns: BorrowedFd<'_>, bridge: &str, ifname: &str, gateway: IpAddr) -> Result<()> {
+        let medium = match self.place(bridge)? {
+            Place::Bridge { .. } => Medium::Bridge,
+            Place::Parent(medium) => medium,
+        };
+        let inside = netns::run_in(netns, || Connection::open(Protocol::Route));
+        let mut inside = inside.map_err(|error| Error::from_io("cannot enter the container's network", error))??;
+        endpoints::route(&mut inside, ifname, gateway, &medium)
     }
 
     fn place(&self, bridge: &str) -> Result<Place> {

@@ -325,7 +325,7 @@ pub(crate) fn expression(list: &mut Message<'_>, name: &str, fill: impl FnOnce(&
 }
 
 const META_NFPROTO: u32 = 15;
-const META_L4PROTO: u32 = 16;
+pub(crate) const META_L4PROTO: u32 = 16;
 pub(crate) const META_IIFNAME: u32 = 6;
 pub(crate) const META_OIFNAME: u32 = 7;
 
@@ -437,7 +437,7 @@ pub(crate) fn meta(list: &mut Message<'_>, key: u32, register: u32) {
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 
-fn payload(list: &mut Message<'_>, base: u32, offset: u32, length: u32, register: u32) {
+pub(crate) fn payload(list: &mut Message<'_>, base: u32, offset: u32, length: u32, register: u32) {
     expression(list, "payload", |payload| {
         payload.be32(1, register);
         payload.be32(2, base);

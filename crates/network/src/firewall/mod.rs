@@ -5,7 +5,7 @@
 //! people's tables.
 
 mod elements;
-mod encode;
+pub(crate) mod encode;
 pub(crate) mod guests;
 mod render;
 pub(crate) mod ruleset;

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod firewall;
+mod names;
 mod policies;
 mod ports;
 mod world;

@@ -99,6 +99,7 @@ pub(crate) fn endpoint(ipv4: &str, gateway: &str) -> EndpointPlan {
         ifname: "eth0".into(),
         ipv4: Some(net),
         ipv6: None,
+        link_local: Vec::new(),
         gateway4: Some(gateway.parse().unwrap()),
         gateway6: None,
         mac: MacAddress::for_ipv4(net.addr()),

@@ -59,13 +59,12 @@ impl Control {
     /// # Errors
     ///
     /// When it is not the protocol.
-    pub(crate) fn next_call(&mut self) -> io::Result<Option<(Call, Option<OwnedFd>)>> {
+    pub(crate) fn next_call(&mut self) -> io::Result<Option<(Call, Vec<OwnedFd>)>> {
         let Some(call) = self.incoming.next_message::<Call>()? else {
             return Ok(None);
         };
-        let count = usize::from(call.request.has_client());
-        let client = self.incoming.take_descriptors(count)?.pop();
-        Ok(Some((call, client)))
+        let descriptors = self.incoming.take_descriptors(call.request.descriptors())?;
+        Ok(Some((call, descriptors)))
     }
 
     /// Sends a message, or keeps it until it can be sent.

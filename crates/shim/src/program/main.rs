@@ -15,6 +15,7 @@ mod detach;
 mod input;
 mod json_line;
 mod log;
+mod names;
 mod poll;
 mod requests;
 mod rotation;

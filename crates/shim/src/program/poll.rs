@@ -7,6 +7,8 @@ use rustix::event::Timespec;
 pub(crate) use rustix::event::epoll::EventFlags;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData};
 
+use crate::names::Ready;
+
 /// What can wake the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -24,6 +26,8 @@ pub(crate) enum Source {
     Input(u32),
     /// A client of the process of that number.
     Client(u32, u32),
+    /// The server of names.
+    Names(Ready),
 }
 
 const PROCESS_BITS: u32 = 24;
@@ -42,6 +46,10 @@ impl Source {
             Self::Output(process, second) => pack(4, process, u32::from(second)),
             Self::Input(process) => pack(5, process, 0),
             Self::Client(process, client) => pack(6, process, client),
+            Self::Names(Ready::Datagram) => pack(7, 0, 0),
+            Self::Names(Ready::Listener) => pack(7, 1, 0),
+            Self::Names(Ready::Client(number)) => pack(7, 2, number),
+            Self::Names(Ready::Forwarding(number)) => pack(7, 3, number),
         }
     }
 
@@ -56,7 +64,13 @@ impl Source {
             3 => Self::Control(rest),
             4 => Self::Output(process, rest != 0),
             5 => Self::Input(process),
-            _ => Self::Client(process, rest),
+            6 => Self::Client(process, rest),
+            _ => Self::Names(match process {
+                0 => Ready::Datagram,
+                1 => Ready::Listener,
+                2 => Ready::Client(rest),
+                _ => Ready::Forwarding(rest),
+            }),
         }
     }
 }
@@ -142,6 +156,10 @@ mod tests {
             Source::Output(7, true),
             Source::Input(0xff_ffff),
             Source::Client(3, 9),
+            Source::Names(Ready::Datagram),
+            Source::Names(Ready::Listener),
+            Source::Names(Ready::Client(5)),
+            Source::Names(Ready::Forwarding(u32::MAX)),
         ] {
             assert_eq!(Source::of(source.token()), source);
         }

@@ -3,7 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use corten_oci::runtime::Process;
-use corten_shim::protocol::{Attach, Call, Failure, FailureKind, Reply, Request, Response, State, Stdin, WindowSize};
+use corten_shim::protocol::{
+    Attach, Call, Failure, FailureKind, Reply, Request, Response, SOCKETS_FOR_NAMES, State, Stdin, WindowSize,
+};
 
 use crate::container::Wanted;
 use crate::streams::Streams;
@@ -13,9 +15,9 @@ type Answer = Result<Reply, Failure>;
 
 impl Supervisor {
     /// Answers a call of the connection `number`.
-    pub(crate) fn answer(&mut self, number: u32, call: Call, client: Option<OwnedFd>) -> Response {
+    pub(crate) fn answer(&mut self, number: u32, call: Call, descriptors: Vec<OwnedFd>) -> Response {
         let result = match self.is_running() {
-            true => self.act(number, call.request, client),
+            true => self.act(number, call.request, descriptors),
             false => Err(not_found("the container has ended")),
         };
         Response {
@@ -24,7 +26,7 @@ impl Supervisor {
         }
     }
 
-    fn act(&mut self, number: u32, request: Request, client: Option<OwnedFd>) -> Answer {
+    fn act(&mut self, number: u32, request: Request, mut descriptors: Vec<OwnedFd>) -> Answer {
         match request {
             Request::State => Ok(Reply::State(self.current_state())),
             Request::Subscribe => {
@@ -44,7 +46,15 @@ impl Supervisor {
             Request::Stats => Ok(Reply::Stats(Box::new(self.container.stats()?))),
             Request::Pids => Ok(Reply::Pids(self.container.pids()?)),
             Request::Resize { exec, size } => self.resize(exec.as_deref(), size),
-            Request::Attach { exec, attach } => self.attach(exec.as_deref(), &attach, client),
+            Request::Attach { exec, attach } => self.attach(exec.as_deref(), &attach, descriptors.pop()),
+            Request::Network { names, .. } => {
+                if names {
+                    let sockets = descriptors.split_off(descriptors.len().saturating_sub(SOCKETS_FOR_NAMES));
+                    self.take_names(sockets)?;
+                }
+                self.held.append(&mut descriptors);
+                Ok(Reply::Done)
+            }
             Request::Exec {
                 id,
                 process,
@@ -52,7 +62,7 @@ impl Supervisor {
                 size,
                 stdin,
             } => {
-                let client = attach.zip(client);
+                let client = attach.zip(descriptors.pop());
                 self.exec(NewExec {
                     id,
                     process,
@@ -62,6 +72,14 @@ impl Supervisor {
                 })
             }
         }
+    }
+
+    /// Answers names at sockets that were passed.
+    pub(crate) fn take_names(&mut self, sockets: Vec<OwnedFd>) -> Result<(), Failure> {
+        let sockets = <[OwnedFd; SOCKETS_FOR_NAMES]>::try_from(sockets)
+            .map_err(|_| failure(FailureKind::Invalid, "the sockets for names are missing"))?;
+        self.serve_names(sockets)
+            .map_err(|error| failure(FailureKind::Internal, format!("cannot serve names: {error}")))
     }
 
     fn current_state(&self) -> State {

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use corten_oci::runtime::Spec;
 use corten_shim::connection::Connection;
-use corten_shim::protocol::{Attach, Failure, FailureKind, Message, Reply, Response, Start, VERSION};
+use corten_shim::protocol::{
+    Attach, Failure, FailureKind, Message, Reply, Response, SOCKETS_FOR_NAMES, Start, VERSION,
+};
 use corten_sys::heap;
 use corten_sys::signal::{self, SignalFd, SignalSet};
 use rustix::fs::{Mode, OFlags};
@@ -113,14 +115,21 @@ struct Passed {
     netns: Option<OwnedFd>,
     clients: Vec<(Attach, OwnedFd)>,
     held: Vec<OwnedFd>,
+    names: Vec<OwnedFd>,
 }
 
 fn passed(engine: &mut Connection, start: &Start) -> io::Result<Passed> {
     let netns = engine.take_descriptors(usize::from(start.netns))?.pop();
     let sockets = engine.take_descriptors(start.attach.len())?;
     let held = engine.take_descriptors(usize::try_from(start.hold).unwrap_or(usize::MAX))?;
+    let names = engine.take_descriptors(if start.names { SOCKETS_FOR_NAMES } else { 0 })?;
     let clients = start.attach.iter().cloned().zip(sockets).collect();
-    Ok(Passed { netns, clients, held })
+    Ok(Passed {
+        netns,
+        clients,
+        held,
+        names,
+    })
 }
 
 /// Starts the container; whatever fails leaves nothing behind.
@@ -187,6 +196,9 @@ impl Setting<'_> {
             held: passed.held,
         })
         .map_err(internal)?;
+        if start.names {
+            supervisor.take_names(passed.names)?;
+        }
         for (attach, socket) in passed.clients {
             supervisor
                 .with_streams(INIT, |streams, context| streams.attach(context, socket, &attach))

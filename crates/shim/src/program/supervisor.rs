@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use corten_shim::connection::Incoming;
-use corten_shim::protocol::{Event, Exit, Message, State, VERSION};
+use corten_shim::protocol::{Event, Exit, Message, SOCKETS_FOR_NAMES, State, VERSION};
 use corten_sys::signal::SignalFd;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus, wait};
@@ -18,6 +18,7 @@ use crate::bundle::Bundle;
 use crate::clock;
 use crate::container::{Container, Started};
 use crate::control::Control;
+use crate::names::Names;
 use crate::poll::{EventFlags, Poll, Source};
 use crate::streams::{Context, Streams};
 
@@ -62,7 +63,9 @@ pub(crate) struct Supervisor {
     oom_check: Option<Duration>,
     oom_kills: u64,
     /// Descriptors that are kept open while the container runs.
-    held: Vec<OwnedFd>,
+    pub(crate) held: Vec<OwnedFd>,
+    /// Answers the container's questions for names.
+    pub(crate) names: Option<Names>,
 }
 
 /// An exec, from its start until its clients have its output.
@@ -150,7 +153,19 @@ impl Supervisor {
             oom_check: None,
             oom_kills: 0,
             held,
+            names: None,
         })
+    }
+
+    /// Answers the container's questions for names at two sockets from now on: UDP, then TCP.
+    pub(crate) fn serve_names(&mut self, sockets: [OwnedFd; SOCKETS_FOR_NAMES]) -> io::Result<()> {
+        let [udp, tcp] = sockets;
+        if let Some(names) = self.names.take() {
+            names.close(&self.poll);
+        }
+        let names = Names::new(&self.poll, udp, tcp, self.bundle.path().to_owned(), self.state.pid)?;
+        self.names = Some(names);
+        Ok(())
     }
 
     /// Adds a connection of which `incoming` has been received; it gets events if `subscribed`.
@@ -191,6 +206,9 @@ impl Supervisor {
             }
             self.check_memory_again();
             let idle = events.is_empty();
+            if let Some(names) = &mut self.names {
+                names.give_up(&self.poll);
+            }
             for (source, flags) in events {
                 self.dispatch(source, flags);
             }
@@ -231,6 +249,11 @@ impl Supervisor {
             Source::Client(number, client) => {
                 self.with_streams(number, |streams, context| streams.client_ready(context, client, flags));
             }
+            Source::Names(what) => {
+                if let Some(names) = &mut self.names {
+                    names.ready(&self.poll, what, flags);
+                }
+            }
         }
     }
 
@@ -267,7 +290,8 @@ impl Supervisor {
         let of_execs = self.execs.values().filter_map(|exec| exec.end.as_ref());
         let of_execs = of_execs.filter(|end| !end.told).map(|end| end.deadline).min();
         let of_memory = self.oom_check.map(|pause| Instant::now() + pause);
-        let of_phase = of_phase.into_iter().chain(of_memory).min();
+        let of_names = self.names.as_ref().and_then(Names::deadline);
+        let of_phase = of_phase.into_iter().chain(of_memory).chain(of_names).min();
         let wait = match of_phase.into_iter().chain(of_execs).min() {
             // One more, so that it has passed then.
             Some(deadline) => deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
@@ -406,6 +430,9 @@ impl Supervisor {
         exit.oom_killed = self.state.oom_killed;
         self.container.remove(&self.bundle);
         self.held.clear();
+        if let Some(names) = self.names.take() {
+            names.close(&self.poll);
+        }
         if let Err(message) = self.bundle.write_exit(&exit) {
             self.events.push(Event::LogFailed { message });
         }
@@ -471,10 +498,10 @@ impl Supervisor {
             let Some(control) = self.controls.get_mut(&number) else {
                 return Ok(());
             };
-            let Some((call, client)) = control.next_call()? else {
+            let Some((call, descriptors)) = control.next_call()? else {
                 return Ok(());
             };
-            let response = self.answer(number, call, client);
+            let response = self.answer(number, call, descriptors);
             // What happened before the answer is told before it.
             self.tell();
             self.send(number, &Message::Response(response));

@@ -66,6 +66,7 @@ impl Setup {
                 netns: false,
                 attach: Vec::new(),
                 hold: 0,
+                names: false,
                 size: None,
                 stdin: Stdin::Null,
                 log: Log::None,
