@@ -70,9 +70,13 @@ pub fn exec(request: Exec<'_>) -> Result<Executed> {
     };
     let (ours, theirs) = channel::pair()?;
     let back = approach(request.init, kinds)?;
-    let forked = clone_into(&request, in_v2)?;
+    let forked = clone_into(&request, in_v2);
     let (pid, child) = match forked {
-        Forked::Child => {
+        Err(error) => {
+            go_back(back)?;
+            return Err(error);
+        }
+        Ok(Forked::Child) => {
             drop(ours);
             let guest = Guest {
                 request: &request,
@@ -82,13 +86,11 @@ pub fn exec(request: Exec<'_>) -> Result<Executed> {
             };
             init::run(&theirs, || guest.start(&theirs))
         }
-        Forked::Parent { pid, child } => (pid, child),
+        Ok(Forked::Parent { pid, child }) => (pid, child),
     };
     drop(theirs);
     let new = New(Some((pid, child)));
-    if let Some(back) = back {
-        setns(back.as_fd(), Namespaces::PID).context(|| "cannot return to the runtime's namespaces".into())?;
-    }
+    go_back(back)?;
     if has_user {
         launch.limit(&host_proc()?, Who::Child(pid))?;
         ours.go()?;
@@ -126,6 +128,16 @@ fn approach(init: &PidFd, kinds: Namespaces) -> Result<Option<OwnedFd>> {
     let own = own.context(|| "cannot open the runtime's PID namespace".into())?;
     setns(init.as_fd(), Namespaces::PID).map_err(gone)?;
     Ok(Some(own))
+}
+
+/// Has the caller's children born in its own PID namespace again.
+fn go_back(back: Option<OwnedFd>) -> Result<()> {
+    match back {
+        Some(back) => {
+            setns(back.as_fd(), Namespaces::PID).context(|| "cannot return to the runtime's namespaces".into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn gone(error: std::io::Error) -> Error {

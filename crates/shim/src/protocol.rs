@@ -160,6 +160,11 @@ pub enum Request {
         /// The signal's number, 1 to 64.
         signal: i32,
     },
+    /// Kills an exec and what it has started, as far as that is in its process group.
+    KillExec {
+        /// The exec's id.
+        id: String,
+    },
     /// Kills every process of the container (used when init cannot be signalled).
     KillAll,
     /// Freezes the container's cgroup.
@@ -229,6 +234,7 @@ impl Request {
             Self::State
             | Self::Subscribe
             | Self::Signal { .. }
+            | Self::KillExec { .. }
             | Self::KillAll
             | Self::Pause
             | Self::Resume

@@ -1,6 +1,7 @@
 //! A container's life: restarts, limits, stopping, logs, volumes, removal.
 
 mod endings;
+mod health;
 mod logs;
 mod restarts;
 mod storage;

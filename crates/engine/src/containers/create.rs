@@ -17,7 +17,7 @@ use corten_oci::{
 };
 
 use super::{
-    Containers, Inner, Machine, fill,
+    Containers, Inner, Machine, fill, health,
     modes::{self, Network},
     mounts::{self, Needs, Wanted},
     names,
@@ -121,16 +121,10 @@ impl Inner {
             wanted: false,
             remove_volumes: false,
             committing: false,
+            health: None,
         };
         match self.make_files(&mut record, wanted) {
-            Ok(warnings) => {
-                let mut warnings = [discarded, warnings].concat();
-                if image.config.config.healthcheck.is_some() && record.config.healthcheck.is_none() {
-                    warnings
-                        .push("The image's health check is not run: health checks are not supported yet".to_owned());
-                }
-                Ok((record, warnings))
-            }
+            Ok(warnings) => Ok((record, [discarded, warnings].concat())),
             Err(error) => {
                 self.unmake(&record);
                 Err(error)
@@ -296,6 +290,7 @@ fn merge_image(config: &mut Config, image: &ContainerConfig) {
     if config.stop_signal.is_empty() {
         config.stop_signal.clone_from(&image.stop_signal);
     }
+    health::merge(&mut config.healthcheck, image.healthcheck.as_ref());
     config.on_build = None;
 }
 
@@ -426,6 +421,7 @@ fn warnings(record: &Record) -> Vec<String> {
                 .to_owned(),
         );
     }
+    warnings.extend(health::warning(record));
     warnings
 }
 

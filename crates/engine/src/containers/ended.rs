@@ -10,9 +10,11 @@ use corten_api::time::Time;
 use corten_shim::protocol::{EXIT_FILE, Event, Exit};
 use tokio::sync::mpsc;
 
-use super::{Change, Container, Containers, Mutable, RemoveOptions, State, start};
+use super::{Change, Container, Containers, Mutable, RemoveOptions, State, record::Record, start};
 use crate::{crash, error::blocking};
 
+/// Our restart policy that Docker does not have: as `on-failure`, and when the health check says so.
+pub(super) const ON_UNHEALTHY: &str = "on-unhealthy";
 /// The longest pause before a restart.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A container that ran this long is taken to have worked.
@@ -101,6 +103,7 @@ impl Containers {
             inner.record.ports.clear();
             inner.record.networks.values_mut().for_each(forget_addresses);
             let pause = pause_before_restart(inner, Duration::from_secs(duration.unsigned_abs()));
+            inner.stop_health();
             inner.record.wanted = pause.is_some();
             // The next engine starts what ends with this one.
             let pause = pause.filter(|_| !self.0.shutting_down.load(Ordering::Relaxed));
@@ -210,6 +213,10 @@ fn pause_before_restart(inner: &mut Mutable, ran: Duration) -> Option<Duration> 
             let most = policy.maximum_retry_count;
             ended.code != 0 && (most == 0 || inner.record.restarts < most)
         }
+        ON_UNHEALTHY => {
+            let failing = inner.record.health.as_ref().is_some_and(|health| health.is_failing());
+            (ended.code != 0 || failing) && restarts_when_unhealthy(&inner.record)
+        }
         _ => false,
     };
     if !wanted || inner.record.stopped_by_user {
@@ -221,6 +228,13 @@ fn pause_before_restart(inner: &mut Mutable, ran: Duration) -> Option<Duration> 
         last => (last * 2).min(LONGEST_BACKOFF),
     };
     Some(inner.backoff)
+}
+
+/// Whether the policy has an unhealthy container restarted once more.
+pub(super) fn restarts_when_unhealthy(record: &Record) -> bool {
+    let policy = &record.host_config.restart_policy;
+    let most = policy.maximum_retry_count;
+    policy.name == ON_UNHEALTHY && (most == 0 || record.restarts < most) && !record.stopped_by_user
 }
 
 /// What the network gave is gone; what the user asked for stays.

@@ -10,6 +10,7 @@ use std::{
 use corten_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use corten_oci::runtime::Process;
 use corten_shim::protocol::{Attach, Exit, FailureKind, Reply, Request, WindowSize};
+use tokio::sync::Notify;
 
 use super::{
     AttachRequest, Container, Containers, Inner, State, Target, files, link::LinkError, record::Record, security, spec,
@@ -19,12 +20,16 @@ use crate::error::{Error, Kind, Result, blocking};
 
 /// How many ended execs are remembered.
 const REMEMBERED: usize = 1024;
-/// How long, in milliseconds, word of an exec's end may take from its shim.
-const SETTLING: usize = 1000;
+/// How long word of an exec's end may take from its shim.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// All execs, by id.
 #[derive(Debug, Default)]
-pub(super) struct Execs(Mutex<Table>);
+pub(super) struct Execs {
+    table: Mutex<Table>,
+    /// Told when one has ended.
+    ended: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -65,7 +70,7 @@ pub enum ExecSession {
 
 impl Execs {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: &str) -> Result<(String, Exec)> {
@@ -84,9 +89,8 @@ impl Execs {
 
     fn set(&self, id: &str, state: ExecState) {
         let mut table = self.lock();
-        if let Some(exec) = table.by_id.get_mut(id) {
-            exec.state = state;
-        }
+        let Some(exec) = table.by_id.get_mut(id) else { return };
+        exec.state = state;
         if matches!(state, ExecState::Ended(_)) {
             table.ended.push_back(id.to_owned());
             if table.ended.len() > REMEMBERED
@@ -94,6 +98,8 @@ impl Execs {
             {
                 table.by_id.remove(&oldest);
             }
+            drop(table);
+            self.ended.notify_waiters();
         }
     }
 
@@ -110,6 +116,8 @@ impl Execs {
             })
             .collect();
         table.ended.extend(gone);
+        drop(table);
+        self.ended.notify_waiters();
     }
 
     /// Ids of a container's execs that have not ended.
@@ -158,6 +166,11 @@ impl Containers {
         // A user that is not there is told before the client's connection is taken over.
         let (inner, held, asked) = (Arc::clone(&self.0), Arc::clone(&container), config.clone());
         blocking(move || process(&inner, &held, &asked).map(|_| ())).await?;
+        Ok(self.exec_register(&container, config))
+    }
+
+    /// Makes an exec known and tells of it; returns its id.
+    pub(super) fn exec_register(&self, container: &Container, config: ExecConfig) -> String {
         let id = crate::identifiers::random();
         let action = format!("exec_create: {}", config.cmd.join(" "));
         let exec = Exec {
@@ -166,8 +179,36 @@ impl Containers {
             state: ExecState::Created,
         };
         self.0.execs.lock().by_id.insert(id.clone(), exec);
-        self.0.emit(&container, action, &[("execID", id.clone())]);
-        Ok(id)
+        self.0.emit(container, action, &[("execID", id.clone())]);
+        id
+    }
+
+    /// Forgets an exec that nobody outside can ask for.
+    pub(super) fn exec_forget(&self, id: &str) {
+        let mut table = self.0.execs.lock();
+        table.by_id.remove(id);
+        table.ended.retain(|ended| ended != id);
+    }
+
+    /// Waits for an exec's end; returns its exit code.
+    pub(super) async fn exec_code(&self, id: &str) -> Result<i32> {
+        loop {
+            let ended = self.0.execs.ended.notified();
+            tokio::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            if let (
+                _,
+                Exec {
+                    state: ExecState::Ended(code),
+                    ..
+                },
+            ) = self.0.execs.get(id)?
+            {
+                return Ok(code);
+            }
+            ended.await;
+        }
     }
 
     /// Runs a prepared process.
@@ -218,15 +259,45 @@ impl Containers {
         waiting: Waiting,
         client: Option<(Attach, OwnedFd)>,
     ) -> Result<()> {
+        let copy = match &client {
+            Some((_, socket)) => Some(socket.try_clone()?),
+            None => None,
+        };
+        let id = waiting.id.clone();
+        match self.exec_launch(container, waiting, client).await? {
+            Ok(()) => Ok(()),
+            Err(error) => self.exec_refused(&id, error, copy).await,
+        }
+    }
+
+    /// Has the shim run the process, of whose refusal the caller is told, not the client.
+    pub(super) async fn exec_run_alone(
+        &self,
+        container: &Arc<Container>,
+        id: &str,
+        client: (Attach, OwnedFd),
+    ) -> Result<()> {
+        let waiting = Waiting {
+            id: id.to_owned(),
+            size: None,
+        };
+        match self.exec_launch(container, waiting, Some(client)).await? {
+            Ok(()) => Ok(()),
+            Err(error) => self.exec_refused(id, error, None).await,
+        }
+    }
+
+    async fn exec_launch(
+        &self,
+        container: &Arc<Container>,
+        waiting: Waiting,
+        client: Option<(Attach, OwnedFd)>,
+    ) -> Result<Result<(), LinkError>> {
         let (id, exec) = self.0.execs.get(&waiting.id)?;
         let link = container.link()?;
         let (inner, held, config) = (Arc::clone(&self.0), Arc::clone(container), exec.config.clone());
         let process = blocking(move || process(&inner, &held, &config)).await?;
         let (attach, socket) = client.unzip();
-        let copy = match &socket {
-            Some(socket) => Some(socket.try_clone()?),
-            None => None,
-        };
         let action = format!("exec_start: {}", exec.config.cmd.join(" "));
         self.0.emit(container, action, &[("execID", id.clone())]);
         let request = Request::Exec {
@@ -246,12 +317,12 @@ impl Containers {
                 {
                     exec.state = ExecState::Running(pid);
                 }
-                Ok(())
+                Ok(Ok(()))
             }
             Ok(_) => Err(Error::internal(
                 "the container's shim gave an answer to another question",
             )),
-            Err(error) => self.exec_refused(&id, error, copy).await,
+            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -328,13 +399,13 @@ impl Containers {
         if !matches!(exec.state, ExecState::Running(_)) || self.runs_still(id, &exec.container).await {
             return exec;
         }
-        for _ in 0..SETTLING {
-            match self.0.execs.get(id) {
-                Ok((_, now)) if !matches!(now.state, ExecState::Running(_)) => return now,
-                _ => tokio::time::sleep(Duration::from_millis(1)).await,
-            }
+        match tokio::time::timeout(SETTLING, self.exec_code(id)).await {
+            Ok(Ok(code)) => Exec {
+                state: ExecState::Ended(code),
+                ..exec
+            },
+            _ => exec,
         }
-        exec
     }
 
     async fn runs_still(&self, id: &str, container: &str) -> bool {

@@ -26,6 +26,7 @@ mod etc;
 mod exec;
 mod files;
 mod fill;
+pub(crate) mod health;
 mod link;
 mod log_config;
 mod logs;
@@ -66,7 +67,7 @@ use std::{
 use corten_shim::protocol::Attach;
 use corten_store::Store;
 use corten_sys::fs::SyncQueue;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use self::signals::parse as parse_signal;
 pub(crate) use self::spec::ARCHITECTURE;
@@ -170,6 +171,8 @@ struct Mutable {
     clients: Vec<(Attach, OwnedFd)>,
     /// The pause before the next restart.
     backoff: Duration,
+    /// Ends the probing of its health when it is dropped.
+    monitor: Option<oneshot::Sender<()>>,
 }
 
 /// What waiters watch.
@@ -278,13 +281,14 @@ impl Inner {
 
     /// Tells listeners what happened to a container.
     fn emit(&self, container: &Container, action: impl Into<String>, more: &[(&str, String)]) {
-        let record = container.lock();
-        let mut attributes = record.record.config.labels.clone();
-        attributes.insert("image".into(), record.record.config.image.clone());
-        attributes.insert("name".into(), record.record.name.clone());
-        drop(record);
+        let mut attributes = attributes(&container.lock().record);
         attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         self.events.emit("container", action, &container.id, attributes);
+    }
+
+    /// Tells listeners what happened to a container, before anybody can see it.
+    fn emit_first(&self, record: &Record, action: impl Into<String>) {
+        self.events.emit("container", action, &record.id, attributes(record));
     }
 
     fn folder_of(&self, id: &str) -> PathBuf {
@@ -326,9 +330,18 @@ impl Inner {
                 link: None,
                 clients: Vec::new(),
                 backoff: Duration::ZERO,
+                monitor: None,
             }),
         })
     }
+}
+
+/// What every event of a container tells.
+fn attributes(record: &Record) -> BTreeMap<String, String> {
+    let mut attributes = record.config.labels.clone();
+    attributes.insert("image".into(), record.config.image.clone());
+    attributes.insert("name".into(), record.name.clone());
+    attributes
 }
 
 impl Container {

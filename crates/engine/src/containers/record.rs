@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use corten_api::{
@@ -13,7 +14,7 @@ use corten_api::{
 use corten_oci::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::state::State;
+use super::{health::Health, state::State};
 use crate::{
     error::{Error, Result},
     networks::PortMap,
@@ -67,6 +68,9 @@ pub(crate) struct Record {
     /// Whether it is frozen only as long as it takes to make an image of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) committing: bool,
+    /// Its health, which lies in the bundle, not here.
+    #[serde(skip)]
+    pub(crate) health: Option<Arc<Health>>,
 }
 
 /// A mount of a container.

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::{
     Change, Container, Containers, Inner, RemoveOptions, State,
     ended::{LOST, read_exit},
+    health::Health,
     link,
     network::Joined,
     record::Record,
@@ -81,6 +82,7 @@ impl Containers {
         if matches!(record.state, State::Removing(_)) {
             return self.finish_removal(container).await;
         }
+        container.lock().record.health = Health::read(&container.bundle).map(Arc::new);
         match link::connect(&container.bundle).await {
             Ok((link, shim, events)) => {
                 self.reconnect(container, link, &shim, events);
@@ -206,6 +208,9 @@ impl Containers {
             ),
         }
         self.0.images.set_running(&container.id, true);
+        if matches!(container.lock().record.state, State::Running(_)) {
+            self.resume_health(container);
+        }
         self.spawn_watch(container, events);
         self.0.deliveries.follow(container);
     }

@@ -118,6 +118,7 @@ impl Containers {
         }
         crash::point("start:recorded");
         self.0.images.set_running(&container.id, true);
+        self.start_health(container);
         self.0.emit(container, "start", &[]);
         self.spawn_watch(container, events);
         self.0.deliveries.follow(container);

@@ -141,7 +141,7 @@ impl Containers {
     }
 
     /// Sends a signal, if the container is not about to be seen to have ended.
-    async fn signal_unless_ending(&self, container: &Container, signal: i32) -> Result<()> {
+    async fn signal_unless_ending(&self, container: &Arc<Container>, signal: i32) -> Result<()> {
         match self.signal(container, signal).await {
             Err(error) if error.kind() == Kind::Conflict => Ok(()),
             other => other,
@@ -149,7 +149,7 @@ impl Containers {
     }
 
     /// Sends a signal; a frozen container is thawed for one that ends it.
-    async fn signal(&self, container: &Container, signal: i32) -> Result<()> {
+    async fn signal(&self, container: &Arc<Container>, signal: i32) -> Result<()> {
         let link = container.link()?;
         match link.call(Request::Signal { signal }, Vec::new()).await {
             Ok(_) => {}
@@ -187,6 +187,21 @@ impl Containers {
         .hint("a process hangs in the kernel; see its state in /proc/<pid>/stack"))
     }
 
+    /// Ends a container in such a way that its restart policy starts it again.
+    pub(super) async fn end_to_restart(&self, container: &Arc<Container>) -> Result<()> {
+        let (signal, seconds) = {
+            let config = &container.lock().record.config;
+            let own = signals::parse(&config.stop_signal).unwrap_or(signals::TERM);
+            (own, config.stop_timeout.unwrap_or(STOP_TIMEOUT))
+        };
+        self.signal_unless_ending(container, signal).await?;
+        let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
+        if ended_within(container, patience).await {
+            return Ok(());
+        }
+        self.kill_known(container).await
+    }
+
     /// Freezes a container's processes.
     ///
     /// # Errors
@@ -207,7 +222,10 @@ impl Containers {
             }
         }
         container.link()?.call(Request::Pause, Vec::new()).await?;
-        container.change(Change::Paused)?;
+        container.transition(|inner| {
+            inner.stop_health();
+            inner.apply(Change::Paused)
+        })?;
         self.0.emit(&container, "pause", &[]);
         Ok(())
     }
@@ -224,7 +242,7 @@ impl Containers {
         self.thaw(&container).await
     }
 
-    async fn thaw(&self, container: &Container) -> Result<()> {
+    async fn thaw(&self, container: &Arc<Container>) -> Result<()> {
         match container.link()?.call(Request::Resume, Vec::new()).await {
             Ok(_) => {}
             // A killed container may end while it is thawed.
@@ -233,6 +251,7 @@ impl Containers {
         }
         // It may have ended by now.
         if container.change(Change::Resumed).is_ok() {
+            self.resume_health(container);
             self.0.emit(container, "unpause", &[]);
         }
         Ok(())

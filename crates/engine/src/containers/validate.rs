@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corten_api::container::{Config, HostConfig, RestartPolicy};
 use corten_oci::capability;
 
-use super::{log_config, modes, security};
+use super::{ended::ON_UNHEALTHY, health, log_config, modes, security};
 use crate::error::{Error, Result};
 
 /// Docker's least memory limit, in bytes.
@@ -36,6 +36,7 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
     if !config.stop_signal.is_empty() {
         super::signals::parse(&config.stop_signal).ok_or_else(|| invalid_signal(&config.stop_signal))?;
     }
+    health::validate(config)?;
     capabilities(host)?;
     restart_policy(&host.restart_policy, host.auto_remove)?;
     memory(host)?;
@@ -111,10 +112,10 @@ pub(crate) fn restart_policy(policy: &RestartPolicy, auto_remove: bool) -> Resul
         "always" | "unless-stopped" if retries != 0 => {
             return bad("maximum retry count can only be used with 'on-failure'".into());
         }
-        "on-failure" if retries < 0 => {
+        "on-failure" | ON_UNHEALTHY if retries < 0 => {
             return bad("maximum retry count cannot be negative".into());
         }
-        "always" | "unless-stopped" | "on-failure" => {}
+        "always" | "unless-stopped" | "on-failure" | ON_UNHEALTHY => {}
         other => {
             return bad(format!(
                 "unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
@@ -261,12 +262,7 @@ fn sysctls(host: &HostConfig) -> Result<()> {
 fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let limits = &host.resources;
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    let health = config
-        .healthcheck
-        .as_ref()
-        .is_some_and(|h| h.test.first().is_some_and(|t| t != "NONE"));
     let refused = [
-        (health, "health checks"),
         (some(&host.volumes_from), "--volumes-from"),
         (
             some(&host.links) && !modes::is_user_defined(&host.network_mode),

@@ -209,7 +209,10 @@ impl Containers {
             created: record.created,
             path: record.command.first().cloned().unwrap_or_default(),
             args: record.command.iter().skip(1).cloned().collect(),
-            state: record.state.to_api(),
+            state: corten_api::container::State {
+                health: record.health.as_ref().map(|health| health.to_api()),
+                ..record.state.to_api()
+            },
             image: record.image.to_string(),
             resolv_conf_path: made("resolv.conf"),
             hostname_path: made("hostname"),
@@ -425,6 +428,15 @@ fn split_port(port: &str) -> Option<(u16, &str)> {
     Some((number.parse().ok()?, protocol))
 }
 
+/// The sentence that `ps` shows.
+fn status(record: &Record, now: Time) -> String {
+    let sentence = record.state.status(now);
+    match (&record.state, &record.health) {
+        (State::Running(_), Some(health)) => format!("{sentence} ({})", health.in_list()),
+        _ => sentence,
+    }
+}
+
 fn check_values(filters: &Filters) -> Result<()> {
     if let Some(state) = filters.values("status").find(|state| !STATES.contains(state)) {
         return Err(Error::invalid(format!(
@@ -478,7 +490,9 @@ fn matches(record: &Record, filters: &Filters) -> bool {
         && filters.labels(&record.config.labels)
         && filters.any("network", network)
         && filters.any("volume", volume)
-        && filters.any("health", |wanted| wanted == "none")
+        && filters.any("health", |wanted| {
+            wanted == record.health.as_ref().map_or("none", |health| health.word())
+        })
         // `isolation` means something on Windows only.
         && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
         && filters.any("publish", |wanted| {

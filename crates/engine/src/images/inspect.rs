@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use corten_api::{
-    container::Healthcheck,
     image::{Config, Empty, GraphDriver, History, Inspect, Metadata, RootFs},
     time::Time,
 };
@@ -15,7 +14,7 @@ use corten_oci::{
 use corten_store::Image;
 
 use super::{Images, signed};
-use crate::error::Result;
+use crate::{containers::health, error::Result};
 
 impl Images {
     /// Describes an image.
@@ -178,14 +177,7 @@ fn container_config(config: &ContainerConfig) -> Config {
         exposed_ports: keys(&config.exposed_ports),
         env: some(&config.env),
         cmd: config.cmd.clone(),
-        healthcheck: config.healthcheck.as_ref().map(|check| Healthcheck {
-            test: check.test.clone(),
-            interval: check.interval,
-            timeout: check.timeout,
-            start_period: check.start_period,
-            start_interval: check.start_interval,
-            retries: check.retries,
-        }),
+        healthcheck: config.healthcheck.as_ref().map(health::of_image),
         args_escaped: config.args_escaped,
         volumes: keys(&config.volumes),
         working_dir: config.working_dir.clone(),

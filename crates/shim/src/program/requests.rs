@@ -7,6 +7,8 @@ use corten_shim::protocol::{
     Attach, Call, Failure, FailureKind, Reply, Request, Response, SOCKETS_FOR_NAMES, State, Stdin, WindowSize,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use crate::container::Wanted;
 use crate::streams::Streams;
 use crate::supervisor::{Exec, INIT, Supervisor};
@@ -34,6 +36,7 @@ impl Supervisor {
                 Ok(Reply::Done)
             }
             Request::Signal { signal } => done(self.container.signal(signal)),
+            Request::KillExec { id } => self.kill_exec(&id),
             Request::KillAll => {
                 self.container.kill_all()?;
                 // The frozen are thawed to die.
@@ -87,6 +90,21 @@ impl Supervisor {
         State {
             execs: running.map(|exec| (exec.id.clone(), exec.pid)).collect(),
             ..self.state.clone()
+        }
+    }
+
+    fn kill_exec(&self, id: &str) -> Answer {
+        let exec = self.execs.values().find(|exec| exec.id == id && exec.is_running());
+        let exec = exec.ok_or_else(|| not_found(format!("no running exec {id}")))?;
+        // It is not reaped yet, so the number is still its own, and it leads its group since its birth.
+        let killed = Pid::from_raw(exec.pid).map(|pid| kill_process_group(pid, Signal::KILL));
+        match killed {
+            Some(Ok(())) => Ok(Reply::Done),
+            Some(Err(error)) => Err(failure(
+                FailureKind::Internal,
+                format!("cannot kill exec {id}: {error}"),
+            )),
+            None => Err(not_found(format!("no running exec {id}"))),
         }
     }
 
