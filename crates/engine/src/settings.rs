@@ -168,6 +168,10 @@ pub struct Reloadable {
     pub insecure_registries: Vec<String>,
     /// Proxies to registries: `http-proxy`, `https-proxy`, `no-proxy`.
     pub proxies: BTreeMap<String, String>,
+    /// OCI runtimes beside our own, by their names.
+    pub runtimes: BTreeMap<String, Runtime>,
+    /// The runtime of containers that name none; empty for our own.
+    pub default_runtime: String,
     /// How many layers are fetched at once.
     pub max_concurrent_downloads: usize,
     /// Layers sent at once, over all pushes.
@@ -180,6 +184,8 @@ impl Default for Reloadable {
     /// Docker's.
     fn default() -> Self {
         Self {
+            runtimes: BTreeMap::new(),
+            default_runtime: String::new(),
             debug: false,
             labels: Vec::new(),
             dns: Vec::new(),
@@ -198,6 +204,25 @@ impl Default for Reloadable {
             max_concurrent_downloads: 0,
             max_concurrent_uploads: 0,
             max_download_attempts: 0,
+        }
+    }
+}
+
+/// An OCI runtime that is a program of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runtime {
+    /// The program: a path, or a name to be looked for.
+    pub path: String,
+    /// Arguments before those of each command.
+    pub args: Vec<String>,
+}
+
+impl Reloadable {
+    /// The runtime of containers that name none.
+    pub(crate) fn default_runtime(&self) -> &str {
+        match self.default_runtime.as_str() {
+            "" => crate::containers::OWN_RUNTIME,
+            name => name,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     identifiers,
     images::{self, Images},
     networks::Networks,
-    settings::{SecurityDefaults, Settings},
+    settings::{Reloadable, SecurityDefaults, Settings},
     volumes::Volumes,
 };
 
@@ -159,10 +159,6 @@ impl System {
         let host = blocking(|| Ok(Host::probe())).await?;
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
-        let runtime = |path: &str| Runtime {
-            path: path.into(),
-            ..Runtime::default()
-        };
         Ok(Info {
             id: inner.id.clone(),
             containers: running + paused + stopped,
@@ -215,11 +211,8 @@ impl System {
             name: text(uname.nodename()),
             labels: now.labels.clone(),
             server_version: VERSION.into(),
-            runtimes: BTreeMap::from([
-                ("corten".to_owned(), runtime("corten-runtime")),
-                ("runc".to_owned(), runtime("corten-runtime")),
-            ]),
-            default_runtime: "corten".into(),
+            runtimes: runtimes(&now),
+            default_runtime: now.default_runtime().to_owned(),
             swarm: Swarm {
                 local_node_state: "inactive".into(),
                 ..Swarm::default()
@@ -318,6 +311,26 @@ fn architecture() -> &'static str {
 
 fn kernel() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Our runtime, which answers to the name of Docker's too, and those that the engine was told of.
+fn runtimes(settings: &Reloadable) -> BTreeMap<String, Runtime> {
+    let own = ["corten", "runc"].map(|name| {
+        let runtime = Runtime {
+            path: "corten-runtime".to_owned(),
+            ..Runtime::default()
+        };
+        (name.to_owned(), runtime)
+    });
+    let others = settings.runtimes.iter().map(|(name, runtime)| {
+        let runtime = Runtime {
+            path: runtime.path.clone(),
+            arguments: Some(runtime.args.clone()).filter(|args| !args.is_empty()),
+            ..Runtime::default()
+        };
+        (name.clone(), runtime)
+    });
+    own.into_iter().chain(others).collect()
 }
 
 fn driver_status(file_system: &str) -> Vec<[String; 2]> {

@@ -50,5 +50,5 @@ pub use self::create::{Begin, Container, Create, console_size, create, run_posts
 pub use self::error::{Error, Kind, Result};
 pub use self::exec::{Exec, Executed, exec};
 pub use self::init::Keyring;
-pub use self::rootfs::RootEntry;
+pub use self::rootfs::{RootEntry, mount_at as mount_root_at};
 pub use self::terminal::{Stdio, resize};

@@ -27,7 +27,8 @@
 
 use std::path::PathBuf;
 
-use corten_oci::runtime::{Mount, Process, Resources};
+pub use corten_oci::runtime::Mount;
+use corten_oci::runtime::{Process, Resources};
 use serde::{Deserialize, Serialize};
 
 /// The protocol's number; engine and shim refuse to talk when theirs differ.
@@ -40,6 +41,8 @@ pub const EXIT_FILE: &str = "exit.json";
 pub const CONFIG_FILE: &str = "config.json";
 /// How many sockets the server of names has.
 pub const SOCKETS_FOR_NAMES: usize = 2;
+/// The folder in the bundle where another runtime than ours keeps its state.
+pub const RUNTIME_FOLDER: &str = "runtime";
 /// The longest frame, in bytes.
 pub const MAX_FRAME: usize = 4 << 20;
 
@@ -73,6 +76,18 @@ pub struct Start {
     pub stdin: Stdin,
     /// Where output is kept.
     pub log: Log,
+    /// The OCI runtime that runs the container; none for our own.
+    #[serde(default)]
+    pub runtime: Option<OciRuntime>,
+}
+
+/// An OCI runtime that is a program of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OciRuntime {
+    /// The program.
+    pub path: PathBuf,
+    /// Arguments before those of each command.
+    pub args: Vec<String>,
 }
 
 /// What becomes of a process's standard input.
@@ -368,6 +383,8 @@ pub enum FailureKind {
     NotFound,
     /// The kernel or this build lacks what is asked.
     Unsupported,
+    /// An OCI runtime that is not ours has refused; the message has its own words.
+    Runtime,
     /// Anything else.
     Internal,
 }

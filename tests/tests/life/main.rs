@@ -4,4 +4,5 @@ mod endings;
 mod health;
 mod logs;
 mod restarts;
+mod runtimes;
 mod storage;

@@ -5,6 +5,7 @@ mod file;
 mod flags;
 mod network;
 mod options;
+mod runtimes;
 mod settings;
 mod value;
 
@@ -80,7 +81,7 @@ impl Config {
         };
         file::check_conflicts(&flags, &from_file).map_err(failed)?;
         let mut values = from_file;
-        values.extend(flags.clone());
+        values.extend(runtimes::merged(&flags, &values));
         let config = Self {
             values,
             flags,

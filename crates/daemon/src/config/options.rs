@@ -104,8 +104,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         None,
         "runtimes",
         Map,
-        Unsupported,
-        "register an additional OCI runtime",
+        Full,
+        "register an additional OCI runtime: name=path",
     )),
     same(
         "allow-direct-routing",
@@ -226,8 +226,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     reloadable(same(
         "default-runtime",
         Text,
-        Only(&["corten", "runc"], "the engine has one runtime of its own"),
-        "OCI runtime of containers",
+        Full,
+        "OCI runtime of containers that name none",
     )),
     reloadable(same(
         "default-shm-size",

@@ -11,7 +11,7 @@ use std::{
 use corten_api::container::{LogConfig, Ulimit};
 use corten_engine::settings::{Reloadable, SecurityDefaults, Settings};
 
-use super::{Config, ConfigError, Value, bytes_of, defaults, network};
+use super::{Config, ConfigError, Value, bytes_of, defaults, network, runtimes};
 
 /// The default bridge's link.
 const BRIDGE: &str = "corten0";
@@ -168,6 +168,8 @@ pub(crate) fn reloadable(config: &Config) -> Result<Reloadable, ConfigError> {
         registry_mirrors: mirrors(config)?,
         insecure_registries: config.list("insecure-registries").to_vec(),
         proxies: proxies(config),
+        runtimes: runtimes::parse(config)?,
+        default_runtime: runtimes::default(config)?,
         max_concurrent_downloads: if downloads == 0 { 3 } else { downloads },
         max_concurrent_uploads: if uploads == 0 { 5 } else { uploads },
         max_download_attempts: positive("max-download-attempts", "download attempts", 5, 1)?,

@@ -22,6 +22,7 @@ use super::{
     mounts::{self, Needs, Wanted},
     names,
     record::{FORMAT, MountRecord, Record},
+    runtimes,
     state::State,
     stop::name_taken,
     validate,
@@ -94,6 +95,7 @@ impl Inner {
                 cpus: self.machine.cpus,
             },
         )?;
+        runtimes::check(&host_config.runtime, &self.settings.now())?;
         let command = command(&config)?;
         let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();
         let wanted = mounts::wanted(&host_config, &volumes)?;
@@ -348,10 +350,10 @@ pub(super) fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::S
     if host.restart_policy.name.is_empty() {
         "no".clone_into(&mut host.restart_policy.name);
     }
-    super::log_config::merge(&mut host.log_config, &reloadable.log);
     if host.runtime.is_empty() {
-        "corten".clone_into(&mut host.runtime);
+        reloadable.default_runtime().clone_into(&mut host.runtime);
     }
+    super::log_config::merge(&mut host.log_config, &reloadable.log);
     let limits = &mut host.resources;
     if limits.memory > 0 && limits.memory_swap == 0 {
         limits.memory_swap = limits.memory.saturating_mul(2);

@@ -332,7 +332,10 @@ impl Containers {
             LinkError::Refused(failure) => (Some(failure.kind), failure.message.clone()),
             LinkError::Gone(error) => (None, error.to_string()),
         };
-        let message = format!("OCI runtime exec failed: exec failed: unable to start container process: {reason}");
+        let message = match kind {
+            Some(FailureKind::Runtime) => format!("OCI runtime exec failed: {reason}"),
+            _ => format!("OCI runtime exec failed: exec failed: unable to start container process: {reason}"),
+        };
         let code = match kind {
             Some(FailureKind::CommandNotFound) => 127,
             Some(FailureKind::CommandNotExecutable) => 126,

@@ -86,7 +86,7 @@ pub(crate) fn kind_of(kind: FailureKind) -> Kind {
         FailureKind::CommandNotFound | FailureKind::CommandNotExecutable | FailureKind::Invalid => Kind::Invalid,
         FailureKind::NotFound => Kind::NotFound,
         FailureKind::Unsupported => Kind::Unsupported,
-        FailureKind::Internal => Kind::Internal,
+        FailureKind::Runtime | FailureKind::Internal => Kind::Internal,
     }
 }
 

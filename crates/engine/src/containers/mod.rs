@@ -41,6 +41,7 @@ mod record;
 mod recovery;
 mod remove;
 mod resources;
+mod runtimes;
 mod security;
 mod signals;
 mod spec;
@@ -69,6 +70,7 @@ use corten_store::Store;
 use corten_sys::fs::SyncQueue;
 use tokio::sync::{Notify, oneshot, watch};
 
+pub(crate) use self::runtimes::OWN as OWN_RUNTIME;
 pub(crate) use self::signals::parse as parse_signal;
 pub(crate) use self::spec::ARCHITECTURE;
 pub use self::{

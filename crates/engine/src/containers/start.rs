@@ -24,6 +24,7 @@ use super::{
     modes::{self, Ipc, Network, Share},
     network::{self, Joined, Made},
     record::Record,
+    runtimes,
     spec::{self, Joined as Namespaces, Surroundings},
     users,
 };
@@ -161,6 +162,7 @@ impl Containers {
 
 /// The exit code that stands for a failed start, as Docker's clients know it.
 pub(super) fn exit_code(message: &str) -> i32 {
+    let message = message.to_lowercase();
     if message.contains("executable file not found") || message.contains("no such file or directory") {
         127
     } else if message.contains("permission denied") || message.contains("is a directory") {
@@ -175,6 +177,13 @@ pub(super) fn create_error(error: LinkError) -> Error {
     let prefix = "failed to create task for container: failed to create shim task: OCI runtime create failed";
     match error {
         LinkError::Refused(Failure { kind, message }) => {
+            if kind == FailureKind::Runtime {
+                let kind = match exit_code(&message) {
+                    126 | 127 => Kind::Invalid,
+                    _ => Kind::Internal,
+                };
+                return Error::new(kind, format!("{prefix}: {message}"));
+            }
             let during = match kind {
                 FailureKind::CommandNotFound | FailureKind::CommandNotExecutable => {
                     "unable to start container process: error during container init"
@@ -232,7 +241,7 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let config =
         serde_json::to_vec(&spec).map_err(|e| Error::internal("cannot write the runtime configuration").source(e))?;
     corten_sys::fs::write(container.bundle.join(CONFIG_FILE), config)?;
-    let start = start_message(container, record, rootfs, &made)?;
+    let start = start_message(container, record, rootfs, &made, &defaults)?;
     made.joined.write(container)?;
     let Made {
         netns,
@@ -259,10 +268,11 @@ fn durability(record: &Record) -> corten_store::Sync {
 
 /// Removes what an earlier run left in the bundle.
 fn remove_stale(container: &Container) -> Result<()> {
-    use corten_shim::protocol::{EXIT_FILE, SOCKET};
+    use corten_shim::protocol::{EXIT_FILE, RUNTIME_FOLDER, SOCKET};
     for name in [EXIT_FILE, SOCKET, Joined::FILE] {
         corten_sys::fs::if_there(corten_sys::fs::remove_file(container.bundle.join(name)))?;
     }
+    corten_sys::fs::if_there(corten_sys::fs::remove_dir_all(container.bundle.join(RUNTIME_FOLDER)))?;
     Ok(())
 }
 
@@ -322,7 +332,13 @@ fn shared_memory(inner: &Inner, container: &Container, record: &Record) -> Resul
     }
 }
 
-fn start_message(container: &Container, record: &Record, rootfs: Vec<Mount>, made: &Made) -> Result<Start> {
+fn start_message(
+    container: &Container,
+    record: &Record,
+    rootfs: Vec<Mount>,
+    made: &Made,
+    defaults: &crate::settings::Reloadable,
+) -> Result<Start> {
     let config = &record.config;
     let [rows, columns] = record.host_config.console_size;
     Ok(Start {
@@ -339,6 +355,7 @@ fn start_message(container: &Container, record: &Record, rootfs: Vec<Mount>, mad
             (true, true) => Stdin::Once,
             (true, false) => Stdin::Open,
         },
+        runtime: runtimes::program(&record.host_config.runtime, defaults)?,
         log: log_config::for_shim(record, &container.folder)?,
     })
 }

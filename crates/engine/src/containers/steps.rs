@@ -179,6 +179,7 @@ impl Containers {
             wanted: false,
             remove_volumes: false,
             committing: false,
+            health: None,
         })
     }
 

@@ -285,10 +285,6 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
             "isolation technologies of Windows",
         ),
         (
-            !matches!(host.runtime.as_str(), "" | "runc" | "corten"),
-            "other OCI runtimes",
-        ),
-        (
             !config.mac_address.is_empty() && host.network_mode == "host",
             "--mac-address with the host's network",
         ),
@@ -371,10 +367,6 @@ mod tests {
         assert_eq!(
             refusal(|_, h| h.links = Some(vec!["a:b".into()])),
             "not supported yet: --link"
-        );
-        assert_eq!(
-            refusal(|_, h| h.runtime = "kata".into()),
-            "not supported yet: other OCI runtimes"
         );
     }
 }

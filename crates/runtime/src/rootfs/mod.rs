@@ -50,16 +50,33 @@ struct Source {
 impl Sources {
     /// Opens them.
     pub(crate) fn open(plan: &Plan) -> Result<Self> {
-        let mut root: Vec<_> = plan.root.iter().map(source).collect::<Result<_>>()?;
-        // What isn't a bind mount is made here as well: whoever opens sources may also read layers.
-        for (entry, source) in plan.root.iter().zip(&mut root) {
-            if let What::New { kind, source: name } = &entry.what {
-                source.mount = Some(new_file_system(kind, name, &entry.options)?);
-            }
-        }
+        let root = root_sources(&plan.root)?;
         let mounts = plan.mounts.iter().map(source).collect::<Result<_>>()?;
         Ok(Self { root, mounts })
     }
+}
+
+fn root_sources(entries: &[Entry]) -> Result<Vec<Source>> {
+    let mut root: Vec<_> = entries.iter().map(source).collect::<Result<_>>()?;
+    // What isn't a bind mount is made here as well: whoever opens sources may also read layers.
+    for (entry, source) in entries.iter().zip(&mut root) {
+        if let What::New { kind, source: name } = &entry.what {
+            source.mount = Some(new_file_system(kind, name, &entry.options)?);
+        }
+    }
+    Ok(root)
+}
+
+/// Mounts what is to be a container's root on a folder, for a runtime that wants to find it there.
+///
+/// # Errors
+/// `Invalid` for what cannot be a root, and what the kernel refuses.
+pub fn mount_at(mounts: &[corten_oci::runtime::Mount], place: &Path) -> Result<()> {
+    let entries = plan::root_entries(mounts)?;
+    let sources = root_sources(&entries)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::open(place, flags, Mode::empty()).context(|| format!("cannot open {place:?}"))?;
+    mount_root(&entries, sources, place).map(drop)
 }
 
 fn source(entry: &Entry) -> Result<Source> {
@@ -105,7 +122,9 @@ pub(crate) fn build(plan: &Plan, sources: Sources, around: &Surroundings) -> Res
     mount_setattr_path(c"/", Reach::Tree, &change)
         .context(|| "cannot cut the mount namespace off the host's".into())?;
     let null = cover::null_device()?;
-    let root = mount_root(plan, sources.root)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "cannot open \"/\"".into())?;
+    let root = mount_root(&plan.root, sources.root, old)?;
     let mut built = Built {
         root,
         terminals: None,
@@ -132,10 +151,10 @@ fn naming(entry: &Entry, error: &Error) -> Error {
     Error::new(error.kind(), message)
 }
 
-/// Puts the root over the process's present one, which stays in reach for what is bound from it.
-fn mount_root(plan: &Plan, sources: Vec<Source>) -> Result<OwnedFd> {
+/// Puts the root over a folder; over the process's present root that stays in reach for what is bound from it.
+fn mount_root(entries: &[Entry], sources: Vec<Source>, over: OwnedFd) -> Result<OwnedFd> {
     let mut root: Option<OwnedFd> = None;
-    for (entry, source) in plan.root.iter().zip(sources) {
+    for (entry, source) in entries.iter().zip(sources) {
         let mount = match (source.mount, &entry.what) {
             (Some(mount), _) => mount,
             (None, What::New { kind, source }) => new_file_system(kind, source, &entry.options)?,
@@ -148,9 +167,7 @@ fn mount_root(plan: &Plan, sources: Vec<Source>) -> Result<OwnedFd> {
         }
         match &root {
             None => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "cannot open \"/\"".into())?;
-                put(&mount, old).context(|| "cannot mount the root".into())?;
+                put(&mount, &over).context(|| "cannot mount the root".into())?;
                 root = Some(mount);
             }
             Some(root) => {

@@ -107,6 +107,13 @@ fn root(spec: &Spec, bundle: &Path, rootfs: &[Mount], linux: &Linux) -> Result<V
     }])
 }
 
+/// Plans a root alone.
+pub(super) fn root_entries(rootfs: &[Mount]) -> Result<Vec<Entry>> {
+    let none = Linux::default();
+    let bundle = Path::new("/");
+    rootfs.iter().map(|mount| entry(mount, bundle, &none)).collect()
+}
+
 fn root_propagation(linux: &Linux) -> Result<(MountPropagationFlags, Reach)> {
     match linux.rootfs_propagation.as_deref() {
         None | Some("") => Ok((MountPropagationFlags::DOWNSTREAM, Reach::Tree)),

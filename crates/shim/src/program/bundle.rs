@@ -52,6 +52,13 @@ impl Bundle {
             .map_err(|error| format!("cannot understand {}: {error}", self.name_of(CONFIG_FILE)))
     }
 
+    /// Writes the configuration anew, whole or not at all.
+    pub(crate) fn write_spec(&self, spec: &Spec) -> Result<(), String> {
+        let text = serde_json::to_vec(spec).map_err(|error| error.to_string())?;
+        self.write(CONFIG_FILE, ".config.json.unfinished", &text)
+            .map_err(|error| format!("cannot write {}: {error}", self.name_of(CONFIG_FILE)))
+    }
+
     /// Makes the socket that engines connect to, in place of one that an earlier run left.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
         self.remove_socket();
@@ -84,10 +91,13 @@ impl Bundle {
     }
 
     fn try_write_exit(&self, exit: &Exit) -> io::Result<()> {
-        let text = serde_json::to_vec(exit)?;
+        self.write(EXIT_FILE, UNFINISHED, &serde_json::to_vec(exit)?)
+    }
+
+    fn write(&self, name: &str, unfinished: &str, text: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&self.folder, UNFINISHED, flags, PRIVATE)?;
-        let mut rest = text.as_slice();
+        let file = rustix::fs::openat(&self.folder, unfinished, flags, PRIVATE)?;
+        let mut rest = text;
         while !rest.is_empty() {
             match rustix::io::write(&file, rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -96,7 +106,7 @@ impl Bundle {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(rustix::fs::renameat(&self.folder, UNFINISHED, &self.folder, EXIT_FILE)?)
+        Ok(rustix::fs::renameat(&self.folder, unfinished, &self.folder, name)?)
     }
 
     fn name_of(&self, file: &str) -> String {

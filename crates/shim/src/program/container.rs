@@ -2,19 +2,21 @@
 //! needed for passes here.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use corten_oci::runtime::{ConsoleSize, NamespaceKind, Process, Resources, Spec};
 use corten_runtime::cgroup::{Cgroup, OomEvents};
 use corten_runtime::{
     Create, Error, Exec, Keyring, Kind, PidFd, Stdio, console_size, create, exec, run_poststop_hooks,
 };
-use corten_shim::protocol::{Failure, FailureKind, Start, Stats, Stdin, WindowSize};
+use corten_shim::protocol::{Failure, FailureKind, OciRuntime, Start, Stats, Stdin, WindowSize};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::bundle::Bundle;
 use crate::clock;
+use crate::external::{self, External};
 use crate::requests::failure;
 use crate::streams::Ends;
 
@@ -31,6 +33,7 @@ pub(crate) struct Container {
     poststop: bool,
     score: Option<i32>,
     removed: bool,
+    external: Option<External>,
     /// Keeps the root mounted until this program ends: unmounting an overlay waits for the disk, and
     /// would do so inside init's end, before anybody could be told of it.
     _root: Option<OwnedFd>,
@@ -88,6 +91,9 @@ impl Container {
         if let Some(process) = &mut spec.process {
             process.oom_score_adj = process.oom_score_adj.or(score);
         }
+        if let Some(runtime) = &start.runtime {
+            return Self::start_by(runtime, bundle, spec, start, netns.as_ref(), score);
+        }
         let wanted = Wanted::of_container(spec, start);
         let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
         let container = create(Create {
@@ -102,10 +108,8 @@ impl Container {
             start_time: container.start_time,
             at: clock::now(),
         };
-        let root = format!("/proc/{}/root", container.pid);
         let this = Self {
-            // A program that has ended by now has unmounted it itself.
-            _root: rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok(),
+            _root: open_root(container.pid),
             id: start.id.clone(),
             oom: None,
             cgroup: container.cgroup,
@@ -114,8 +118,51 @@ impl Container {
             poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
             score,
             removed: false,
+            external: None,
         };
         ends.take_console(container.console).map_err(without_streams)?;
+        Ok((this, started, ends))
+    }
+
+    /// Has another runtime start the container.
+    fn start_by(
+        runtime: &OciRuntime,
+        bundle: &Bundle,
+        spec: &mut Spec,
+        start: &Start,
+        netns: Option<&OwnedFd>,
+        score: Option<i32>,
+    ) -> Result<(Self, Started, Ends), Failure> {
+        let wanted = Wanted::of_container(spec, start);
+        let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
+        if let Some(process) = &mut spec.process {
+            process.console_size = wanted.console_size();
+        }
+        let (external, made) = External::create(runtime, bundle, spec, &start.id, &start.rootfs, netns, stdio.into())?;
+        let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
+        let mut this = Self {
+            _root: open_root(made.pid),
+            id: start.id.clone(),
+            oom: None,
+            // A runtime that manages cgroups in a way of its own leaves nothing to be found.
+            cgroup: path.and_then(|path| Cgroup::open(Path::new(path)).ok()),
+            init: made.process,
+            own_pids: has_own_pids(spec),
+            // It runs its hooks itself.
+            poststop: false,
+            score,
+            removed: false,
+            external: Some(external),
+        };
+        let started = Started {
+            pid: made.pid,
+            start_time: made.start_time,
+            at: clock::now(),
+        };
+        if let Err(error) = ends.take_console(made.console) {
+            this.remove(bundle);
+            return Err(without_streams(error));
+        }
         Ok((this, started, ends))
     }
 
@@ -127,8 +174,19 @@ impl Container {
         wanted: &Wanted,
     ) -> Result<(Started, Ends), Failure> {
         process.oom_score_adj = process.oom_score_adj.or(self.score);
-        let spec = bundle.spec().map_err(|text| failure(FailureKind::Internal, text))?;
         let (stdio, mut ends) = wanted.streams().map_err(|error| without_streams(error.into()))?;
+        if let Some(external) = &self.external {
+            process.console_size = wanted.console_size();
+            let made = external.exec(process, stdio.into())?;
+            let started = Started {
+                pid: made.pid,
+                start_time: made.start_time,
+                at: clock::now(),
+            };
+            ends.take_console(made.console).map_err(without_streams)?;
+            return Ok((started, ends));
+        }
+        let spec = bundle.spec().map_err(|text| failure(FailureKind::Internal, text))?;
         let executed = exec(Exec {
             init: &self.init,
             spec: &spec,
@@ -253,6 +311,9 @@ impl Container {
     pub(crate) fn remove(&mut self, bundle: &Bundle) {
         self.oom = None;
         self.removed = true;
+        if let Some(external) = self.external.take() {
+            external.delete();
+        }
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup.delete();
         }
@@ -276,6 +337,9 @@ impl Drop for Container {
             // The error that led here is told.
             let _ = self.kill_all();
             let _ = self.init.wait();
+            if let Some(external) = self.external.take() {
+                external.delete();
+            }
             if let Some(cgroup) = self.cgroup.take() {
                 let _ = cgroup.delete();
             }
@@ -283,7 +347,25 @@ impl Drop for Container {
     }
 }
 
+impl From<Stdio> for external::Streams {
+    fn from(stdio: Stdio) -> Self {
+        match stdio {
+            Stdio::Streams(streams) => Self::Plain(streams),
+            Stdio::Terminal(_) | Stdio::Inherit => Self::Terminal,
+        }
+    }
+}
+
 impl Wanted {
+    /// The terminal's first size, as the configuration of another runtime has it.
+    fn console_size(&self) -> Option<ConsoleSize> {
+        let own = self.size.map(|size| ConsoleSize {
+            height: size.rows.into(),
+            width: size.columns.into(),
+        });
+        own.or(self.console)
+    }
+
     /// Makes the streams: what the process gets, and our ends.
     fn streams(&self) -> Result<(Stdio, Ends), Errno> {
         if self.terminal {
@@ -317,6 +399,12 @@ impl Wanted {
         let streams = [input, output(0)?, output(1)?];
         Ok((Stdio::Streams(streams), ends))
     }
+}
+
+/// Opens a process's root; one that has ended by now has let go of it itself.
+fn open_root(pid: i32) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty()).ok()
 }
 
 fn nothing() -> Result<OwnedFd, Errno> {

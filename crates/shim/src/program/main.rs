@@ -12,6 +12,7 @@ mod clock;
 mod container;
 mod control;
 mod detach;
+mod external;
 mod input;
 mod json_line;
 mod log;
