@@ -324,7 +324,7 @@ fn summary(record: &Record, now: Time, images: &mut ImageNames<'_>) -> Summary {
         size_root_fs: None,
         labels: record.config.labels.clone(),
         state: record.state.name().to_owned(),
-        status: record.state.status(now),
+        status: status(record, now),
         host_config: SummaryHostConfig {
             network_mode: record.host_config.network_mode.clone(),
             annotations: record.host_config.annotations.clone(),

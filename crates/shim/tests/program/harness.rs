@@ -66,6 +66,7 @@ impl Setup {
                 netns: false,
                 attach: Vec::new(),
                 hold: 0,
+                runtime: None,
                 names: false,
                 size: None,
                 stdin: Stdin::Null,
