@@ -6,3 +6,4 @@ mod logs;
 mod restarts;
 mod runtimes;
 mod storage;
+mod update;

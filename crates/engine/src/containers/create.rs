@@ -88,13 +88,7 @@ impl Inner {
         merge_image(&mut config, &image.config.config);
         fill_defaults(&mut host_config, &self.settings, &self.machine);
         let discarded = discard_unsupported(&mut host_config, &self.machine);
-        validate::check(
-            &config,
-            &host_config,
-            validate::Host {
-                cpus: self.machine.cpus,
-            },
-        )?;
+        validate::check(&config, &host_config, self.machine.limits())?;
         runtimes::check(&host_config.runtime, &self.settings.now())?;
         let command = command(&config)?;
         let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();

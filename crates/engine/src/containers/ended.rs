@@ -164,6 +164,7 @@ impl Containers {
             () = tokio::time::sleep(pause) => {}
             () = container.interrupt.notified() => {}
         }
+        self.wait_for_needed(&container).await;
         let _operation = container.operation.lock().await;
         if !matches!(container.lock().record.state, State::Restarting(_)) {
             return;

@@ -34,6 +34,7 @@ mod modes;
 mod mounts;
 mod names;
 mod network;
+mod order;
 mod orphans;
 mod readiness;
 mod reaper;
@@ -135,6 +136,8 @@ struct Machine {
     kernel: (u32, u32),
     /// Whether cgroups are version 2.
     cgroup2: bool,
+    /// Whether cgroups limit real-time scheduling.
+    realtime: bool,
     /// What AppArmor does for containers.
     apparmor: AppArmor,
 }
@@ -445,6 +448,14 @@ impl Mutable {
 }
 
 impl Machine {
+    /// What limits of containers depend on.
+    fn limits(&self) -> validate::Host {
+        validate::Host {
+            cpus: self.cpus,
+            realtime: self.realtime,
+        }
+    }
+
     fn probe() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
         let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
@@ -457,6 +468,7 @@ impl Machine {
             cpus,
             kernel,
             cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"),
+            realtime: exists("/sys/fs/cgroup/cpu/cpu.rt_period_us"),
             apparmor: AppArmor::prepare(),
         }
     }

@@ -38,6 +38,8 @@ pub(crate) fn limits(limits: &Limits) -> Result<Resources> {
         period,
         cpus: text(&limits.cpuset_cpus),
         mems: text(&limits.cpuset_mems),
+        realtime_period: unsigned(limits.cpu_realtime_period),
+        realtime_runtime: positive(limits.cpu_realtime_runtime),
         ..Cpu::default()
     };
     Ok(Resources {

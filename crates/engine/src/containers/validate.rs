@@ -16,6 +16,8 @@ const LEAST_MEMORY: i64 = 6 << 20;
 pub(crate) struct Host {
     /// Processors.
     pub(crate) cpus: u32,
+    /// Whether cgroups limit real-time scheduling.
+    pub(crate) realtime: bool,
 }
 
 /// Checks a container's configuration.
@@ -41,12 +43,50 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
     restart_policy(&host.restart_policy, host.auto_remove)?;
     memory(host)?;
     cpu(host, machine)?;
+    of_windows(host)?;
     modes::check(host)?;
     security::parse(host)?;
     ports(host)?;
     log_config::check(&host.log_config)?;
     sysctls(host)?;
     unsupported(config, host)
+}
+
+/// Checks the limits and the restart policy that an update names.
+///
+/// # Errors
+/// `Invalid` for what makes no sense.
+pub(crate) fn updated(host: &HostConfig, machine: Host) -> Result<()> {
+    restart_policy(&host.restart_policy, false)?;
+    // Its memory limit may have been set before.
+    let mut host = host.clone();
+    if host.resources.memory == 0 && host.resources.memory_swap > 0 {
+        host.resources.memory_swap = 0;
+    }
+    memory(&host)?;
+    cpu(&host, machine)?;
+    of_windows(&host)
+}
+
+/// Refuses what only Windows has.
+fn of_windows(host: &HostConfig) -> Result<()> {
+    let refused = |what: &str| {
+        Err(Error::invalid(format!(
+            "Invalid QoS settings: linux does not support configuration of maximum {what}"
+        )))
+    };
+    if host.resources.io_maximum_bandwidth != 0 {
+        return refused("bandwidth");
+    }
+    if host.resources.io_maximum_iops != 0 {
+        return refused("IOPs");
+    }
+    match host.isolation.as_str() {
+        "" | "default" => Ok(()),
+        other => Err(Error::invalid(format!(
+            "Invalid isolation: \"{other}\" - linux only supports 'default'"
+        ))),
+    }
 }
 
 /// Ports: `80/tcp` inside, numbers or ranges outside.
@@ -198,6 +238,16 @@ fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
     if limits.cpu_quota > 0 && limits.cpu_quota < 1_000 {
         return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
+    if limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0 {
+        if !machine.realtime {
+            return Err(Error::invalid("Your kernel does not support CPU real-time scheduler"));
+        }
+        if limits.cpu_realtime_period != 0 && limits.cpu_realtime_runtime > limits.cpu_realtime_period {
+            return Err(Error::invalid(
+                "cpu real-time runtime cannot be higher than cpu real-time period",
+            ));
+        }
+    }
     cpu_list("cpus", &limits.cpuset_cpus, Some(most))?;
     cpu_list("mems", &limits.cpuset_mems, None)
 }
@@ -281,23 +331,8 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
             "user namespaces for single containers",
         ),
         (
-            !matches!(host.isolation.as_str(), "" | "default"),
-            "isolation technologies of Windows",
-        ),
-        (
             !config.mac_address.is_empty() && host.network_mode == "host",
             "--mac-address with the host's network",
-        ),
-        (
-            limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0,
-            "real-time CPU limits",
-        ),
-        (
-            limits.cpu_count != 0
-                || limits.cpu_percent != 0
-                || limits.io_maximum_iops != 0
-                || limits.io_maximum_bandwidth != 0,
-            "limits of Windows",
         ),
         (!matches!(host.volume_driver.as_str(), "" | "local"), "volume plugins"),
     ];
@@ -314,7 +349,15 @@ mod tests {
     fn refusal(edit: impl FnOnce(&mut Config, &mut HostConfig)) -> String {
         let (mut config, mut host) = (Config::default(), HostConfig::default());
         edit(&mut config, &mut host);
-        check(&config, &host, Host { cpus: 2 }).map_or_else(|e| e.report(), |()| "accepted".into())
+        check(
+            &config,
+            &host,
+            Host {
+                cpus: 2,
+                realtime: false,
+            },
+        )
+        .map_or_else(|e| e.report(), |()| "accepted".into())
     }
 
     #[test]
