@@ -30,7 +30,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a receiver may take nothing before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The first and the longest pause between looks at what is unacknowledged.
-const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
+const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
 /// Sockets of syslogs.
 const LOCAL: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
@@ -189,7 +189,8 @@ impl Stream {
 
     /// Waits until the other side has acknowledged everything, as long as it goes on doing so.
     async fn confirm(&self) -> io::Result<()> {
-        let [mut pause, longest] = LOOKS;
+        let [first, longest] = LOOKS;
+        let mut pause = first;
         let mut left = usize::MAX;
         let mut moved = Instant::now();
         loop {
@@ -201,7 +202,7 @@ impl Stream {
                 _ => {}
             }
             sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pause = (pause + first).min(longest);
         }
     }
 

@@ -218,6 +218,7 @@ mod tests {
     use corten_api::time::Time;
 
     use super::*;
+    use crate::containers::logs::Position;
 
     fn options(options: &[(&str, &str)]) -> Result<Options, String> {
         let pairs = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -295,8 +296,7 @@ mod tests {
             stderr: false,
             time: Time::from_nanoseconds(5_000_000_001),
             partial: None,
-            start: 0,
-            end: 0,
+            end: Position::default(),
         };
         let options = options(&[("fluentd-request-ack", "true")]).unwrap();
         let mut encoder = Encoder::new(options, "t".into(), &Facts::default(), BTreeMap::new());

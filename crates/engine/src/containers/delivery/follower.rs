@@ -26,6 +26,8 @@ use crate::{
 
 /// How long lines are gathered that come one by one.
 const GATHER: Duration = Duration::from_millis(10);
+/// How many bytes of a log go together.
+const BATCH: usize = 384 << 10;
 /// The first and the longest pause between tries.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause before a log is looked at again that could not be read.
@@ -69,6 +71,9 @@ struct Work {
     change: Change,
     /// When the last line that was delivered had been written.
     delivered: Time,
+    /// Whether lines before the next one were rotated away.
+    gap: bool,
+    /// Lines that were given up, of which the receiver does not know.
     lost: Option<Lost>,
     /// Whether the receiver was away at the last try, and this was said.
     away: bool,
@@ -84,10 +89,13 @@ struct Lost {
     why: String,
 }
 
-/// Lines of one file.
+/// Lines that go together.
 struct Batch {
-    file: Position,
     messages: Vec<Message>,
+    /// Where the first one begins.
+    begin: Position,
+    /// Lines between them that were rotated away.
+    missed: Vec<Lost>,
 }
 
 /// Whether a batch is done with.
@@ -159,12 +167,13 @@ impl Follower {
                 pieces: Pieces::default(),
                 change,
                 delivered: delivered.map_or_else(Time::default, |delivered| delivered.time),
-                lost: gap.then(Lost::rotated),
+                gap,
+                lost: None,
                 away: false,
             })
         })
         .await?;
-        if let Some(position) = work.cursor.position().filter(|_| work.lost.is_none()) {
+        if let Some(position) = work.cursor.position().filter(|_| !work.gap) {
             work.note.write(&Delivered::new(position, work.delivered))?;
         }
         Ok(work)
@@ -217,17 +226,15 @@ impl Follower {
         let idle = Cursor::idle(&path);
         let mut cursor = std::mem::replace(&mut work.cursor, idle);
         let mut pieces = std::mem::take(&mut work.pieces);
+        let (mut gap, last) = (work.gap, work.delivered);
         let (batch, gap, cursor, pieces) = blocking(move || {
-            let batch = read(&mut cursor, &mut pieces)?;
-            let gap = cursor.take_gap();
+            let batch = read(&mut cursor, &mut pieces, &mut gap, last)?;
             Ok((batch, gap, cursor, pieces))
         })
         .await?;
-        (work.cursor, work.pieces) = (cursor, pieces);
-        let rotated = work.lost.take_if(|lost| *lost == Lost::rotated());
-        if gap || rotated.is_some() {
-            let to = batch.messages.first().map_or_else(Time::now, |message| message.time);
-            self.lose(work, None, work.delivered, to, ROTATED);
+        (work.cursor, work.pieces, work.gap) = (cursor, pieces, gap);
+        for lost in &batch.missed {
+            self.tell_lost(lost);
         }
         Ok(batch)
     }
@@ -236,7 +243,7 @@ impl Follower {
     async fn deliver(&mut self, work: &mut Work, mut batch: Batch) -> Result<Outcome> {
         let mut untold = work.lost.take();
         if let Some(lost) = &untold {
-            let marker = lost.marker(batch.messages.first(), batch.file.offset);
+            let marker = lost.marker(batch.messages.first().map(|next| next.time), batch.begin);
             batch.messages.insert(0, marker);
         }
         let mut rest = &batch.messages[..];
@@ -247,7 +254,7 @@ impl Follower {
                 Err(Failed { delivered, trouble }) => (delivered, Some(trouble)),
             };
             if let Some(last) = delivered.checked_sub(1) {
-                self.note(work, &batch.file, &rest[last])?;
+                self.note(work, &rest[last])?;
                 rest = &rest[delivered..];
                 (untold, tries) = (None, 0);
             }
@@ -262,17 +269,16 @@ impl Follower {
                     self.tell_away(work, &why);
                     let enough = work.target.patience.tries.is_some_and(|most| tries >= most);
                     self.pause(work, tries).await;
-                    let first = rest[0].time;
                     if enough {
                         let lines = rest.len() - usize::from(untold.is_some());
                         let last = rest[rest.len() - 1].time;
                         work.lost = untold;
                         if lines > 0 {
-                            self.lose(work, Some(lines), first, last, &why);
+                            self.lose(work, Some(lines), rest[0].time, last, &why);
                         }
                         return Ok(Outcome::Done);
                     }
-                    if self.is_expired() || self.skip(work, first, &untold).await? {
+                    if self.is_expired() || self.skip(work, rest, &untold).await? {
                         return Ok(Outcome::Elsewhere);
                     }
                 }
@@ -300,32 +306,35 @@ impl Follower {
     }
 
     /// Gives up what is too much to wait for the receiver, if the options bound it; returns whether it did.
-    async fn skip(&self, work: &mut Work, from: Time, untold: &Option<Lost>) -> Result<bool> {
+    async fn skip(&self, work: &mut Work, rest: &[Message], untold: &Option<Lost>) -> Result<bool> {
         let Some(most) = work.target.patience.buffer else {
             return Ok(false);
         };
         let path = self.whereabouts.borrow().log();
-        if work.cursor.ahead()? <= most {
+        let held: usize = rest.iter().map(|message| message.line.len()).sum();
+        if work.cursor.ahead()? + held as u64 <= most {
             return Ok(false);
         }
         work.cursor = blocking(move || Cursor::open(&path, &From::Last(most))).await?;
         work.lost.clone_from(untold);
-        self.lose(work, None, from, Time::now(), "more waited than the buffer may hold");
+        self.lose(
+            work,
+            None,
+            rest[0].time,
+            Time::now(),
+            "more waited than the buffer may hold",
+        );
         Ok(true)
     }
 
-    /// Notes how far the lines of a file were delivered.
-    fn note(&self, work: &mut Work, file: &Position, last: &Message) -> Result<()> {
+    /// Notes how far lines were delivered.
+    fn note(&self, work: &mut Work, last: &Message) -> Result<()> {
         if work.away {
             tracing::info!(container = self.facts.id, "the receiver of a container's log is back");
             work.away = false;
         }
         work.delivered = last.time;
-        let position = Position {
-            offset: last.end,
-            ..*file
-        };
-        work.note.write(&Delivered::new(position, work.delivered))?;
+        work.note.write(&Delivered::new(last.end, work.delivered))?;
         crate::crash::point("delivery:noted");
         Ok(())
     }
@@ -342,22 +351,26 @@ impl Follower {
         work.away = true;
     }
 
-    /// Remembers lines that will not be delivered, for the marker.
-    fn lose(&self, work: &mut Work, lines: Option<usize>, from: Time, to: Time, why: &str) {
+    fn tell_lost(&self, lost: &Lost) {
         tracing::warn!(
             container = self.facts.id,
-            lines,
-            from = %from,
-            to = %to,
-            why,
+            lines = lost.lines,
+            from = %lost.from,
+            to = %lost.to,
+            why = lost.why,
             "lines of a container's log are not delivered"
         );
+    }
+
+    /// Remembers lines that will not be delivered, for the marker.
+    fn lose(&self, work: &mut Work, lines: Option<usize>, from: Time, to: Time, why: &str) {
         let new = Lost {
             lines,
             from,
             to,
             why: why.to_owned(),
         };
+        self.tell_lost(&new);
         work.lost = Some(match work.lost.take() {
             None => new,
             Some(earlier) => Lost {
@@ -370,18 +383,18 @@ impl Follower {
 }
 
 impl Lost {
-    /// Lines of which nothing is known yet but that they are gone.
-    fn rotated() -> Self {
+    /// Lines that were rotated away.
+    fn rotated(from: Time, to: Time) -> Self {
         Self {
             lines: None,
-            from: Time::default(),
-            to: Time::default(),
+            from,
+            to,
             why: ROTATED.to_owned(),
         }
     }
 
     /// What the receiver is told, before the next line.
-    fn marker(&self, next: Option<&Message>, offset: u64) -> Message {
+    fn marker(&self, next: Option<Time>, place: Position) -> Message {
         let lines = match self.lines {
             Some(1) => "1 line".to_owned(),
             Some(lines) => format!("{lines} lines"),
@@ -397,58 +410,71 @@ impl Lost {
                 self.to, self.why
             ),
             stderr: true,
-            time: next.map_or(self.to, |next| next.time),
+            time: next.unwrap_or(self.to),
             partial: None,
-            start: offset,
-            end: offset,
+            end: place,
         }
     }
 }
 
-/// Reads the next lines of a log.
-fn read(cursor: &mut Cursor, pieces: &mut Pieces) -> Result<Batch> {
+/// Reads the next lines of a log, and puts markers where lines were rotated away; `gap` says whether that
+/// is so before the first one, and then whether it is so after the last one.
+fn read(cursor: &mut Cursor, pieces: &mut Pieces, gap: &mut bool, mut last: Time) -> Result<Batch> {
+    let (mut messages, mut missed, mut length) = (Vec::new(), Vec::new(), 0);
+    let mut begin = None;
+    while length < BATCH {
+        let (mut chunk, read) = match cursor.next_lines()? {
+            None => break,
+            Some(lines) => (parse(lines, pieces), lines.len()),
+        };
+        length += read;
+        *gap |= cursor.take_gap();
+        cursor.look_ahead()?;
+        let place = cursor.position().unwrap_or_default();
+        begin.get_or_insert(place);
+        for message in &mut chunk {
+            message.end = Position {
+                offset: message.end.offset + place.offset,
+                ..place
+            };
+        }
+        if let Some(first) = chunk.first().filter(|_| *gap) {
+            let lost = Lost::rotated(last, first.time);
+            messages.push(lost.marker(Some(first.time), place));
+            missed.push(lost);
+            *gap = false;
+        }
+        last = chunk.last().map_or(last, |message| message.time);
+        messages.append(&mut chunk);
+    }
+    Ok(Batch {
+        messages,
+        begin: begin.or_else(|| cursor.position()).unwrap_or_default(),
+        missed,
+    })
+}
+
+/// The messages of lines, with offsets from the first one.
+fn parse(lines: &[u8], pieces: &mut Pieces) -> Vec<Message> {
+    let mut offset = 0;
     let mut messages = Vec::new();
-    let length = match cursor.next_lines()? {
-        None => 0,
-        Some(lines) => {
-            let mut at = 0;
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                let start = at;
-                at += line.len() as u64;
-                // A line that a power cut damaged is left out.
-                let Some(entry) = Entry::parse(line) else { continue };
-                messages.push(message(&entry, start, at, pieces));
-            }
-            at
-        }
-    };
-    cursor.look_ahead()?;
-    let file = cursor.position().unwrap_or(Position {
-        inode: 0,
-        first: None,
-        offset: 0,
-    });
-    for message in &mut messages {
-        message.start += file.offset;
-        message.end += file.offset;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        offset += line.len() as u64;
+        // A line that a power cut damaged is left out.
+        let Some(entry) = Entry::parse(line) else { continue };
+        let time = entry.time.parse().unwrap_or_else(|_| Time::now());
+        let stderr = entry.stream == "stderr";
+        let whole = entry.log.ends_with('\n');
+        messages.push(Message {
+            line: entry.log.strip_suffix('\n').unwrap_or(&entry.log).to_owned(),
+            stderr,
+            time,
+            partial: pieces.next(stderr, time, whole),
+            end: Position {
+                offset,
+                ..Position::default()
+            },
+        });
     }
-    // What was damaged at the end is passed with the last line.
-    if let Some(last) = messages.last_mut() {
-        last.end = file.offset + length;
-    }
-    Ok(Batch { file, messages })
-}
-
-fn message(entry: &Entry<'_>, start: u64, end: u64, pieces: &mut Pieces) -> Message {
-    let time = entry.time.parse().unwrap_or_else(|_| Time::now());
-    let stderr = entry.stream == "stderr";
-    let whole = entry.log.ends_with('\n');
-    Message {
-        line: entry.log.strip_suffix('\n').unwrap_or(&entry.log).to_owned(),
-        stderr,
-        time,
-        partial: pieces.next(stderr, time, whole),
-        start,
-        end,
-    }
+    messages
 }

@@ -7,7 +7,7 @@ use flate2::{
     Compression,
     write::{GzEncoder, ZlibEncoder},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     address::{Address, HostPort, Url, port, split_host},
@@ -145,57 +145,52 @@ pub(super) fn field_name(name: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Encoder {
     options: Options,
-    hostname: String,
-    fields: Map<String, Value>,
+    /// The end of every document: the host, and what accompanies each message.
+    rest: Vec<u8>,
     /// The number of the next message that is cut into chunks.
     next: u64,
 }
 
 impl Encoder {
-    pub(super) fn new(options: Options, hostname: String, fields: Map<String, Value>) -> Self {
+    pub(super) fn new(options: Options, hostname: String, mut fields: Map<String, Value>) -> Self {
+        fields.insert("host".to_owned(), hostname.into());
+        // An object's brace is opened by what is put before it.
+        let rest = Value::Object(fields).to_string().into_bytes().split_off(1);
         // Two senders should not count alike: they begin at their own time.
         let next = corten_api::time::Time::now().nanoseconds().unsigned_abs() << 16;
-        Self {
-            options,
-            hostname,
-            fields,
-            next,
-        }
+        Self { options, rest, next }
     }
 
-    /// The document of a message; none for an empty line, which the format forbids.
-    fn document(&self, message: &Message) -> Option<Vec<u8>> {
+    /// Appends the document of a message; none for an empty line, which the format forbids.
+    fn document(&self, message: &Message, out: &mut Vec<u8>) -> bool {
         if message.line.is_empty() {
-            return None;
+            return false;
         }
         let milliseconds = message.time.nanoseconds() / 1_000_000;
-        let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
-        let mut document = Map::new();
-        document.insert("version".to_owned(), "1.1".into());
-        document.insert("host".to_owned(), self.hostname.as_str().into());
-        document.insert("short_message".to_owned(), message.line.as_str().into());
-        document.insert(
-            "timestamp".to_owned(),
-            json!(seconds.parse::<f64>().unwrap_or_default()),
+        let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+        let level = message.severity();
+        let text = serde_json::to_string(&message.line).unwrap_or_default();
+        let head = format!(
+            "{{\"version\":\"1.1\",\"short_message\":{text},\"timestamp\":{seconds}.{rest:03},\"level\":{level},"
         );
-        document.insert("level".to_owned(), message.severity().into());
-        document.extend(self.fields.clone());
-        serde_json::to_vec(&document).ok()
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(&self.rest);
+        true
     }
 
     /// Appends what goes over a connection.
     pub(super) fn write(&self, message: &Message, out: &mut Vec<u8>) {
-        if let Some(document) = self.document(message) {
-            out.extend_from_slice(&document);
+        if self.document(message, out) {
             out.push(0);
         }
     }
 
     /// The datagrams of a message; none that are too many for any receiver.
     pub(super) fn datagrams(&mut self, message: &Message) -> Result<Vec<Vec<u8>>, String> {
-        let Some(document) = self.document(message) else {
+        let mut document = Vec::new();
+        if !self.document(message, &mut document) {
             return Ok(Vec::new());
-        };
+        }
         let packed = self.pack(document).map_err(|error| error.to_string())?;
         if packed.len() <= CHUNK {
             return Ok(vec![packed]);
@@ -239,8 +234,10 @@ mod tests {
     use std::io::Read as _;
 
     use corten_api::time::Time;
+    use serde_json::json;
 
     use super::*;
+    use crate::containers::logs::Position;
 
     fn options(options: &[(&str, &str)]) -> Result<Options, String> {
         let pairs = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -253,8 +250,7 @@ mod tests {
             stderr: true,
             time: Time::from_nanoseconds(1_700_000_000_123_456_789),
             partial: None,
-            start: 0,
-            end: 0,
+            end: Position::default(),
         }
     }
 

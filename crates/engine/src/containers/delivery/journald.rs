@@ -92,6 +92,7 @@ mod tests {
     use corten_api::time::Time;
 
     use super::{super::message::Partial, *};
+    use crate::containers::logs::Position;
 
     #[test]
     fn names_are_the_journal_s() {
@@ -117,8 +118,7 @@ mod tests {
                 ordinal: 2,
                 last: false,
             }),
-            start: 0,
-            end: 0,
+            end: Position::default(),
         };
         let datagram = Encoder::new(&facts, "tag", BTreeMap::new()).datagram(&message);
         let text = String::from_utf8_lossy(&datagram);

@@ -2,6 +2,8 @@
 
 use corten_api::time::Time;
 
+use crate::containers::logs::Position;
+
 /// A line, or a piece of a long one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
@@ -13,10 +15,8 @@ pub(super) struct Message {
     pub(super) time: Time,
     /// There for pieces.
     pub(super) partial: Option<Partial>,
-    /// Where in its file it begins.
-    pub(super) start: u64,
-    /// Where in its file the next line begins.
-    pub(super) end: u64,
+    /// Where the next line begins.
+    pub(super) end: Position,
 }
 
 /// Which piece of a line it is (Docker's `PartialLogMetaData`).

@@ -179,6 +179,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containers::logs::Position;
 
     fn options(options: &[(&str, &str)]) -> Result<Options, String> {
         let pairs = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -230,8 +231,7 @@ mod tests {
             stderr,
             time: Time::from_nanoseconds(1_700_000_000_123_456_789),
             partial: None,
-            start: 0,
-            end: 0,
+            end: Position::default(),
         };
         let check = |pairs: &[(&str, &str)], stderr, expected: &str| {
             let mut encoder = Encoder::new(options(pairs).unwrap(), "tag".into(), "host".into());

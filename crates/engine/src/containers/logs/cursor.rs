@@ -32,7 +32,7 @@ pub(in crate::containers) enum From {
 }
 
 /// A place that can be kept, and found again after rotations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::containers) struct Position {
     /// The file's inode.
     pub(in crate::containers) inode: u64,
