@@ -23,6 +23,9 @@ pub struct Volume {
     pub options: Option<BTreeMap<String, String>>,
     /// `local` or `global`.
     pub scope: String,
+    /// What the driver tells about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<BTreeMap<String, serde_json::Value>>,
     /// Size and users; only in `GET /system/df`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_data: Option<UsageData>,

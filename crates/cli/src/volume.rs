@@ -23,6 +23,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["ls", "list"], &LIST),
         Entry::new(&["prune"], &prune::VOLUMES),
         Entry::new(&["rm", "remove"], &REMOVE),
+        Entry::new(&["update"], &UPDATE),
     ],
 );
 
@@ -50,6 +51,16 @@ static REMOVE: Command = Command::new("[OPTIONS] VOLUME [VOLUME...]", "Remove vo
     .paths(&["volume rm", "volume remove"])
     .arity(Arity::AtLeast(1))
     .flags(&[&[Flag::switch("force", "Say nothing if it is not there").short('f')]]);
+
+static UPDATE: Command = Command::new("[OPTIONS] [VOLUME]", "Change a volume of a cluster", update)
+    .arity(Arity::Exactly(1))
+    .flags(&[&[Flag::string("availability", "Availability in the cluster: active, pause or drain").default("active")]]);
+
+fn update(cli: &Cli, m: &Matches) -> Result<()> {
+    cli.wait(async { Ok(cli.client()?.inspect_volume(m.arg(0)).await?) })?;
+    // There is no cluster, so no volume is of one.
+    Err(Error::new("Can only update cluster volumes"))
+}
 
 fn create(cli: &Cli, m: &Matches) -> Result<()> {
     if m.given("name") && !m.args.is_empty() {

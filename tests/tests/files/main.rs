@@ -2,3 +2,6 @@
 
 mod commit;
 mod copies;
+mod mounts;
+mod plugin;
+mod volumes;

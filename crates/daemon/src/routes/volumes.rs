@@ -12,8 +12,9 @@ use crate::{
 };
 
 /// `GET /volumes`.
-pub(crate) fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
-    let volumes = engine.volumes().list(&call.query.filters()?)?;
+pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let (volumes, filters) = (engine.volumes().clone(), call.query.filters()?);
+    let volumes = blocking(move || volumes.list(&filters)).await?;
     body::json(&List {
         volumes,
         warnings: None,
@@ -31,8 +32,9 @@ pub(crate) async fn create(engine: &Engine, call: Call) -> ApiResult<Answer> {
 }
 
 /// `GET /volumes/{name}`.
-pub(crate) fn inspect(engine: &Engine, name: &str) -> ApiResult<Answer> {
-    body::json(&engine.volumes().get(name)?)
+pub(crate) async fn inspect(engine: &Engine, name: &str) -> ApiResult<Answer> {
+    let (volumes, name) = (engine.volumes().clone(), name.to_owned());
+    body::json(&blocking(move || volumes.get(&name)).await?)
 }
 
 /// `DELETE /volumes/{name}`.

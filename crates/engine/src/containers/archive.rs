@@ -14,15 +14,11 @@ use std::{
 use corten_store::{Access, PathStat, UnpackOptions, View};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::{
-    Container, Containers, Inner, files,
-    mounts::clean,
-    record::{MountRecord, Record},
-    users,
-};
+use super::{Container, Containers, Inner, files, mounts::clean, provide, record::Record, users};
 use crate::{
     error::{Error, Kind, Result, blocking, on_thread},
     pipe::{Pieces, Reader, Writer},
+    volumes::Held,
 };
 
 /// How an archive is unpacked into a container.
@@ -44,7 +40,7 @@ impl Containers {
         let (inner, path, asked) = (Arc::clone(&self.0), absolute(path)?, path.to_owned());
         let name = name.to_owned();
         blocking(move || {
-            let view = inner.view(&container, Access::ReadOnly)?;
+            let (_held, view) = inner.view(&container, Access::ReadOnly)?;
             view.stat(&path).map_err(|error| not_there(error, &asked, &name))
         })
         .await
@@ -58,15 +54,16 @@ impl Containers {
         let container = self.find(name)?;
         let (inner, path, asked) = (Arc::clone(&self.0), absolute(path)?, path.to_owned());
         let (held, name) = (Arc::clone(&container), name.to_owned());
-        let (view, stat, path) = blocking(move || {
-            let view = inner.view(&held, Access::ReadOnly)?;
+        let (volumes, view, stat, path) = blocking(move || {
+            let (volumes, view) = inner.view(&held, Access::ReadOnly)?;
             let stat = view.stat(&path).map_err(|error| not_there(error, &asked, &name))?;
-            Ok((view, stat, path))
+            Ok((volumes, view, stat, path))
         })
         .await?;
         let (mut writer, pieces) = Writer::new();
         tokio::spawn(on_thread(move || {
             let result = view.pack(&path, &mut writer);
+            drop((view, volumes));
             writer.finish(result.map_err(Into::into));
             Ok(())
         }));
@@ -88,7 +85,7 @@ impl Containers {
         let runs = container.lock().record.state.running().is_some();
         let _operation = (!runs).then_some(operation);
         on_thread(move || {
-            let view = inner.view(&held, Access::ReadWrite)?;
+            let (_volumes, view) = inner.view(&held, Access::ReadWrite)?;
             let owner = match options.users_own {
                 true => owner(&held.record(), &view)?,
                 false => None,
@@ -107,8 +104,9 @@ impl Containers {
 }
 
 impl Inner {
-    /// A container's files as its processes see them.
-    fn view(&self, container: &Container, access: Access) -> Result<View> {
+    /// A container's files as its processes see them, and the volumes that stay mounted until the view
+    /// is gone: whoever holds both drops the view first.
+    fn view(&self, container: &Container, access: Access) -> Result<(Vec<Held>, View)> {
         let record = container.record();
         let pid = record.state.running().map(|running| running.pid);
         let root = self.root_below_mounts(container, access)?;
@@ -124,19 +122,50 @@ impl Inner {
                 view.mount(&destination, source, root_access)?;
             }
         }
-        for mount in &record.mounts {
-            match mounted(mount, pid) {
+        let mut held = Vec::new();
+        for (index, mount) in record.mounts.iter().enumerate() {
+            match self.mounted(&record, index, pid, &mut held) {
                 Ok(source) => {
                     let access = if mount.point.rw { access } else { Access::ReadOnly };
                     view.mount(&mount.point.destination, source, access)?;
                 }
                 Err(error) if mount.point.kind == "tmpfs" => {
-                    tracing::debug!(container = record.id, %error, "a tmpfs is not seen by a copy");
+                    tracing::debug!(
+                        container = record.id,
+                        error = error.report(),
+                        "a tmpfs is not seen by a copy"
+                    );
                 }
-                Err(error) => return Err(Error::from(error)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(view)
+        Ok((held, view))
+    }
+
+    /// What is mounted: a file or folder of the host, an image's root, or a running container's tmpfs.
+    fn mounted(&self, record: &Record, index: usize, pid: Option<i32>, held: &mut Vec<Held>) -> Result<OwnedFd> {
+        let mount = &record.mounts[index];
+        let source = match mount.point.kind.as_str() {
+            "tmpfs" => {
+                let pid = pid.ok_or_else(|| Error::not_found("the container does not run"))?;
+                return Ok(inside(files::root_of(pid)?.as_fd(), &mount.point.destination)?);
+            }
+            "image" => {
+                let root = provide::image_root(&record.id, index);
+                self.store.snapshots().open_root(&root, Access::ReadOnly)?
+            }
+            "volume" => {
+                let volume = self.volumes.hold(&mount.point.name)?;
+                let source = View::source(&volume.path)?;
+                held.push(volume);
+                source
+            }
+            _ => View::source(Path::new(&mount.point.source))?,
+        };
+        match mount.subpath.as_str() {
+            "" => Ok(source),
+            subpath => Ok(inside(source.as_fd(), subpath)?),
+        }
     }
 
     /// A container's root, held, without what is mounted on it.
@@ -152,20 +181,6 @@ impl Inner {
         let root = corten_sys::mount::root_mount_of(namespace.as_fd()).map_err(named)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&root, ".", flags, Mode::empty()).map_err(|e| named(e.into()))?)
-    }
-}
-
-/// What is mounted: a file or folder of the host, or a running container's tmpfs.
-fn mounted(mount: &MountRecord, pid: Option<i32>) -> std::io::Result<OwnedFd> {
-    if mount.point.kind == "tmpfs" {
-        let pid = pid.ok_or(std::io::ErrorKind::NotFound)?;
-        let root = files::root_of(pid).map_err(std::io::Error::other)?;
-        return inside(root.as_fd(), &mount.point.destination);
-    }
-    let source = View::source(Path::new(&mount.point.source))?;
-    match mount.subpath.as_str() {
-        "" => Ok(source),
-        subpath => inside(source.as_fd(), subpath),
     }
 }
 

@@ -17,10 +17,10 @@ use corten_oci::{
 };
 
 use super::{
-    Containers, Inner, Machine, fill, health,
+    Containers, Inner, Machine, fill, health, intent,
     modes::{self, Network},
     mounts::{self, Needs, Wanted},
-    names,
+    names, provide,
     record::{FORMAT, MountRecord, Record},
     runtimes,
     state::State,
@@ -92,7 +92,9 @@ impl Inner {
         runtimes::check(&host_config.runtime, &self.settings.now())?;
         let command = command(&config)?;
         let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();
-        let wanted = mounts::wanted(&host_config, &volumes)?;
+        check_storage_options(&host_config, &self.settings.data_root)?;
+        let from = self.volumes_from(&host_config)?;
+        let wanted = mounts::wanted(&host_config, &volumes, from)?;
         check_sources(&wanted)?;
         let id = identifiers::random();
         fill_host_name(&mut config, &host_config, &id);
@@ -136,12 +138,16 @@ impl Inner {
         crash::point("create:folder");
         self.store.snapshots().prepare(&record.id, &record.image)?;
         crash::point("create:snapshot");
+        let wanted = intent::name_volumes(&folder, wanted)?;
+        crash::point("create:intended");
         for wanted in wanted {
             let mount = self.provide(record, wanted)?;
             record.mounts.push(mount);
         }
-        fill::volumes(&self.store, record)?;
+        crash::point("create:volumes");
+        fill::volumes(&self.store, &self.volumes, record)?;
         self.durable.register(record.write(&folder)?);
+        intent::done(&folder)?;
         crash::point("create:recorded");
         Ok(warnings(record))
     }
@@ -158,6 +164,11 @@ impl Inner {
                 if create && !corten_sys::fs::exists(&mount.point.source)? {
                     corten_sys::fs::create_dir_all_mode(&mount.point.source, 0o755)?;
                 }
+            }
+            Needs::Image { reference } => {
+                let image = self.images.find(&reference)?;
+                let root = provide::image_root(&record.id, record.mounts.len());
+                self.store.snapshots().prepare(&root, &image.id)?;
             }
             Needs::Volume {
                 driver,
@@ -188,13 +199,13 @@ impl Inner {
         };
         for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
             self.volumes.release(&mount.point.name, &record.id);
-            if self.volumes.is_anonymous(&mount.point.name)
-                && let Err(error) = self.volumes.remove(&mount.point.name, true)
+            if !mount.named
+                && let Err(error) = self.volumes.discard(&mount.point.name)
             {
                 log("a volume", &error);
             }
         }
-        if let Err(error) = self.store.snapshots().remove(&record.id) {
+        if let Err(error) = self.remove_roots(record) {
             log("the snapshot", &error);
         }
         self.images.release(&record.image, &record.id);
@@ -391,6 +402,34 @@ pub(super) fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
             _ => id.get(..12).unwrap_or(id).to_owned(),
         };
     }
+}
+
+/// Sizes of roots need quotas of the file system below them.
+fn check_storage_options(host: &HostConfig, data_root: &std::path::Path) -> Result<()> {
+    let Some(name) = host.storage_opt.iter().flatten().map(|(name, _)| name).next() else {
+        return Ok(());
+    };
+    if !name.eq_ignore_ascii_case("size") {
+        return Err(Error::invalid(format!("Unknown option {name}")));
+    }
+    if quotas(data_root) {
+        return Err(Error::unsupported(
+            "not supported yet: --storage-opt on a file system with project quotas",
+        ));
+    }
+    Err(Error::internal(
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    ))
+}
+
+/// Whether the data root is on XFS with project quotas.
+fn quotas(data_root: &std::path::Path) -> bool {
+    let table = corten_sys::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let nearest = table
+        .lines()
+        .filter(|line| line.split(' ').nth(4).is_some_and(|place| data_root.starts_with(place)))
+        .max_by_key(|line| line.split(' ').nth(4).map(str::len));
+    nearest.is_some_and(|line| line.contains(" - xfs ") && (line.contains("prjquota") || line.contains("pquota")))
 }
 
 fn check_sources(wanted: &[Wanted]) -> Result<()> {

@@ -14,25 +14,31 @@ use corten_store::{Access, Store};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid};
 
 use super::record::{MountRecord, Record};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    volumes::Volumes,
+};
 
 /// Fills each volume of a container that is empty and wants to be filled.
-pub(super) fn volumes(store: &Store, record: &Record) -> Result<()> {
+pub(super) fn volumes(store: &Store, volumes: &Volumes, record: &Record) -> Result<()> {
     let wanting: Vec<&MountRecord> = record
         .mounts
         .iter()
-        .filter(|mount| mount.fill && mount.point.kind == "volume")
+        .filter(|mount| mount.fill && mount.point.kind == "volume" && mount.subpath.is_empty())
         .collect();
-    let empty: Vec<&MountRecord> = wanting
-        .into_iter()
-        .filter(|mount| is_empty(Path::new(&mount.point.source)))
-        .collect();
+    let mut empty = Vec::new();
+    for mount in wanting {
+        let held = volumes.hold(&mount.point.name)?;
+        if is_empty(&held.path) {
+            empty.push((mount, held));
+        }
+    }
     if empty.is_empty() {
         return Ok(());
     }
     let root = store.snapshots().open_root(&record.id, Access::ReadOnly)?;
-    for mount in empty {
-        fill(&root, &mount.point.destination, Path::new(&mount.point.source)).map_err(|e| {
+    for (mount, held) in empty {
+        fill(&root, &mount.point.destination, &held.path).map_err(|e| {
             Error::internal(format!("cannot fill volume {} from the image", mount.point.name)).source(e)
         })?;
     }

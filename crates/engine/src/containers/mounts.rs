@@ -36,6 +36,11 @@ pub(crate) enum Needs {
         /// Labels for a new one.
         labels: BTreeMap<String, String>,
     },
+    /// An image, whose files are shown.
+    Image {
+        /// Its name.
+        reference: String,
+    },
     /// Nothing.
     Nothing,
 }
@@ -44,7 +49,7 @@ pub(crate) enum Needs {
 ///
 /// # Errors
 /// `Invalid` in Docker's words; `Unsupported` for kinds that this engine lacks.
-pub(crate) fn wanted(host: &HostConfig, volumes: &BTreeSet<String>) -> Result<Vec<Wanted>> {
+pub(crate) fn wanted(host: &HostConfig, volumes: &BTreeSet<String>, from: Vec<Wanted>) -> Result<Vec<Wanted>> {
     let mut all: Vec<Wanted> = Vec::new();
     for bind in host.binds.iter().flatten() {
         add(&mut all, parse_bind(bind, &host.volume_driver)?)?;
@@ -71,6 +76,13 @@ pub(crate) fn wanted(host: &HostConfig, volumes: &BTreeSet<String>) -> Result<Ve
                 needs: Needs::Nothing,
             },
         )?;
+    }
+    // What the user asks for takes the place of what comes from other containers.
+    for other in from {
+        let target = &other.record.point.destination;
+        if !all.iter().any(|own| own.record.point.destination == *target) {
+            all.push(other);
+        }
     }
     for target in volumes {
         let target = clean(target);
@@ -160,9 +172,9 @@ fn apply_mode(record: &mut MountRecord, mode: &str, kind: &str) -> Result<()> {
 fn from_mount(mount: &Mount) -> Result<Wanted> {
     let kind = mount.kind.as_str();
     let bad = |why: &str| Error::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
-    if !matches!(kind, "bind" | "volume" | "tmpfs") {
+    if !matches!(kind, "bind" | "volume" | "tmpfs" | "image") {
         return match kind {
-            "image" | "npipe" | "cluster" => Err(Error::unsupported(format!(
+            "npipe" | "cluster" => Err(Error::unsupported(format!(
                 "mounts of type \"{kind}\" are not supported yet"
             ))),
             _ => Err(bad("mount type unknown")),
@@ -176,6 +188,7 @@ fn from_mount(mount: &Mount) -> Result<Wanted> {
         (mount.bind_options.is_some(), kind == "bind", "BindOptions"),
         (mount.volume_options.is_some(), kind == "volume", "VolumeOptions"),
         (mount.tmpfs_options.is_some(), kind == "tmpfs", "TmpfsOptions"),
+        (mount.image_options.is_some(), kind == "image", "ImageOptions"),
     ] {
         if options && !belongs {
             return Err(bad(&format!("field {name} must not be specified")));
@@ -184,7 +197,8 @@ fn from_mount(mount: &Mount) -> Result<Wanted> {
     let target = clean(&mount.target);
     match kind {
         "bind" => bind_from_mount(mount, &target, bad),
-        "volume" => Ok(volume_from_mount(mount, &target)),
+        "volume" => volume_from_mount(mount, &target, bad),
+        "image" => image_from_mount(mount, &target, bad),
         _ => {
             if !mount.source.is_empty() {
                 return Err(bad("field Source must not be specified"));
@@ -213,6 +227,12 @@ fn bind_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> 
     let mut record = bind(&clean(&mount.source), target, "");
     record.point.rw = !mount.read_only;
     record.non_recursive = options.non_recursive;
+    record.shallow = options.read_only_non_recursive;
+    if options.read_only_non_recursive && options.read_only_force_recursive {
+        return Err(bad(
+            "ReadOnlyNonRecursive and ReadOnlyForceRecursive must not be specified together",
+        ));
+    }
     if options.read_only_force_recursive && !mount.read_only {
         return Err(bad("recursive read-only needs the mount to be read-only"));
     }
@@ -231,9 +251,60 @@ fn bind_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> 
     })
 }
 
-fn volume_from_mount(mount: &Mount, target: &str) -> Wanted {
+fn image_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> Result<Wanted> {
+    if mount.source.is_empty() {
+        return Err(bad("field Source must not be empty"));
+    }
+    let subpath = mount.image_options.clone().unwrap_or_default().subpath;
+    if !is_local(&subpath) {
+        return Err(bad("subpath must be a relative path within the image"));
+    }
+    let mut record = record(MountPoint {
+        kind: "image".into(),
+        name: mount.source.clone(),
+        destination: target.into(),
+        rw: false,
+        ..Default::default()
+    });
+    record.subpath = subpath;
+    Ok(Wanted {
+        record,
+        needs: Needs::Image {
+            reference: mount.source.clone(),
+        },
+    })
+}
+
+/// Whether a path stays below where it begins, as Go's `filepath.IsLocal`; nothing does too.
+fn is_local(path: &str) -> bool {
+    let mut depth = 0_i32;
+    !path.starts_with('/')
+        && path.split('/').all(|part| {
+            depth += match part {
+                "" | "." => 0,
+                ".." => -1,
+                _ => 1,
+            };
+            depth >= 0
+        })
+}
+
+/// Reads the mode of `--volumes-from`: whether writing is allowed.
+pub(crate) fn access_mode(mode: &str) -> Result<bool> {
+    let mut record = bind("/", "/", mode);
+    apply_mode(&mut record, mode, "")?;
+    Ok(record.point.rw)
+}
+
+fn volume_from_mount(mount: &Mount, target: &str, bad: impl Fn(&str) -> Error) -> Result<Wanted> {
     let options = mount.volume_options.clone().unwrap_or_default();
     let driver = options.driver_config.unwrap_or_default();
+    if !is_local(&options.subpath) {
+        return Err(bad("subpath must be a relative path within the volume"));
+    }
+    if mount.source.is_empty() && !options.subpath.is_empty() {
+        return Err(bad("must not set Subpath when using anonymous volumes"));
+    }
     let mut wanted = volume(target, &mount.source, &driver.name, "");
     wanted.record.point.rw = !mount.read_only;
     wanted.record.fill = !options.no_copy;
@@ -243,7 +314,7 @@ fn volume_from_mount(mount: &Mount, target: &str) -> Wanted {
         options: driver.options,
         labels: options.labels,
     };
-    wanted
+    Ok(wanted)
 }
 
 fn bind(source: &str, target: &str, mode: &str) -> MountRecord {
@@ -275,6 +346,7 @@ fn volume(target: &str, name: &str, driver: &str, mode: &str) -> Wanted {
         ..Default::default()
     });
     record.fill = true;
+    record.named = !name.is_empty();
     Wanted {
         record,
         needs: Needs::Volume {
@@ -303,6 +375,8 @@ fn record(point: MountPoint) -> MountRecord {
         fill: false,
         non_recursive: false,
         relabel: String::new(),
+        named: false,
+        shallow: false,
         subpath: String::new(),
         tmpfs: None,
     }
@@ -347,7 +421,7 @@ mod tests {
             binds: Some(binds.iter().map(|&b| b.to_owned()).collect()),
             ..Default::default()
         };
-        wanted(&host, &BTreeSet::new())
+        wanted(&host, &BTreeSet::new(), Vec::new())
     }
 
     #[test]
@@ -399,7 +473,7 @@ mod tests {
             binds: Some(vec!["/h:/a/b/c".into(), "v:/a".into()]),
             ..Default::default()
         };
-        let all = wanted(&host, &BTreeSet::from(["/a".to_owned(), "/z".to_owned()])).unwrap();
+        let all = wanted(&host, &BTreeSet::from(["/a".to_owned(), "/z".to_owned()]), Vec::new()).unwrap();
         let order: Vec<_> = all
             .iter()
             .map(|w| (w.record.point.destination.as_str(), w.record.point.name.as_str()))

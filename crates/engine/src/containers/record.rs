@@ -87,6 +87,12 @@ pub(crate) struct MountRecord {
     /// Whether the source is labelled for SELinux: `z` or `Z`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) relabel: String,
+    /// Whether the user named the volume, so that it outlives the container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) named: bool,
+    /// Whether mounts below a read-only one stay writable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) shallow: bool,
     /// The path inside a volume.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) subpath: String,

@@ -21,7 +21,7 @@ use super::{
     Change, Container, Containers, Inner, RemoveOptions, State,
     ended::{LOST, read_exit},
     health::Health,
-    link,
+    intent, link,
     network::Joined,
     record::Record,
     start,
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     error::{Error, Result, blocking},
     networks::Restored,
+    volumes::Volumes,
 };
 
 impl Containers {
@@ -36,7 +37,8 @@ impl Containers {
     pub(super) async fn recover(&self) -> Result<()> {
         let folder = self.0.settings.data_root.join("containers");
         corten_sys::fs::create_dir_all_mode(&folder, 0o710)?;
-        let records = blocking(move || read_all(&folder)).await?;
+        let volumes = self.0.volumes.clone();
+        let records = blocking(move || read_all(&folder, &volumes)).await?;
         let mut tasks = JoinSet::new();
         for record in records {
             let container = self.0.insert(record);
@@ -55,6 +57,7 @@ impl Containers {
         let inner = Arc::clone(&self.0);
         blocking(move || {
             inner.remove_stray_snapshots();
+            inner.volumes.settle();
             Ok(())
         })
         .await
@@ -76,6 +79,9 @@ impl Containers {
                     error = error.report(),
                     "a container's volume is missing"
                 );
+            }
+            if record.state.running().is_some() {
+                self.0.volumes.restored(&mount.point.name, &record.id);
             }
         }
         self.0.deliveries.follow(container);
@@ -304,8 +310,12 @@ impl Inner {
     /// Snapshots of containers whose making was cut off. Those of damaged records are kept.
     fn remove_stray_snapshots(&self) {
         for id in self.store.snapshots().list() {
-            let aside = self.folder_of(&id).with_extension("damaged");
-            if self.index().by_id.contains_key(&id) || corten_sys::fs::exists(&aside).unwrap_or(true) {
+            let aside = self
+                .folder_of(id.split('-').next().unwrap_or(&id))
+                .with_extension("damaged");
+            // The roots of image mounts are named after their container.
+            let owner = id.split('-').next().unwrap_or(&id);
+            if self.index().by_id.contains_key(owner) || corten_sys::fs::exists(&aside).unwrap_or(true) {
                 continue;
             }
             if let Err(error) = self.store.snapshots().remove(&id) {
@@ -326,7 +336,7 @@ fn started_before(container: &Container, exit: &Exit) -> Time {
 }
 
 /// Reads every record; damaged ones are set aside, folders without one are remains of a creation or removal.
-fn read_all(folder: &std::path::Path) -> Result<Vec<Record>> {
+fn read_all(folder: &std::path::Path, volumes: &Volumes) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for entry in corten_sys::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -338,6 +348,7 @@ fn read_all(folder: &std::path::Path) -> Result<Vec<Record>> {
             continue;
         }
         if !corten_sys::fs::exists(path.join(super::record::FILE))? {
+            intent::undo(&path, volumes);
             if let Err(error) = corten_sys::fs::remove_dir_all(&path) {
                 tracing::warn!(%error, "cannot remove the remains of a container");
             }

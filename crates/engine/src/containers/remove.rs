@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corten_api::{container::Pruned, filters::Filters};
 
-use super::{Change, Container, Containers, Inner, State, record::Record};
+use super::{Change, Container, Containers, Inner, State, provide, record::Record};
 use crate::{
     crash,
     error::{Error, Kind, Result, blocking},
@@ -183,14 +183,24 @@ fn leave_ended(container: &Container) -> Result<()> {
 }
 
 impl Inner {
+    /// Removes a container's root, and those of its image mounts.
+    pub(super) fn remove_roots(&self, record: &Record) -> Result<()> {
+        for (index, mount) in record.mounts.iter().enumerate() {
+            if mount.point.kind == "image" {
+                self.store.snapshots().remove(&provide::image_root(&record.id, index))?;
+            }
+        }
+        Ok(self.store.snapshots().remove(&record.id)?)
+    }
+
     /// Removes snapshot, volumes, logs and record; a second attempt finds what a first one left.
     fn remove_files(&self, record: &Record, volumes: bool) -> Result<()> {
-        self.store.snapshots().remove(&record.id)?;
+        self.remove_roots(record)?;
         crash::point("remove:snapshot");
         for mount in record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
             let name = &mount.point.name;
             self.volumes.release(name, &record.id);
-            if volumes && self.volumes.is_anonymous(name) {
+            if volumes && !mount.named && self.volumes.is_anonymous(name) {
                 match self.volumes.remove(name, false) {
                     // Another container uses it, or it has been removed by hand.
                     Err(error) if !matches!(error.kind(), Kind::Conflict | Kind::NotFound) => return Err(error),

@@ -27,6 +27,8 @@ use crate::{
 
 /// This machine, as Go names it.
 pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+/// The first kernel that makes mounts below another read-only with it (`mount_setattr(2)`).
+const RECURSIVE_READ_ONLY: (u32, u32) = (5, 12);
 /// The version of the runtime specification that is written.
 const OCI_VERSION: &str = "1.2.0";
 /// The path of the init program inside a container; the name that users of `--init` know.
@@ -300,7 +302,7 @@ fn mounts(record: &Record, around: &Surroundings<'_>, security: &Security<'_>) -
     }
     // The user's mounts take the place of the engine's.
     all.retain(|m| !own(&m.destination));
-    all.extend(record.mounts.iter().map(user_mount));
+    all.extend(record.mounts.iter().map(|mount| user_mount(mount, around.kernel)));
     Ok(all)
 }
 
@@ -336,7 +338,7 @@ fn ipc_mounts(host: &HostConfig, around: &Surroundings<'_>, all: &mut Vec<Mount>
     Ok(())
 }
 
-fn user_mount(record: &MountRecord) -> Mount {
+fn user_mount(record: &MountRecord, kernel: (u32, u32)) -> Mount {
     let point = &record.point;
     if point.kind == "tmpfs" {
         return tmpfs(record);
@@ -349,14 +351,11 @@ fn user_mount(record: &MountRecord) -> Mount {
     };
     let mut options = vec![recursion, propagation];
     if !point.rw {
-        options.push("ro");
+        // Mounts below are read-only too, unless they were asked to stay writable.
+        let deep = !record.shallow && !record.non_recursive && kernel >= RECURSIVE_READ_ONLY;
+        options.push(if deep { "rro" } else { "ro" });
     }
-    let source = if record.subpath.is_empty() {
-        point.source.clone()
-    } else {
-        format!("{}/{}", point.source, record.subpath)
-    };
-    mount(&point.destination, "bind", &source, &options)
+    mount(&point.destination, "bind", &point.source, &options)
 }
 
 fn tmpfs(record: &MountRecord) -> Mount {
@@ -547,6 +546,8 @@ mod tests {
             fill: false,
             non_recursive: false,
             relabel: String::new(),
+            named: false,
+            shallow: false,
             subpath: String::new(),
             tmpfs: None,
         };

@@ -23,6 +23,7 @@ use super::{
     log_config,
     modes::{self, Ipc, Network, Share},
     network::{self, Joined, Made},
+    provide,
     record::Record,
     runtimes,
     spec::{self, Joined as Namespaces, Surroundings},
@@ -216,6 +217,8 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let spawned = link::spawn(&inner.shim, &container.bundle)?;
     let rootfs = inner.store.snapshots().mounts(&record.id, durability(record))?;
     let defaults = settings.now();
+    let provided = provide::prepare(inner, container, record)?;
+    let record = provided.as_ref().unwrap_or(record);
     let identity = identity(record, &rootfs)?;
     let namespaces = joined(inner, record)?;
     let made = network::join(inner, record)?;
@@ -370,6 +373,7 @@ pub(super) fn undo(inner: &Inner, container: &Container) -> Result<()> {
 /// Gives back what a container that has ended held. How it ended stays in the bundle until the next
 /// start or the removal, for an engine that dies before it has recorded that.
 pub(super) fn release(inner: &Inner, container: &Container) -> Result<()> {
+    provide::release(inner, container)?;
     inner.networks.detach(&container.id);
     let shm = container.bundle.join("shm");
     if corten_sys::fs::exists(&shm)? {

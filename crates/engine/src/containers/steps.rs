@@ -306,6 +306,8 @@ fn mount(mount: StepMount) -> MountRecord {
         fill: false,
         non_recursive: false,
         relabel: String::new(),
+        named: false,
+        shallow: false,
         subpath: String::new(),
         tmpfs,
     }

@@ -313,14 +313,9 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let limits = &host.resources;
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let refused = [
-        (some(&host.volumes_from), "--volumes-from"),
         (
             some(&host.links) && !modes::is_user_defined(&host.network_mode),
             "--link",
-        ),
-        (
-            host.storage_opt.as_ref().is_some_and(|o| !o.is_empty()),
-            "--storage-opt",
         ),
         (
             limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()),
@@ -334,7 +329,6 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
             !config.mac_address.is_empty() && host.network_mode == "host",
             "--mac-address with the host's network",
         ),
-        (!matches!(host.volume_driver.as_str(), "" | "local"), "volume plugins"),
     ];
     match refused.iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(Error::unsupported(format!("not supported yet: {what}"))),

@@ -1,39 +1,48 @@
-//! Volumes of the `local` driver: folders that outlive containers (Docker API, `/volumes`).
+//! Volumes: folders that outlive containers (Docker API, `/volumes`).
 //!
 //! A volume is `volumes/<name>/` below the data root: `_data` with the files and `volume.json`
-//! with what it was made with. Who uses a volume is known from the containers, which
-//! [acquire](Volumes::acquire) theirs when they are made or found again.
+//! with what it was made with; one that a plugin keeps has the record alone. Who uses a volume is
+//! known from the containers, which [acquire](Volumes::acquire) theirs when they are made or found
+//! again, and [mount](Volumes::mount) them while they run.
+//!
+//! Locks: the map is locked for moments only; a volume's turn is held while its driver works, so that
+//! mounting and unmounting one take turns, and a slow plugin delays nobody else.
 
+mod listing;
+mod names;
 mod options;
+mod plugin_http;
+mod plugins;
+mod record;
 mod usage;
+mod uses;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use corten_api::{
     filters::Filters,
-    time::Time,
-    volume::{CreateRequest, Pruned, UsageData, Volume},
+    volume::{CreateRequest, Pruned, Volume},
 };
 use corten_sys::fs;
-use serde::{Deserialize, Serialize};
 
+pub use self::uses::Held;
+use self::{plugins::Plugins, record::Record};
 use crate::{
     error::{Error, Kind, Result},
     events::Events,
     identifiers,
-    name_pattern::NamePattern,
     settings::Settings,
 };
 
+/// The driver that is ours.
+pub(crate) const LOCAL: &str = "local";
+
 /// The label of volumes that nobody named.
 pub const ANONYMOUS: &str = "com.docker.volume.anonymous";
-
-/// What the engine refuses about names, in Docker's words.
-const NAMES: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 
 /// The volumes of the engine.
 #[derive(Debug, Clone)]
@@ -45,6 +54,9 @@ struct Inner {
     events: Events,
     /// Guards the volumes by name, with their users.
     volumes: Mutex<BTreeMap<String, Entry>>,
+    /// What is held while a volume's driver works.
+    turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    plugins: Plugins,
 }
 
 #[derive(Debug)]
@@ -52,19 +64,12 @@ struct Entry {
     record: Record,
     /// Ids of containers.
     users: BTreeSet<String>,
+    /// Who has it mounted: containers that run, and copies.
+    mounts: BTreeSet<String>,
     /// Whether its options' file system is mounted.
     mounted: bool,
-}
-
-/// `volume.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Record {
-    name: String,
-    created_at: String,
-    driver: String,
-    labels: Option<BTreeMap<String, String>>,
-    options: Option<BTreeMap<String, String>>,
+    /// Where a plugin has mounted it.
+    mountpoint: Option<PathBuf>,
 }
 
 /// Which volumes [`Volumes::prune`] takes.
@@ -90,99 +95,107 @@ impl Volumes {
         for item in fs::read_dir(&root)? {
             let item = item?;
             let name = item.file_name().to_string_lossy().into_owned();
-            let data = item.path().join("_data");
-            if fs::if_there(fs::metadata(&data))?.is_some_and(|data| data.is_dir()) {
-                let record = read_record(&item.path().join("volume.json"), &name);
-                let mounted = record.options.is_some() && options::is_mounted(&data);
-                volumes.insert(
-                    name,
-                    Entry {
-                        record,
-                        users: BTreeSet::new(),
-                        mounted,
-                    },
-                );
+            if name.starts_with('.') {
+                continue;
+            }
+            if let Some(entry) = Entry::read(&item.path(), &name)? {
+                volumes.insert(name, entry);
             }
         }
         Ok(Self(Arc::new(Inner {
             root,
             events,
             volumes: Mutex::new(volumes),
+            turns: Mutex::default(),
+            plugins: Plugins::new(settings.exec_root.join("plugins")),
         })))
     }
 
-    /// Makes a volume; returns the one that has the name already, if there is one.
+    /// Makes a volume; returns the one that has the name already, if there is one. Blocks.
     ///
     /// # Errors
-    /// `Invalid` for names and options that are none, `NotFound` for a driver other than `local`.
+    /// `Invalid` for names and options that are none, `NotFound` for a driver that is not there,
+    /// `Conflict` when the volume there has another driver.
     pub fn create(&self, request: CreateRequest) -> Result<Volume> {
         let mut request = request;
         if request.name.is_empty() {
             request.name = identifiers::random();
             request.labels.insert(ANONYMOUS.to_owned(), String::new());
         }
+        if request.driver == "default" {
+            request.driver.clear();
+        }
         let name = request.name.clone();
-        check_driver(&request)
-            .and_then(|()| check_name(&name))
-            .map_err(|error| error.context(format!("create {name}")))?;
-        let mut volumes = self.volumes();
-        if let Some(entry) = volumes.get(&name) {
-            return Ok(self.describe(entry));
+        let failed = |error: Error| error.context(format!("create {name}"));
+        names::check(&name).map_err(failed)?;
+        let turn = self.turn(&name);
+        let _held = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(volume) = self.existing(&request)? {
+            return Ok(volume);
         }
-        options::check(&request.driver_opts).map_err(|error| error.context(format!("create {name}")))?;
-        let record = Record {
-            name: name.clone(),
-            created_at: now_in_seconds(),
-            driver: "local".to_owned(),
-            labels: Some(request.labels),
-            options: Some(request.driver_opts).filter(|options| !options.is_empty()),
+        let plugin = match request.driver.as_str() {
+            "" | LOCAL => None,
+            driver => Some(self.0.plugins.get(driver).map_err(failed)?),
         };
-        self.write(&record)?;
-        let entry = Entry {
-            record,
-            users: BTreeSet::new(),
-            mounted: false,
-        };
-        let volume = self.describe(&entry);
-        volumes.insert(name.clone(), entry);
-        drop(volumes);
-        self.emit("create", &name, &[]);
-        Ok(volume)
+        match &plugin {
+            None => options::check(&request.driver_opts).map_err(failed)?,
+            // One that it knows is taken over.
+            Some(plugin) if plugin.describe(&name).is_ok() => {}
+            Some(plugin) => plugin.create(&name, &request.driver_opts).map_err(failed)?,
+        }
+        let record = Record::new(request);
+        let is_local = plugin.is_none();
+        record.write(&self.0.root, is_local)?;
+        let driver = record.driver.clone();
+        let volume = self.describe_record(&record);
+        self.volumes().insert(name.clone(), Entry::new(record));
+        self.emit("create", &name, &[("driver", &driver)]);
+        match plugin {
+            None => Ok(volume),
+            Some(plugin) => Ok(listing::with_plugins_words(volume, &plugin)),
+        }
     }
 
-    /// Counts a container as user, and returns the folder with the files, mounted if the volume's
-    /// options ask for it.
-    ///
-    /// # Errors
-    /// `NotFound` when there is no such volume; `Internal` when its file system cannot be mounted.
-    pub fn acquire(&self, name: &str, container_id: &str) -> Result<PathBuf> {
-        let data = self.data(name);
-        let mut volumes = self.volumes();
-        let entry = volumes.get_mut(name).ok_or_else(|| missing(name))?;
-        if let (Some(options), false) = (&entry.record.options, entry.mounted) {
-            options::mount(options, &data)
-                .map_err(|error| error.context(format!("error while mounting volume '{}'", data.display())))?;
-            entry.mounted = options::needs_mount(options);
+    /// The volume that a request means, when it is there.
+    fn existing(&self, request: &CreateRequest) -> Result<Option<Volume>> {
+        if let Some(entry) = self.volumes().get(&request.name) {
+            let other = !request.driver.is_empty() && request.driver != entry.record.driver;
+            if other {
+                return Err(Error::conflict(format!(
+                    "create {}: volume name must be unique",
+                    request.name
+                )));
+            }
+            return Ok(Some(self.describe(entry)));
         }
-        entry.users.insert(container_id.to_owned());
-        Ok(data)
+        if !request.driver.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.adopt(&request.name))
     }
 
-    /// Counts a container as user no more. Unknown volumes and containers are no error.
-    pub fn release(&self, name: &str, container_id: &str) {
-        let mut volumes = self.volumes();
-        let Some(entry) = volumes.get_mut(name) else {
-            return;
-        };
-        entry.users.remove(container_id);
-        if entry.users.is_empty() && entry.mounted {
-            entry.mounted = options::unmount(&self.data(name)).is_err();
+    /// Takes up a volume that only a plugin knows.
+    fn adopt(&self, name: &str) -> Option<Volume> {
+        let (driver, plugin, told) = self.told_by_plugins(name)?;
+        let mut record = Record::new(CreateRequest {
+            name: name.to_owned(),
+            driver,
+            ..CreateRequest::default()
+        });
+        record.created_at = told.created_at;
+        if let Err(error) = record.write(&self.0.root, false) {
+            tracing::warn!(volume = name, error = error.report(), "cannot record a plugin's volume");
         }
+        let volume = self.describe_record(&record);
+        self.volumes().insert(name.to_owned(), Entry::new(record));
+        Some(listing::with_plugins_words(volume, &plugin))
     }
 
     /// Whether a volume has no name of its own.
     pub fn is_anonymous(&self, name: &str) -> bool {
-        self.volumes().get(name).is_some_and(|entry| entry.is_anonymous())
+        self.volumes()
+            .get(name)
+            .is_some_and(|entry| entry.record.is_anonymous())
     }
 
     /// Whether a volume exists.
@@ -190,49 +203,20 @@ impl Volumes {
         self.volumes().contains_key(name)
     }
 
-    /// Describes a volume.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none of that name.
-    pub fn get(&self, name: &str) -> Result<Volume> {
-        self.volumes()
-            .get(name)
-            .map(|entry| self.describe(entry))
-            .ok_or_else(|| missing(name))
-    }
-
-    /// Lists volumes by name (filters `name`, `driver`, `label`, `label!`, `dangling`).
-    ///
-    /// # Errors
-    /// `Invalid` for other filters.
-    pub fn list(&self, filters: &Filters) -> Result<Vec<Volume>> {
-        filters.accept(&["name", "driver", "label", "label!", "dangling"])?;
-        let dangling = filters
-            .has("dangling")
-            .then(|| filters.switch("dangling", false))
-            .transpose()?;
-        let names: Vec<_> = filters.values("name").map(NamePattern::new).collect();
-        Ok(self
-            .volumes()
-            .values()
-            .filter(|entry| names.is_empty() || names.iter().any(|name| name.matches(&entry.record.name)))
-            .filter(|entry| filters.exact("driver", &entry.record.driver))
-            .filter(|entry| filters.labels(entry.labels()))
-            .filter(|entry| dangling.is_none_or(|dangling| entry.users.is_empty() == dangling))
-            .map(|entry| self.describe(entry))
-            .collect())
-    }
-
-    /// Removes a volume and its files.
+    /// Removes a volume and its files. Blocks.
     ///
     /// # Errors
     /// `NotFound` when there is none (unless forced), `Conflict` when containers use it.
     pub fn remove(&self, name: &str, force: bool) -> Result<()> {
-        match self.take(name) {
-            Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
-            taken => taken?,
+        let turn = self.turn(name);
+        let _held = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.contains(name) || self.adopt(name).is_some();
+        if !known {
+            return if force { Ok(()) } else { Err(missing(name)) };
         }
-        self.emit("destroy", name, &[]);
+        let driver = self.take(name, force)?;
+        self.turns().remove(name);
+        self.emit("destroy", name, &[("driver", &driver)]);
         Ok(())
     }
 
@@ -242,12 +226,13 @@ impl Volumes {
     /// `Invalid` for other filters.
     pub fn prune(&self, filters: &Filters, scope: Scope) -> Result<Pruned> {
         filters.accept(&["label", "label!", "all"])?;
-        let all = scope == Scope::All || all_filter(filters)?;
+        let all = scope == Scope::All || filters.switch("all", false)?;
         let candidates: Vec<String> = self
             .volumes()
             .values()
-            .filter(|entry| entry.users.is_empty() && (all || entry.is_anonymous()))
-            .filter(|entry| filters.labels(entry.labels()))
+            .filter(|entry| entry.record.driver == LOCAL && entry.users.is_empty() && entry.mounts.is_empty())
+            .filter(|entry| all || entry.record.is_anonymous())
+            .filter(|entry| filters.labels(entry.record.labels()))
             .map(|entry| entry.record.name.clone())
             .collect();
         let mut pruned = Pruned {
@@ -275,41 +260,36 @@ impl Volumes {
         Ok(pruned)
     }
 
-    /// Lists all volumes with their sizes and numbers of users (`GET /system/df`). Blocks.
-    pub fn usage(&self) -> Vec<Volume> {
-        let counted: Vec<_> = self
-            .volumes()
-            .values()
-            .map(|entry| (self.describe(entry), entry.users.len()))
-            .collect();
-        counted
-            .into_iter()
-            .map(|(mut volume, users)| {
-                let size = usage::of(&self.data(&volume.name))
-                    .ok()
-                    .and_then(|size| i64::try_from(size).ok());
-                volume.usage_data = Some(UsageData {
-                    ref_count: i64::try_from(users).unwrap_or(i64::MAX),
-                    size: size.unwrap_or(-1),
-                });
-                volume
-            })
-            .collect()
-    }
-
     /// Takes an unused volume off the list and its folder out of the way, then deletes the files.
-    fn take(&self, name: &str) -> Result<()> {
-        let mut volumes = self.volumes();
-        let entry = volumes.get(name).ok_or_else(|| missing(name))?;
-        if !entry.users.is_empty() {
-            let users: Vec<_> = entry.users.iter().map(String::as_str).collect();
-            return Err(Error::conflict(format!(
-                "remove {name}: volume is in use - [{}]",
-                users.join(", ")
-            )));
+    /// Returns its driver.
+    fn take(&self, name: &str, force: bool) -> Result<String> {
+        let failed = |error: Error| error.context(format!("remove {name}"));
+        let driver = {
+            let volumes = self.volumes();
+            let entry = volumes.get(name).ok_or_else(|| missing(name))?;
+            if !entry.users.is_empty() || !entry.mounts.is_empty() {
+                let users: Vec<_> = entry.users.iter().map(String::as_str).collect();
+                return Err(Error::conflict(format!(
+                    "remove {name}: volume is in use - [{}]",
+                    users.join(", ")
+                )));
+            }
+            if entry.mounted {
+                options::unmount(&self.data(name)).map_err(failed)?;
+            }
+            entry.record.driver.clone()
+        };
+        if driver != LOCAL {
+            match self.0.plugins.get(&driver).and_then(|plugin| plugin.remove(name)) {
+                Err(error) if !force && error.kind() != Kind::NotFound => return Err(failed(error)),
+                Err(error) if !force && !error.message().contains("no such volume") => return Err(failed(error)),
+                _ => {}
+            }
         }
-        if entry.mounted {
-            options::unmount(&self.data(name)).map_err(|error| error.context(format!("remove {name}")))?;
+        // Nobody has come to use it: its turn is ours, and users are counted under the map's lock.
+        let mut volumes = self.volumes();
+        if volumes.get(name).is_some_and(|entry| !entry.users.is_empty()) {
+            return Err(Error::conflict(format!("remove {name}: volume is in use")));
         }
         // Names cannot begin with a dot, so this is no volume's folder.
         let away = self.0.root.join(format!(".removed-{}", identifiers::random()));
@@ -317,127 +297,67 @@ impl Volumes {
             .map_err(|error| Error::internal(format!("remove {name}")).source(error))?;
         volumes.remove(name);
         drop(volumes);
-        fs::remove_dir_all(&away).map_err(|error| Error::internal(format!("remove {name}")).source(error))
-    }
-
-    fn write(&self, record: &Record) -> Result<()> {
-        let folder = self.0.root.join(&record.name);
-        fs::create_dir_all_mode(&folder, 0o701)?;
-        fs::create_dir_all_mode(folder.join("_data"), 0o755)?;
-        let json = serde_json::to_vec_pretty(record)
-            .map_err(|error| Error::internal("cannot write the volume's record").source(error))?;
-        fs::write_atomic(folder.join("volume.json"), json)?;
-        Ok(())
-    }
-
-    fn describe(&self, entry: &Entry) -> Volume {
-        Volume {
-            created_at: entry.record.created_at.clone(),
-            driver: entry.record.driver.clone(),
-            labels: entry.record.labels.clone().filter(|labels| !labels.is_empty()),
-            mountpoint: self.data(&entry.record.name).display().to_string(),
-            name: entry.record.name.clone(),
-            options: entry.record.options.clone(),
-            scope: "local".to_owned(),
-            usage_data: None,
-        }
+        fs::remove_dir_all(&away).map_err(|error| Error::internal(format!("remove {name}")).source(error))?;
+        Ok(driver)
     }
 
     fn data(&self, name: &str) -> PathBuf {
         self.0.root.join(name).join("_data")
     }
 
-    fn emit(&self, action: &str, name: &str, more: &[(&str, &str)]) {
-        let mut attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
-        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        self.0.events.emit("volume", action, name, attributes);
+    /// Tells listeners what happened to a volume.
+    pub(crate) fn emit(&self, action: &str, name: &str, attributes: &[(&str, &str)]) {
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        self.0.events.emit("volume", action.to_owned(), name, attributes);
     }
 
     fn volumes(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.0.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<String, Arc<Mutex<()>>>> {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held while a volume's driver works.
+    fn turn(&self, name: &str) -> Arc<Mutex<()>> {
+        Arc::clone(self.turns().entry(name.to_owned()).or_default())
+    }
 }
 
 impl Entry {
-    fn labels(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.record.labels.as_ref().unwrap_or(&NONE)
+    fn new(record: Record) -> Self {
+        Self {
+            record,
+            users: BTreeSet::new(),
+            mounts: BTreeSet::new(),
+            mounted: false,
+            mountpoint: None,
+        }
     }
 
-    fn is_anonymous(&self) -> bool {
-        self.labels().contains_key(ANONYMOUS)
+    /// Reads a volume's folder; none when it is no volume's.
+    fn read(folder: &std::path::Path, name: &str) -> Result<Option<Self>> {
+        let data = folder.join("_data");
+        let has_data = fs::if_there(fs::metadata(&data))?.is_some_and(|data| data.is_dir());
+        let file = folder.join(record::FILE);
+        if !has_data && !fs::exists(&file)? {
+            return Ok(None);
+        }
+        let mut entry = Self::new(Record::read(&file, name));
+        if entry.record.driver == LOCAL && !has_data {
+            return Ok(None);
+        }
+        entry.mounted = entry.record.options.is_some() && entry.record.driver == LOCAL && options::is_mounted(&data);
+        Ok(Some(entry))
     }
 }
 
 fn missing(name: &str) -> Error {
     Error::not_found(format!("get {name}: no such volume"))
-}
-
-fn check_driver(request: &CreateRequest) -> Result<()> {
-    match request.driver.as_str() {
-        "" | "local" | "default" => Ok(()),
-        other => Err(Error::not_found(format!(
-            "error looking up volume plugin {other}: plugin \"{other}\" not found"
-        ))),
-    }
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if name.len() == 1 {
-        return Err(Error::invalid(
-            "volume name is too short, names should be at least two alphanumeric characters",
-        ));
-    }
-    let first_fits = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest_fits = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    if !first_fits || !rest_fits || name.len() > 255 {
-        return Err(Error::invalid(format!(
-            "\"{name}\" includes invalid characters for a local volume name, only \"{NAMES}\" are allowed. \
-             If you intended to pass a host directory, use absolute path"
-        )));
-    }
-    Ok(())
-}
-
-fn read_record(path: &std::path::Path, name: &str) -> Record {
-    let damaged = |why: String| {
-        tracing::warn!(
-            volume = name,
-            why,
-            "the volume's record cannot be read: its labels and options are lost"
-        );
-        Record {
-            name: name.to_owned(),
-            created_at: String::new(),
-            driver: "local".to_owned(),
-            labels: None,
-            options: None,
-        }
-    };
-    match fs::read(path) {
-        Ok(bytes) => match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) if record.name == name => record,
-            Ok(_) => damaged("it is another volume's".to_owned()),
-            Err(error) => damaged(error.to_string()),
-        },
-        Err(error) => damaged(error.to_string()),
-    }
-}
-
-fn now_in_seconds() -> String {
-    Time::from_nanoseconds(Time::now().seconds().saturating_mul(1_000_000_000)).to_string()
-}
-
-/// The filter `all` of prune, whose errors Docker words on its own.
-fn all_filter(filters: &Filters) -> Result<bool> {
-    filters.switch("all", false).map_err(|_| {
-        let text = filters.values("all").collect::<Vec<_>>().join(" ");
-        Error::invalid(format!(
-            "invalid filter 'all': strconv.ParseBool: parsing \"{text}\": invalid syntax"
-        ))
-    })
 }
 
 #[cfg(test)]

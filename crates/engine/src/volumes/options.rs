@@ -95,10 +95,10 @@ const STATX_MNT_ID: u32 = 0x1000;
 
 fn failed(kind: &str, device: &str, target: &Path, error: rustix::io::Errno) -> Error {
     Error::internal(format!(
-        "failed to mount local storage: mount {device}:{}, type: {kind}",
-        target.display()
+        "failed to mount local storage: mount {device}:{}, type: {kind}: {}",
+        target.display(),
+        corten_sys::fs::reason(&error.into())
     ))
-    .source(std::io::Error::from(error))
 }
 
 /// Takes the flags out of a list of mount options; the rest is for the file system.

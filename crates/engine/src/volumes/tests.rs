@@ -134,8 +134,12 @@ fn options_are_mounted_while_in_use() {
             ..named("mem")
         })
         .unwrap();
-    let folder = volumes.acquire("mem", "c1").unwrap();
+    assert!(!options::is_mounted(&volumes.acquire("mem", "c1").unwrap()));
+    let folder = volumes.mount("mem", "c1").unwrap();
+    let held = volumes.hold("mem").unwrap();
     assert!(options::is_mounted(&folder));
-    volumes.release("mem", "c1");
+    assert!(volumes.unmount("mem", "c1") && !volumes.unmount("mem", "c1"));
+    assert!(options::is_mounted(&folder));
+    drop(held);
     assert!(!options::is_mounted(&folder));
 }

@@ -28,6 +28,18 @@ impl Snapshots<'_> {
     /// # Errors
     /// `NotFound` when the root is not there, Internal when it cannot be mounted.
     pub fn open_root(&self, id: &str, access: Access) -> Result<OwnedFd> {
+        let mount = self.mount_detached(id, access)?;
+        // The mount's own descriptor cannot be read; the open folder keeps the mount alive.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&mount, ".", flags, Mode::empty())?)
+    }
+
+    /// Mounts a container's root nowhere, for the caller to attach it; it is unmounted when the
+    /// descriptor is closed before that. Only for containers that do not run.
+    ///
+    /// # Errors
+    /// As [`open_root`](Self::open_root).
+    pub fn mount_detached(&self, id: &str, access: Access) -> Result<OwnedFd> {
         let folders = self.folders(id)?;
         let failed = |errno: Errno| {
             let why = corten_sys::fs::reason(&errno.into());
@@ -40,10 +52,7 @@ impl Snapshots<'_> {
             true => mount(&folders, access),
             false => mount_by_text(&folders, access),
         };
-        // The mount's own descriptor cannot be read; the open folder keeps the mount alive.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = mount.and_then(|mount| rustix::fs::openat(&mount, ".", flags, Mode::empty()));
-        root.map_err(failed)
+        mount.map_err(failed)
     }
 }
 
