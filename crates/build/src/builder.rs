@@ -133,7 +133,7 @@ impl Builder<'_> {
         let id = state.base.clone();
         (self.tell)(Event::Done(id));
         self.triggers(&mut state, planned.index)
-            .map_err(|error| error.at(stage.begin.lines))?;
+            .map_err(|error| error.of_step(stage.begin.lines))?;
         let mut position = 1;
         for instruction in &stage.instructions {
             let here = makes_files(&instruction.command);

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod build;
 mod cli;
 mod command;
 mod completion;

@@ -44,6 +44,21 @@ pub(crate) static VOLUMES: Command = Command::new("[OPTIONS]", "Remove unused lo
         FORCE,
     ]]);
 
+/// `builder prune`.
+pub(crate) static BUILDS: Command = Command::new("[OPTIONS]", "Forget steps of builds", prune_builds)
+    .arity(Arity::None)
+    .flags(&[&[
+        Flag::switch("all", "Forget every step, not just those that no image has").short('a'),
+        FILTER,
+        FORCE,
+        Flag::value(
+            "keep-storage",
+            "bytes",
+            crate::opts::size::check,
+            "Bytes of the cache to keep",
+        ),
+    ]]);
+
 /// `system prune`.
 pub(crate) static SYSTEM: Command = Command::new("[OPTIONS]", "Remove all that nothing uses", prune_system)
     .arity(Arity::None)
@@ -196,6 +211,28 @@ async fn remove_volumes(cli: &Cli, filters: &Filters) -> Result<Removed> {
         text: section("Volumes", &pruned.volumes_deleted.unwrap_or_default()),
         bytes: pruned.space_reclaimed,
     })
+}
+
+fn prune_builds(cli: &Cli, m: &Matches) -> Result<()> {
+    let filters = filters(cli, m);
+    let (all, keep) = (m.on("all"), m.bytes("keep-storage"));
+    let warning = match all {
+        true => "WARNING! This will remove all build cache.",
+        false => "WARNING! This will remove all dangling build cache.",
+    };
+    let removal = || async {
+        let pruned = cli.client()?.prune_builds(all, keep, &filters).await?;
+        let ids = pruned.caches_deleted.unwrap_or_default();
+        let text = match ids.is_empty() {
+            true => String::new(),
+            false => format!("Deleted build cache objects:\n{}\n\n", ids.join("\n")),
+        };
+        Ok(Removed {
+            text,
+            bytes: pruned.space_reclaimed,
+        })
+    };
+    prune(cli, m, warning, removal, true)
 }
 
 fn prune_system(cli: &Cli, m: &Matches) -> Result<()> {

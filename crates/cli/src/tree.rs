@@ -1,6 +1,7 @@
 //! Every command, by the names it is called by.
 
 use crate::{
+    build,
     command::{Action, Command, Entry, Flag},
     completion, container, context, image, inspect, network, registry, system, volume,
 };
@@ -41,6 +42,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["run"], &container::run::COMMAND).section(COMMON),
     Entry::new(&["exec"], &container::exec::COMMAND).section(COMMON),
     Entry::new(&["ps"], &container::list::COMMAND).section(COMMON),
+    Entry::new(&["build"], &build::COMMAND).section(COMMON),
     Entry::new(&["pull"], &image::pull::COMMAND).section(COMMON),
     Entry::new(&["push"], &image::push::COMMAND).section(COMMON),
     Entry::new(&["images"], &image::list::COMMAND).section(COMMON),
@@ -49,6 +51,8 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["search"], &image::search::COMMAND).section(COMMON),
     Entry::new(&["version"], &system::version::COMMAND).section(COMMON),
     Entry::new(&["info"], &system::info::COMMAND).section(COMMON),
+    Entry::new(&["builder"], &build::GROUP).section(MANAGEMENT),
+    Entry::new(&["buildx"], &build::BUILDX).section(""),
     Entry::new(&["completion"], &completion::GROUP).section(MANAGEMENT),
     Entry::new(&["container"], &container::GROUP).section(MANAGEMENT),
     Entry::new(&["context"], &context::GROUP).section(MANAGEMENT),

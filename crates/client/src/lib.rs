@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod builds;
 mod call;
 mod connection;
 mod containers;
@@ -33,6 +34,7 @@ mod system;
 mod tls;
 mod volumes;
 
+pub use builds::{BuildOptions, BuildPruned};
 pub use call::{Body, BodySender};
 pub use containers::{
     AttachOptions, CommitOptions, LogsOptions, PathStat, PutArchive, RemoveOptions, StatsOptions, StopOptions, Waiting,

@@ -59,17 +59,18 @@ impl Engine {
     pub async fn open(settings: Settings) -> Result<Self> {
         let settings = Arc::new(settings);
         let events = Events::new();
-        let (volumes, networks, images, store) = {
+        let (volumes, networks, images, store, cache) = {
             let (settings, events) = (Arc::clone(&settings), events.clone());
             error::blocking(move || {
                 let store = Arc::new(corten_store::Store::open(
                     &settings.data_root,
                     corten_store::Options::default(),
                 )?);
+                let cache = Builds::cache_of(&settings, &store)?;
                 let volumes = Volumes::open(&settings, events.clone())?;
                 let networks = Networks::open(&settings, events.clone())?;
                 let images = Images::open(&settings, Arc::clone(&store), events)?;
-                Ok((volumes, networks, images, store))
+                Ok((volumes, networks, images, store, cache))
             })
             .await?
         };
@@ -82,15 +83,7 @@ impl Engine {
             events.clone(),
         )
         .await?;
-        let builds = {
-            let (settings, images, containers, events) = (
-                Arc::clone(&settings),
-                images.clone(),
-                containers.clone(),
-                events.clone(),
-            );
-            error::blocking(move || Builds::open(&settings, store, images, containers, events)).await?
-        };
+        let builds = Builds::new(cache, store, images.clone(), containers.clone(), events.clone());
         let system = System::new(
             Arc::clone(&settings),
             events.clone(),

@@ -165,7 +165,11 @@ impl Snapshots<'_> {
         let mut lower = Vec::with_capacity(record.layers.len().max(1));
         for layer in record.layers.iter().rev() {
             let found = state.layers.by_diff_id.get(layer).ok_or_else(|| missing_layer(layer))?;
-            lower.push(found.path().to_path_buf());
+            let path = found.path().to_path_buf();
+            // Overlayfs refuses a folder that comes twice; below itself a layer shows nothing anyway.
+            if !lower.contains(&path) {
+                lower.push(path);
+            }
         }
         drop(state);
         if lower.is_empty() {

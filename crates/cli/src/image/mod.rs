@@ -19,6 +19,7 @@ use crate::{
 pub(crate) static GROUP: Command = Command::group(
     "Manage images",
     &[
+        Entry::new(&["build"], &crate::build::COMMAND),
         Entry::new(&["history"], &history::COMMAND),
         Entry::new(&["import"], &archive::IMPORT),
         Entry::new(&["inspect"], &inspect::IMAGE),

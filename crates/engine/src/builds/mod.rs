@@ -107,27 +107,32 @@ pub struct CachePruned {
 }
 
 impl Builds {
-    /// Takes up the cache in the data root.
+    /// Takes up the cache in the data root. Before anything else removes what refers to layers: they are
+    /// the cache's as well.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open(
-        settings: &Settings,
+    pub(crate) fn cache_of(settings: &Settings, store: &Store) -> Result<Arc<Cache>> {
+        let cache = Cache::open(&settings.data_root.join("buildkit"), store.clone());
+        cache.map(Arc::new).map_err(|error| converted(&error))
+    }
+
+    /// Builds over a store and what is remembered of earlier ones.
+    pub(crate) fn new(
+        cache: Arc<Cache>,
         store: Arc<Store>,
         images: Images,
         containers: Containers,
         events: Events,
-    ) -> Result<Self> {
-        let cache = Cache::open(&settings.data_root.join("buildkit"), Store::clone(&store));
-        let cache = cache.map_err(|error| converted(&error))?;
-        Ok(Self(Arc::new(Inner {
+    ) -> Self {
+        Self(Arc::new(Inner {
             store,
             images,
             containers,
             events,
-            cache: Arc::new(cache),
+            cache,
             named: Mutex::default(),
-        })))
+        }))
     }
 
     /// Builds an image from a context. Dropping the future ends the build.

@@ -40,13 +40,19 @@ fn converted(event: &Event, name: &str, size: u64) -> Option<build::Event> {
             position: step.position,
             positions: step.positions,
         }),
+        Event::Triggers(count) => build::Event::Step(Step {
+            text: format!("ONBUILD ({count} of the base image)"),
+            position: 1,
+            positions: 1,
+            ..Step::default()
+        }),
         Event::Cached => build::Event::Cached,
         Event::Output(_, bytes) => build::Event::Output(String::from_utf8_lossy(bytes).into_owned()),
         Event::Done(_) => build::Event::Done,
         Event::Unconsumed(names) => build::Event::Unconsumed(names.clone()),
         Event::Built(id) => build::Event::Built(id.to_string()),
         Event::Tagged(name) => build::Event::Tagged(name.clone()),
-        Event::Pulling(_) | Event::Triggers(_) | Event::Running(_) | Event::Removed(_) | Event::Stage(_) => {
+        Event::Pulling(_) | Event::Running(_) | Event::Removed(_) | Event::Stage(_) => {
             return None;
         }
     })
