@@ -1,5 +1,6 @@
 //! Networks as their users see them: addresses, ports, names.
 
+mod links;
 mod names;
 mod places;
 

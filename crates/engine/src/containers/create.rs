@@ -98,6 +98,7 @@ impl Inner {
         check_sources(&wanted)?;
         let id = identifiers::random();
         fill_host_name(&mut config, &host_config, &id);
+        let links = self.take_links(&mut host_config)?;
         let mut networks = networking_config.endpoints_config;
         self.prepare_networks(&host_config, &mut networks)?;
         let name = self.reserve_name(name, &id)?;
@@ -118,6 +119,7 @@ impl Inner {
             stopped_by_user: false,
             wanted: false,
             remove_volumes: false,
+            links,
             committing: false,
             health: None,
         };

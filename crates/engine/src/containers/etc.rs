@@ -30,7 +30,7 @@ pub(super) fn write(
     container: &Container,
     record: &Record,
     joined: &Joined,
-    defaults: &Reloadable,
+    (defaults, linked): (&Reloadable, Vec<HostEntry>),
 ) -> Result<()> {
     if let Network::Container(name) = modes::network(&record.host_config.network_mode) {
         // The same network has the same names.
@@ -46,7 +46,7 @@ pub(super) fn write(
         "hostname",
         format!("{}\n", record.config.hostname).as_bytes(),
     )?;
-    write_public(container, HOSTS, hosts(inner, record, joined)?.as_bytes())?;
+    write_public(container, HOSTS, hosts(inner, record, joined, linked)?.as_bytes())?;
     write_resolver(inner, container, record, joined, defaults)
 }
 
@@ -119,7 +119,7 @@ fn write_public(container: &Container, name: &str, text: &[u8]) -> Result<()> {
     Ok(corten_sys::fs::set_mode(&path, 0o644)?)
 }
 
-fn hosts(inner: &Inner, record: &Record, joined: &Joined) -> Result<String> {
+fn hosts(inner: &Inner, record: &Record, joined: &Joined, linked: Vec<HostEntry>) -> Result<String> {
     let host = &record.host_config;
     if matches!(modes::network(&host.network_mode), Network::Host)
         && let Ok(text) = corten_sys::fs::read_to_string("/etc/hosts")
@@ -133,6 +133,7 @@ fn hosts(inner: &Inner, record: &Record, joined: &Joined) -> Result<String> {
             extra.extend(parse_extra_host(value, &gateways).map_err(|e| Error::invalid(e.to_string()))?);
         }
     }
+    extra.extend(linked);
     let own: Vec<HostEntry> = joined
         .networks
         .iter()
@@ -189,6 +190,17 @@ pub(super) fn change_hosts(
         .filter(|line| !gone.iter().any(|gone| gone == line))
         .map(str::to_owned);
     let text: String = kept.chain(new).map(|line| line + "\n").collect();
+    write_public(container, HOSTS, text.as_bytes())
+}
+
+/// Changes the address in a container's line for another, by its names.
+pub(super) fn change_link(container: &Container, entry: &HostEntry) -> Result<()> {
+    let old = corten_sys::fs::read_to_string(container.folder.join(HOSTS))?;
+    let names = entry.names.join(" ");
+    let is_it = |line: &str| line.split_once('\t').is_some_and(|(_, own)| own == names);
+    let new = format!("{}\t{names}", entry.address);
+    let lines = old.lines().map(|line| if is_it(line) { new.as_str() } else { line });
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     write_public(container, HOSTS, text.as_bytes())
 }
 

@@ -30,6 +30,7 @@ mod from;
 pub(crate) mod health;
 mod intent;
 mod link;
+mod links;
 mod log_config;
 mod logs;
 mod modes;
@@ -151,6 +152,26 @@ struct Machine {
 struct Index {
     by_id: BTreeMap<String, Arc<Container>>,
     by_name: HashMap<String, String>,
+    /// Who links to a container, by its id.
+    linked: HashMap<String, Vec<String>>,
+}
+
+impl Index {
+    fn add_links(&mut self, id: &str, links: &[links::Link]) {
+        for link in links {
+            self.linked
+                .entry(link.container.clone())
+                .or_default()
+                .push(id.to_owned());
+        }
+    }
+
+    fn forget_links(&mut self, id: &str) {
+        if !self.linked.is_empty() {
+            self.linked.values_mut().for_each(|who| who.retain(|other| other != id));
+            self.linked.retain(|_, who| !who.is_empty());
+        }
+    }
 }
 
 /// One container.
@@ -314,6 +335,7 @@ impl Inner {
         let id = container.id.clone();
         let mut index = self.index_mut();
         index.by_name.insert(container.lock().record.name.clone(), id.clone());
+        index.add_links(&id, &container.lock().record.links);
         index.by_id.insert(id, Arc::clone(&container));
         container
     }

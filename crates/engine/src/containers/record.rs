@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// Ports as published while it runs.
     #[serde(default)]
     pub(crate) ports: PortMap,
+    /// Containers of the default bridge that it knows by names of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) links: Vec<super::links::Link>,
     /// What it is doing.
     pub(crate) state: State,
     /// How often its restart policy has started it again.

@@ -29,7 +29,7 @@ impl Containers {
     /// `Conflict` when it runs and `force` is not given, or is being removed.
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         if options.link {
-            return Err(Error::unsupported("not supported yet: removing links"));
+            return self.remove_link(name);
         }
         let container = self.find(name)?;
         self.remove_known(&container, options)
@@ -100,6 +100,7 @@ impl Containers {
         {
             let mut index = self.0.index_mut();
             index.by_id.remove(&container.id);
+            index.forget_links(&container.id);
             let name = container.name();
             if index.by_name.get(&name).is_some_and(|id| *id == container.id) {
                 index.by_name.remove(&name);

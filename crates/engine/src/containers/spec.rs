@@ -106,6 +106,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) joined: Joined,
     /// Where a `/dev/shm` that others may join is mounted on the host.
     pub(crate) shared_memory: Option<PathBuf>,
+    /// Variables about linked containers.
+    pub(crate) linked: &'a [String],
     /// Whether the host's `hosts`, `hostname` and `resolv.conf` files are mounted.
     pub(crate) files: bool,
 }
@@ -183,7 +185,7 @@ fn process(record: &Record, around: &Surroundings<'_>, security: &Security<'_>, 
         terminal: config.tty,
         user: around.identity.user.clone(),
         args,
-        env: environment(record, around.identity),
+        env: environment(record, around.identity, around.linked),
         cwd: if config.working_dir.is_empty() {
             "/".to_owned()
         } else {
@@ -205,13 +207,13 @@ fn process(record: &Record, around: &Surroundings<'_>, security: &Security<'_>, 
 }
 
 /// The environment: the engine's variables, then the image's and the user's, each name once.
-fn environment(record: &Record, identity: &Identity) -> Vec<String> {
+fn environment(record: &Record, identity: &Identity, linked: &[String]) -> Vec<String> {
     let config = &record.config;
     let mut all = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={}", config.hostname)];
     if config.tty {
         all.push("TERM=xterm".to_owned());
     }
-    override_variables(&mut all, config.env.iter().flatten());
+    override_variables(&mut all, linked.iter().chain(config.env.iter().flatten()));
     if !all.iter().any(|variable| variable.starts_with("HOME=")) {
         all.push(format!("HOME={}", identity.home));
     }

@@ -121,6 +121,7 @@ impl Containers {
         crash::point("start:recorded");
         self.0.images.set_running(&container.id, true);
         self.start_health(container);
+        self.0.update_links_to(&container.record());
         self.0.emit(container, "start", &[]);
         self.spawn_watch(container, events);
         self.0.deliveries.follow(container);
@@ -222,7 +223,8 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let identity = identity(record, &rootfs)?;
     let namespaces = joined(inner, record)?;
     let made = network::join(inner, record)?;
-    etc::write(inner, container, record, &made.joined, &defaults)?;
+    let (linked_hosts, linked) = inner.links_of(record)?;
+    etc::write(inner, container, record, &made.joined, (&defaults, linked_hosts))?;
     let around = Surroundings {
         identity: &identity,
         defaults: &defaults,
@@ -238,6 +240,7 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
         kernel: inner.machine.kernel,
         joined: namespaces,
         shared_memory: shared_memory(inner, container, record)?,
+        linked: &linked,
         files: true,
     };
     let spec = spec::spec(record, &around)?;

@@ -178,6 +178,7 @@ impl Containers {
             stopped_by_user: false,
             wanted: false,
             remove_volumes: false,
+            links: Vec::new(),
             committing: false,
             health: None,
         })

@@ -314,10 +314,6 @@ fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let refused = [
         (
-            some(&host.links) && !modes::is_user_defined(&host.network_mode),
-            "--link",
-        ),
-        (
             limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()),
             "--gpus and device requests",
         ),
@@ -402,8 +398,8 @@ mod tests {
     #[test]
     fn refuses_by_name_what_comes_later() {
         assert_eq!(
-            refusal(|_, h| h.links = Some(vec!["a:b".into()])),
-            "not supported yet: --link"
+            refusal(|_, h| h.volume_driver = "nfs".into()),
+            "not supported yet: volume plugins"
         );
     }
 }

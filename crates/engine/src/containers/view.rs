@@ -205,6 +205,9 @@ impl Containers {
         let app_armor_profile = app_armor_profile.unwrap_or_default().to_owned();
         let mut host_config = record.host_config.clone();
         fill_paths(&mut host_config);
+        if !record.links.is_empty() {
+            host_config.links = Some(super::links::shown(&self.0, &record));
+        }
         Inspect {
             created: record.created,
             path: record.command.first().cloned().unwrap_or_default(),
