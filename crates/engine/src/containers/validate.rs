@@ -311,7 +311,6 @@ fn sysctls(host: &HostConfig) -> Result<()> {
 /// What the API has and this engine does not have yet: refused by name, never ignored.
 fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
     let limits = &host.resources;
-    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let refused = [
         (
             limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()),
