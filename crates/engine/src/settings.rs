@@ -54,6 +54,8 @@ pub struct Settings {
     pub rules6: bool,
     /// Whether the kernel's forwarding is switched on.
     pub forwarding: bool,
+    /// Whether shims pass on what comes to published ports and cannot be translated.
+    pub relays: bool,
     /// Whether published ports are open to other machines at containers' own addresses too.
     pub direct_routing: bool,
     /// MTU of the default bridge.
@@ -264,6 +266,7 @@ pub(crate) mod tests {
             rules4: true,
             rules6: true,
             forwarding: true,
+            relays: true,
             direct_routing: false,
             mtu: 1500,
             address_pools: Vec::new(),

@@ -170,7 +170,9 @@ impl System {
             driver_status: driver_status(&host.file_system),
             plugins: Plugins {
                 volume: vec!["local".into()],
-                network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
+                network: ["bridge", "host", "ipvlan", "macvlan", "null"]
+                    .map(str::to_owned)
+                    .to_vec(),
                 authorization: inner.authorization().clone(),
                 log: containers::LOG_DRIVERS.map(str::to_owned).to_vec(),
             },

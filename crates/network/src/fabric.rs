@@ -5,7 +5,7 @@ mod attach;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use corten_sys::netlink::Protocol;
 use corten_sys::netns;
@@ -91,6 +91,8 @@ pub struct Fabric {
     /// Guards the links that keep the bridges running.
     keeper: Mutex<Keeper>,
     pool: Pool,
+    /// Whether there is IPv6.
+    ipv6: OnceLock<bool>,
 }
 
 /// How endpoints are attached to a network.
@@ -144,6 +146,7 @@ impl Fabric {
             bridges: Mutex::default(),
             keeper: Mutex::new(keeper),
             pool,
+            ipv6: OnceLock::new(),
         })
     }
 
@@ -255,6 +258,12 @@ impl Fabric {
         let mut all = self.reserve_all(owner, std::slice::from_ref(request))?;
         all.pop()
             .ok_or_else(|| Error::new(Kind::Internal, "a port was reserved and not told"))
+    }
+
+    /// Returns whether programs here can listen at `::1`; found out once.
+    pub fn has_ipv6(&self) -> bool {
+        let find_out = || std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok();
+        *self.ipv6.get_or_init(|| self.at_home(find_out).unwrap_or(false))
     }
 
     /// Reserves many host ports in one go, in order; those reserved before a refusal stay so until

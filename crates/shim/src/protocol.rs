@@ -70,6 +70,9 @@ pub struct Start {
     /// Whether the last two descriptors are sockets for names.
     #[serde(default)]
     pub names: bool,
+    /// At which of them to serve.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
     /// The terminal's first size, when `process.terminal` is set.
     pub size: Option<WindowSize>,
     /// What becomes of standard input.
@@ -88,6 +91,18 @@ pub struct OciRuntime {
     pub path: PathBuf,
     /// Arguments before those of each command.
     pub args: Vec<String>,
+}
+
+/// A published port whose traffic the shim passes on, because the kernel cannot translate it: from IPv6
+/// to a container without it, or from `::1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Which of the held descriptors holds the port: a bound socket.
+    pub socket: u32,
+    /// Whether it is UDP's, not TCP's.
+    pub datagrams: bool,
+    /// The container's address and port.
+    pub to: std::net::SocketAddr,
 }
 
 /// What becomes of a process's standard input.
@@ -214,6 +229,9 @@ pub enum Request {
     Network {
         /// How many descriptors to hold.
         hold: u32,
+        /// At which of them to serve.
+        #[serde(default)]
+        relays: Vec<Relay>,
         /// Whether two sockets for names follow, in place of those before.
         names: bool,
     },
@@ -242,7 +260,7 @@ impl Request {
         match self {
             Self::Attach { .. } => 1,
             Self::Exec { attach, .. } => usize::from(attach.is_some()),
-            Self::Network { hold, names } => {
+            Self::Network { hold, names, .. } => {
                 let hold = usize::try_from(*hold).unwrap_or(usize::MAX);
                 hold.saturating_add(if *names { SOCKETS_FOR_NAMES } else { 0 })
             }

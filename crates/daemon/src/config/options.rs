@@ -93,7 +93,7 @@ const fn reloadable(spec: OptionSpec) -> OptionSpec {
 use Support::{Full, NoEffect, None as Unsupported, Only, Removed};
 use Type::{Bool, Bytes, List, Map, Maps, Number, Pools, Text, Ulimits};
 
-const NO_PROXY_PROCESS: &str = "published ports, those on loopback included, work without a proxy process";
+const NO_PROXY_PROCESS: &str = "there is no proxy program: what rules cannot do, containers' shims do";
 const NO_CONTAINERD: &str = "the engine runs containers itself";
 const NO_SWARM: &str = "this engine is no swarm node";
 
@@ -553,8 +553,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "userland-proxy",
         Bool,
-        NoEffect(NO_PROXY_PROCESS),
-        "proxy for loopback traffic",
+        Full,
+        "pass on what comes to published ports from ::1, or by IPv6 to containers without it (default true)",
     ),
     same(
         "userland-proxy-path",

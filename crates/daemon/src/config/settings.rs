@@ -106,6 +106,7 @@ impl Config {
             rules4: self.switch("iptables", true),
             rules6: self.switch("ip6tables", true),
             forwarding: self.switch("ip-forward", true),
+            relays: self.switch("userland-proxy", true),
             direct_routing: self.switch("allow-direct-routing", false),
             mtu: network::mtu(self)?,
             address_pools: match self.get("default-address-pools") {

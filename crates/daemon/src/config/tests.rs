@@ -250,7 +250,10 @@ fn reloading_names_what_needs_a_restart() {
     let shown = load(&["--http-proxy", "http://me:secret@p:1"], "{}").unwrap().to_json();
     assert!(shown.contains(r#""http-proxy":"http://xxxxx:xxxxx@p:1""#), "{shown}");
     assert_eq!(
-        load(&[], r#"{"userland-proxy":true}"#).unwrap().without_effect().len(),
+        load(&[], r#"{"userland-proxy-path":"/x"}"#)
+            .unwrap()
+            .without_effect()
+            .len(),
         1
     );
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result, blocking},
-    networks::{Driver, NetworkInfo, Place, dns_names},
+    networks::{Driver, Hold, NetworkInfo, Place, dns_names},
 };
 
 /// What a further network has brought.
@@ -175,10 +175,11 @@ fn connect_now(
     };
     joined.networks.push(on.clone());
     let rest = || -> Result<Connected> {
-        let mut descriptors = Vec::new();
+        let mut kept = Hold::default();
         if inner.networks.gateways(&record.id) != before {
-            descriptors = publish(inner, record, &mut joined)?;
+            kept = publish(inner, record, &mut joined)?;
         }
+        let (mut descriptors, relays) = (kept.sockets, kept.relays);
         let hold = u32::try_from(descriptors.len()).map_err(|_| Error::invalid("too many published ports"))?;
         let names = info.user_defined && !joined.names;
         if names {
@@ -195,7 +196,7 @@ fn connect_now(
             joined,
             on,
             descriptors,
-            request: Request::Network { hold, names },
+            request: Request::Network { hold, relays, names },
         })
     };
     rest().inspect_err(|_| {
@@ -205,10 +206,10 @@ fn connect_now(
 }
 
 /// Has published ports lead to where the container's default route is now.
-fn publish(inner: &Inner, record: &Record, joined: &mut Joined) -> Result<Vec<OwnedFd>> {
+fn publish(inner: &Inner, record: &Record, joined: &mut Joined) -> Result<Hold> {
     if joined.ports.values().flatten().next().is_some() {
         inner.networks.republish(&record.id, &joined.ports)?;
-        return Ok(Vec::new());
+        return Ok(Hold::default());
     }
     let (ports, hold) = inner.networks.publish(&record.id, &network::wanted_ports(record))?;
     joined.ports = ports;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    networks::{AttachRequest, LinkNames, NetworkInfo, Place, PortMap},
+    networks::{AttachRequest, Hold, LinkNames, NetworkInfo, Place, PortMap},
 };
 
 /// The networks a running container is on.
@@ -98,8 +98,8 @@ impl Joined {
 pub(super) struct Made {
     /// The namespace with the links; none when the container has another's, or nothing but `lo`.
     pub(super) netns: Option<OwnedFd>,
-    /// Sockets that keep published ports from other programs.
-    pub(super) hold: Vec<OwnedFd>,
+    /// What keeps published ports from other programs.
+    pub(super) hold: Hold,
     /// Where names are asked for.
     pub(super) names: Option<NameSockets>,
     /// The networks.

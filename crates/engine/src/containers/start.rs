@@ -259,7 +259,7 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     Ok(Prepared {
         spawned,
         start,
-        descriptors: netns.into_iter().chain(hold).chain(names).collect(),
+        descriptors: netns.into_iter().chain(hold.sockets).chain(names).collect(),
         joined,
     })
 }
@@ -353,7 +353,8 @@ fn start_message(
         rootfs,
         netns: made.netns.is_some(),
         attach: Vec::new(),
-        hold: u32::try_from(made.hold.len()).map_err(|_| Error::invalid("too many published ports"))?,
+        hold: u32::try_from(made.hold.sockets.len()).map_err(|_| Error::invalid("too many published ports"))?,
+        relays: made.hold.relays.clone(),
         names: made.names.is_some(),
         size: (config.tty && rows != 0 && columns != 0).then_some(WindowSize { rows, columns }),
         stdin: match (config.open_stdin, config.stdin_once) {

@@ -7,6 +7,7 @@ use std::{
 
 use corten_api::network::EndpointSettings;
 use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, PublishedState, Subnet};
+use corten_shim::protocol::Relay;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     identifiers,
+    settings::Settings,
 };
 
 /// A container's wish to be on a network with links.
@@ -60,6 +62,15 @@ pub struct LinkNames {
     pub host: String,
     /// The end in the container's.
     pub inside: String,
+}
+
+/// What keeps a container's published ports, for its shim to hold while it runs.
+#[derive(Debug, Default)]
+pub struct Hold {
+    /// Sockets that keep the ports from other programs.
+    pub sockets: Vec<OwnedFd>,
+    /// At which of them the shim serves.
+    pub relays: Vec<Relay>,
 }
 
 /// Where a link is made.
@@ -213,15 +224,14 @@ impl Networks {
 
     /// Publishes a container's ports, through the networks that give it its default routes.
     ///
-    /// Returns the ports as published, and sockets that keep them from other programs: they are to be
-    /// held while the container runs.
+    /// Returns the ports as published, and what is to be held while the container runs.
     ///
     /// # Errors
     /// `Conflict` for ports that are taken; [`Networks::detach`] takes back what was published.
-    pub fn publish(&self, container_id: &str, ports: &PortMap) -> Result<(PortMap, Vec<OwnedFd>)> {
+    pub fn publish(&self, container_id: &str, ports: &PortMap) -> Result<(PortMap, Hold)> {
         let shown = || ports.keys().map(|port| (port.clone(), None)).collect();
         if ports.values().flatten().next().is_none() {
-            return Ok((shown(), Vec::new()));
+            return Ok((shown(), Hold::default()));
         }
         let fabric = self.fabric()?;
         let (ends, who) = {
@@ -229,7 +239,12 @@ impl Networks {
             let ends = state.ends(container_id, self.0.settings.default_ip);
             (ends, state.endpoint_with_ports(container_id))
         };
-        publish(fabric, container_id, &who, ports, ends)
+        let settings = &self.0.settings;
+        let ends = Ends {
+            crosses: settings.relays && fabric.has_ipv6(),
+            ..ends
+        };
+        publish(fabric, (container_id, &who), ports, ends, settings)
     }
 
     /// Counts a container on the network `host` or `none`, which need no link.
@@ -537,11 +552,11 @@ pub(crate) fn dns_names(name: &str, aliases: &[String], id: &str, hostname: &str
 /// Reserves and publishes what a container asked for; `who` names its endpoint in messages.
 fn publish(
     fabric: &Fabric,
-    container_id: &str,
-    who: &str,
+    (container_id, who): (&str, &str),
     ports: &PortMap,
     ends: Ends,
-) -> Result<(PortMap, Vec<OwnedFd>)> {
+    settings: &Settings,
+) -> Result<(PortMap, Hold)> {
     let wanted = ports::wanted(ports, ends)?;
     let requests: Vec<_> = wanted.iter().map(|wish| wish.request.clone()).collect();
     let reserved = fabric.reserve_all(container_id, &requests).map_err(|error| {
@@ -550,13 +565,16 @@ fn publish(
         ))
     })?;
     let mut shown: PortMap = ports.keys().map(|port| (port.clone(), None)).collect();
-    let (mut all, mut hold) = (Vec::new(), Vec::new());
+    let (mut all, mut hold) = (Vec::new(), Hold::default());
     for (wish, reserved) in wanted.iter().zip(reserved) {
         let bindings = ports::bindings(wish, reserved.port, ends);
         let entry = shown.entry(wish.port.clone()).or_default().get_or_insert_default();
         entry.extend(bindings.iter().map(ports::show));
+        let sockets = reserved.sockets.len();
+        let relays = super::relays::plan(&bindings, sockets, hold.sockets.len(), settings);
+        hold.relays.extend(relays);
+        hold.sockets.extend(reserved.sockets);
         all.extend(bindings);
-        hold.extend(reserved.sockets);
     }
     if !all.is_empty() {
         fabric.publish(container_id, &all)?;

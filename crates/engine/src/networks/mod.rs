@@ -14,6 +14,7 @@ mod plan;
 mod policy;
 mod ports;
 mod record;
+mod relays;
 mod wishes;
 mod zones;
 
@@ -35,7 +36,7 @@ use corten_sys::fs;
 
 pub use corten_network::Driver;
 pub(crate) use endpoints::dns_names;
-pub use endpoints::{AttachRequest, Attached, LinkNames, Place, Restored};
+pub use endpoints::{AttachRequest, Attached, Hold, LinkNames, Place, Restored};
 pub use places::{Gateway, Gateways};
 
 use self::record::{Attachment, Record};

@@ -36,6 +36,7 @@ impl Network {
             host,
             routed4: policy.gateway4 == GatewayMode::Routed,
             routed6: policy.gateway6 == GatewayMode::Routed,
+            crosses: false,
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Ends {
     pub(super) routed4: bool,
     /// The same for IPv6.
     pub(super) routed6: bool,
+    /// Whether IPv6 ports of the host lead to the IPv4 address where there is no other.
+    pub(super) crosses: bool,
 }
 
 impl Ends {
@@ -29,6 +31,7 @@ impl Ends {
             host,
             routed4: false,
             routed6: false,
+            crosses: false,
         }
     }
 
@@ -65,7 +68,7 @@ pub(super) struct Wanted {
 /// Plans the reservations: one for each binding.
 ///
 /// Without a host address a port is published on all the host's IPv4 addresses, and on all its
-/// IPv6 addresses when the container has one. Where packets are routed, not translated, it is open at
+/// IPv6 addresses when the container has one, or the IPv4 one stands for it. Where packets are routed, not translated, it is open at
 /// the container's address, whatever address and port of the host was asked for.
 pub(super) fn wanted(ports: &PortMap, ends: Ends) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
@@ -145,6 +148,7 @@ pub(super) fn show(binding: &PortBinding) -> Shown {
 
 /// Reads published ports back: what [`show`] wrote.
 pub(super) fn published(ports: &PortMap, ends: Ends) -> Vec<PortBinding> {
+    let ends = Ends { crosses: true, ..ends };
     let mut all = Vec::new();
     for (port, bindings) in ports {
         let Ok((container_port, protocol)) = parse_port(port) else {
@@ -205,14 +209,18 @@ fn host_addresses(text: &str, ends: Ends) -> Result<Vec<IpAddr>> {
     if container_address(ends.host, ends).is_some() {
         all.push(ends.host);
     }
-    if ends.host.is_unspecified() && ends.host.is_ipv4() && ends.v6.is_some() {
-        all.push(IpAddr::from([0_u16; 8]));
+    let any6 = IpAddr::from([0_u16; 8]);
+    if ends.host.is_unspecified() && ends.host.is_ipv4() && container_address(any6, ends).is_some() {
+        all.push(any6);
     }
     Ok(all)
 }
 
 fn container_address(host: IpAddr, ends: Ends) -> Option<IpAddr> {
-    if host.is_ipv4() { ends.v4 } else { ends.v6 }
+    match host {
+        IpAddr::V4(_) => ends.v4,
+        IpAddr::V6(_) => ends.v6.or(ends.v4.filter(|_| ends.crosses && !ends.routed4)),
+    }
 }
 
 #[cfg(test)]
@@ -226,7 +234,22 @@ mod tests {
             host: IpAddr::from([0, 0, 0, 0]),
             routed4: false,
             routed6: false,
+            crosses: false,
         }
+    }
+
+    #[test]
+    fn ipv6_ports_lead_to_containers_without() {
+        let ends = Ends {
+            crosses: true,
+            ..ends(false)
+        };
+        let wanted = wanted(&map(&[("80/tcp", &[("", "8080"), ("::1", "8081")])]), ends).unwrap();
+        let bound = bindings(&wanted[0], 8080, ends);
+        let shown: Vec<_> = bound.iter().map(|binding| show(binding).host_ip).collect();
+        assert_eq!(shown, ["0.0.0.0", "::"]);
+        assert!(bound[1].is_relayed_only() && bound[1].container_ip.is_ipv4());
+        assert_eq!(wanted[1].request.host_ips.len(), 1);
     }
 
     #[test]
@@ -293,7 +316,7 @@ mod tests {
     fn published_ports_are_read_back() {
         let ports = map(&[("80/tcp", &[("0.0.0.0", "8080"), ("::", "8080")])]);
         assert_eq!(published(&ports, ends(true)).len(), 2);
-        assert_eq!(published(&ports, ends(false)).len(), 1);
+        assert!(published(&ports, ends(false))[1].is_relayed_only());
     }
 
     #[test]

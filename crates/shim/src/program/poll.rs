@@ -28,6 +28,8 @@ pub(crate) enum Source {
     Client(u32, u32),
     /// The server of names.
     Names(Ready),
+    /// Relays of published ports.
+    Relays,
 }
 
 const PROCESS_BITS: u32 = 24;
@@ -50,6 +52,7 @@ impl Source {
             Self::Names(Ready::Listener) => pack(7, 1, 0),
             Self::Names(Ready::Client(number)) => pack(7, 2, number),
             Self::Names(Ready::Forwarding(number)) => pack(7, 3, number),
+            Self::Relays => pack(8, 0, 0),
         }
     }
 
@@ -65,6 +68,7 @@ impl Source {
             4 => Self::Output(process, rest != 0),
             5 => Self::Input(process),
             6 => Self::Client(process, rest),
+            8 => Self::Relays,
             _ => Self::Names(match process {
                 0 => Ready::Datagram,
                 1 => Ready::Listener,
@@ -160,6 +164,7 @@ mod tests {
             Source::Names(Ready::Listener),
             Source::Names(Ready::Client(5)),
             Source::Names(Ready::Forwarding(u32::MAX)),
+            Source::Relays,
         ] {
             assert_eq!(Source::of(source.token()), source);
         }

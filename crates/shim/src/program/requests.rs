@@ -50,13 +50,15 @@ impl Supervisor {
             Request::Pids => Ok(Reply::Pids(self.container.pids()?)),
             Request::Resize { exec, size } => self.resize(exec.as_deref(), size),
             Request::Attach { exec, attach } => self.attach(exec.as_deref(), &attach, descriptors.pop()),
-            Request::Network { names, .. } => {
+            Request::Network { names, relays, .. } => {
                 if names {
                     let sockets = descriptors.split_off(descriptors.len().saturating_sub(SOCKETS_FOR_NAMES));
                     self.take_names(sockets)?;
                 }
+                let first = self.held.len();
                 self.held.append(&mut descriptors);
-                Ok(Reply::Done)
+                let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));
+                done(self.relay(first, &relays).map_err(failed))
             }
             Request::Exec {
                 id,

@@ -199,6 +199,7 @@ impl Setting<'_> {
         if start.names {
             supervisor.take_names(passed.names)?;
         }
+        supervisor.relay(0, &start.relays).map_err(internal)?;
         for (attach, socket) in passed.clients {
             supervisor
                 .with_streams(INIT, |streams, context| streams.attach(context, socket, &attach))

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use corten_shim::connection::Incoming;
-use corten_shim::protocol::{Event, Exit, Message, SOCKETS_FOR_NAMES, State, VERSION};
+use corten_shim::protocol::{Event, Exit, Message, Relay, SOCKETS_FOR_NAMES, State, VERSION};
 use corten_sys::signal::SignalFd;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus, wait};
@@ -20,6 +20,7 @@ use crate::container::{Container, Started};
 use crate::control::Control;
 use crate::names::Names;
 use crate::poll::{EventFlags, Poll, Source};
+use crate::relay::Relays;
 use crate::streams::{Context, Streams};
 
 /// The number of init's streams in the loop; execs count on from it.
@@ -66,6 +67,8 @@ pub(crate) struct Supervisor {
     pub(crate) held: Vec<OwnedFd>,
     /// Answers the container's questions for names.
     pub(crate) names: Option<Names>,
+    /// What passes on connections that the kernel cannot translate.
+    relays: Option<Relays>,
 }
 
 /// An exec, from its start until its clients have its output.
@@ -154,6 +157,7 @@ impl Supervisor {
             oom_kills: 0,
             held,
             names: None,
+            relays: None,
         })
     }
 
@@ -165,6 +169,26 @@ impl Supervisor {
         }
         let names = Names::new(&self.poll, udp, tcp, self.bundle.path().to_owned(), self.state.pid)?;
         self.names = Some(names);
+        Ok(())
+    }
+
+    /// Serves at held sockets, which are counted from `first` on.
+    pub(crate) fn relay(&mut self, first: usize, list: &[Relay]) -> io::Result<()> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let socket = |relay: &Relay| {
+            let held = self.held.get(first + usize::try_from(relay.socket).ok()?)?;
+            Some((held.try_clone().ok()?, relay.clone()))
+        };
+        let sockets = list.iter().filter_map(socket).collect();
+        if let Some(relays) = &mut self.relays {
+            relays.add_all(sockets);
+        } else {
+            let relays = Relays::new(sockets)?;
+            self.poll.add(&relays, Source::Relays, EventFlags::IN)?;
+            self.relays = Some(relays);
+        }
         Ok(())
     }
 
@@ -252,6 +276,11 @@ impl Supervisor {
             Source::Names(what) => {
                 if let Some(names) = &mut self.names {
                     names.ready(&self.poll, what, flags);
+                }
+            }
+            Source::Relays => {
+                if let Some(relays) = &mut self.relays {
+                    relays.turn();
                 }
             }
         }
@@ -429,6 +458,9 @@ impl Supervisor {
         self.find_oom_kill();
         exit.oom_killed = self.state.oom_killed;
         self.container.remove(&self.bundle);
+        if let Some(relays) = self.relays.take() {
+            self.poll.remove(&relays);
+        }
         self.held.clear();
         if let Some(names) = self.names.take() {
             names.close(&self.poll);

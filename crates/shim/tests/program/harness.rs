@@ -68,6 +68,7 @@ impl Setup {
                 hold: 0,
                 runtime: None,
                 names: false,
+                relays: Vec::new(),
                 size: None,
                 stdin: Stdin::Null,
                 log: Log::None,

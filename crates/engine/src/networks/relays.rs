@@ -1,0 +1,75 @@
+//! Which published ports a container's shim passes on, because address translation cannot.
+
+use std::net::SocketAddr;
+
+use corten_network::{PortBinding, Protocol};
+use corten_shim::protocol::Relay;
+
+use crate::settings::Settings;
+
+/// Plans the relays of one reservation, whose sockets are held from number `first` on: those to which
+/// packets come that no rule translates. SCTP has none.
+pub(super) fn plan(bindings: &[PortBinding], sockets: usize, first: usize, settings: &Settings) -> Vec<Relay> {
+    let translated = bindings.iter().filter(|binding| binding.host_port != 0);
+    if !settings.relays || translated.clone().count() != sockets {
+        return Vec::new();
+    }
+    let needed = |binding: &PortBinding| {
+        let rules = if binding.container_ip.is_ipv4() {
+            settings.rules4
+        } else {
+            settings.rules6
+        };
+        // What comes to all IPv6 addresses comes to ::1, too.
+        let has_loopback = binding.host_ip.is_ipv6() && binding.host_ip.is_unspecified();
+        binding.protocol != Protocol::Sctp && (binding.is_relayed_only() || has_loopback || !rules)
+    };
+    let numbered = (first..).zip(translated).filter(|(_, binding)| needed(binding));
+    let relay = |(number, binding): (usize, &PortBinding)| {
+        Some(Relay {
+            socket: u32::try_from(number).ok()?,
+            datagrams: binding.protocol == Protocol::Udp,
+            to: SocketAddr::new(binding.container_ip, binding.container_port),
+        })
+    };
+    numbered.filter_map(relay).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(host: &str, container: &str) -> PortBinding {
+        PortBinding {
+            protocol: Protocol::Tcp,
+            host_ip: host.parse().unwrap(),
+            host_port: 80,
+            container_ip: container.parse().unwrap(),
+            container_port: 8080,
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_translate_is_passed_on() {
+        let root = tempfile::tempdir().unwrap();
+        let mut settings = crate::settings::tests::below(root.path());
+        let all = [
+            binding("0.0.0.0", "172.17.0.2"),
+            binding("::", "172.17.0.2"),
+            binding("fd00::1", "fd00::2"),
+            binding("::1", "fd00::2"),
+        ];
+        let seen = |settings: &Settings| {
+            let all = plan(&all, 4, 10, settings);
+            all.into_iter()
+                .map(|relay| (relay.socket, relay.to.to_string()))
+                .collect::<Vec<_>>()
+        };
+        let four = "172.17.0.2:8080".to_owned();
+        assert_eq!(seen(&settings), [(11, four.clone()), (13, "[fd00::2]:8080".to_owned())]);
+        settings.rules4 = false;
+        assert_eq!(seen(&settings)[0], (10, four));
+        settings.relays = false;
+        assert!(seen(&settings).is_empty());
+    }
+}
