@@ -59,7 +59,7 @@ pub fn python() -> Option<PathBuf> {
 /// # Panics
 /// When there is none and `CI` is set.
 pub fn bollard() -> Option<PathBuf> {
-    let made = target().join("clients/bollard/debug/bollard-client");
+    let made = target().join("clients/bollard-client");
     client("program over bollard", "CLIENTS_BOLLARD", made)
 }
 

@@ -90,7 +90,7 @@ fn errors_are_json() {
 #[test]
 fn what_is_not_there_says_so() {
     let engine = Engine::start();
-    let response = engine.http("POST", "/build", None);
+    let response = engine.http("POST", "/session", None);
     assert!(
         response.status >= 400 && response.message().contains("not supported"),
         "{}",

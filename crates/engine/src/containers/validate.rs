@@ -397,8 +397,8 @@ mod tests {
     #[test]
     fn refuses_by_name_what_comes_later() {
         assert_eq!(
-            refusal(|_, h| h.volume_driver = "nfs".into()),
-            "not supported yet: volume plugins"
+            refusal(|_, h| h.userns_mode = "private".into()),
+            "not supported yet: user namespaces for single containers"
         );
     }
 }

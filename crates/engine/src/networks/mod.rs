@@ -15,6 +15,7 @@ mod policy;
 mod ports;
 mod record;
 mod relays;
+mod restored;
 mod wishes;
 mod zones;
 
@@ -36,8 +37,9 @@ use corten_sys::fs;
 
 pub use corten_network::Driver;
 pub(crate) use endpoints::dns_names;
-pub use endpoints::{AttachRequest, Attached, Hold, LinkNames, Place, Restored};
+pub use endpoints::{AttachRequest, Attached, Hold, LinkNames, Place};
 pub use places::{Gateway, Gateways};
+pub use restored::Restored;
 
 use self::record::{Attachment, Record};
 use crate::{

@@ -226,7 +226,7 @@ impl Volumes {
     /// `Invalid` for other filters.
     pub fn prune(&self, filters: &Filters, scope: Scope) -> Result<Pruned> {
         filters.accept(&["label", "label!", "all"])?;
-        let all = scope == Scope::All || filters.switch("all", false)?;
+        let all = scope == Scope::All || all_filter(filters)?;
         let candidates: Vec<String> = self
             .volumes()
             .values()
@@ -358,6 +358,16 @@ impl Entry {
 
 fn missing(name: &str) -> Error {
     Error::not_found(format!("get {name}: no such volume"))
+}
+
+/// The filter `all` of prune, whose errors Docker words on its own.
+fn all_filter(filters: &Filters) -> Result<bool> {
+    filters.switch("all", false).map_err(|_| {
+        let text = filters.values("all").collect::<Vec<_>>().join(" ");
+        Error::invalid(format!(
+            "invalid filter 'all': strconv.ParseBool: parsing \"{text}\": invalid syntax"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What a program with bollard does: an image, a container's life, exec, logs, statistics, a network and a
 //! volume. Every step checks what it got; the first that is wrong ends the program with its place.
 
+#![forbid(unsafe_code)]
+
 use std::collections::HashMap;
 use std::error::Error;
 
