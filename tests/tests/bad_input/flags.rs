@@ -194,10 +194,47 @@ fn templates_and_filters() {
 #[test]
 fn flags_that_are_not_there_yet_say_so() {
     let engine = ready();
-    for option in [["--gpus", "all"], ["--runtime", "other"], ["--userns", "private"]] {
-        let arguments = ["run", "--rm"].into_iter().chain(option).chain(["busybox", "true"]);
+    for (options, words) in [
+        (["--gpus", "all"], "not supported yet: --gpus and device requests"),
+        (["--use-api-socket", "-q"], "--use-api-socket is not supported"),
+        (["--runtime", "other"], "other"),
+        (["--userns", "private"], "invalid USER mode"),
+    ] {
+        let arguments = ["run", "--rm"].into_iter().chain(options).chain(["busybox", "true"]);
         let finished = engine.corten(arguments).run();
-        assert_ne!(finished.code, 0, "{option:?}: {finished}");
+        assert_ne!(finished.code, 0, "{options:?}: {finished}");
+        assert!(finished.stderr.contains(words), "{options:?}: {finished}");
+    }
+    let refused = engine.corten(["network", "create", "--config-only", "later"]).fails(1);
+    assert!(
+        refused.contains("only keep a configuration are not supported"),
+        "{refused}"
+    );
+    for flag in [
+        "--allow=x",
+        "--annotation=a=b",
+        "--attest=type=sbom",
+        "--build-context=a=b",
+        "--builder=x",
+        "--cache-to=x",
+        "--isolation=x",
+        "--metadata-file=x",
+        "--no-cache-filter=a",
+        "--output=x",
+        "--provenance=x",
+        "--push",
+        "--sbom=x",
+        "--secret=id=x",
+        "--security-opt=x",
+        "--squash",
+        "--ssh=x",
+    ] {
+        let refused = engine.corten(["build", flag, "."]).fails(1);
+        let name = flag.split('=').next().unwrap_or(flag);
+        assert!(
+            refused.contains(&format!("{name} is not supported yet")),
+            "{flag}: {refused}"
+        );
     }
 }
 

@@ -172,7 +172,10 @@ fn create_keeps_what_its_flags_say() {
         (&["-w", "/tmp"], "{{.Config.WorkingDir}}", "/tmp"),
     ];
     for (flags, template, expected) in cases {
-        created(&engine, flags, template, expected);
+        let words = ["create"].iter().chain(*flags).chain(&["busybox", "true"]);
+        let id = engine.corten(words).line();
+        assert_eq!(engine.inspect(&id, template), *expected, "{flags:?}");
+        engine.corten(["rm", &id]).ok();
     }
 }
 

@@ -124,10 +124,14 @@ fn a_receiver_that_takes_nothing_holds_nobody_up() {
 fn lines_rotated_away_are_told() {
     let engine = Engine::start();
     let options = [TCP, "cache-max-size=20k", "cache-max-file=2"];
-    run(&engine, &["--name", "much"], "gelf", &options, "seq 5000").ok();
+    // The follower has found its place before lines are rotated away.
+    let script = "echo 1; while [ ! -e /go ]; do sleep 0.05; done; seq 2 5000";
+    run(&engine, &["-d", "--name", "much"], "gelf", &options, script).ok();
     until::is("the engine says that it waits", || {
         engine.log().contains("connection refused")
     });
+    engine.corten(["exec", "much", "touch", "/go"]).ok();
+    engine.corten(["wait", "much"]).ok();
     let gelf = Gelf::tcp(&engine, 12201);
     until::is("the last line is there", || {
         texts(&gelf.messages()).last().is_some_and(|text| text == "5000")
