@@ -16,7 +16,7 @@ pub struct Instruction {
     pub lines: Lines,
 }
 
-/// What an instruction says. Texts are as written: [`crate::expand`] makes values of them.
+/// What an instruction says. Texts are as written: [`crate::expand()`] makes values of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `FROM`

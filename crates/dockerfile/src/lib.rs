@@ -1,7 +1,7 @@
 //! The Dockerfile language and `.dockerignore`: parsing, variables, patterns, checks; no I/O.
 //!
 //! [`Dockerfile::parse`] gives typed instructions with the lines they stand on; variables in them are
-//! put in later, by [`expand`], because their values depend on what ran before. Sources: Dockerfile
+//! put in later, by [`expand()`], because their values depend on what ran before. Sources: Dockerfile
 //! reference (docs.docker.com/reference/dockerfile) and, where it is silent, what BuildKit does.
 //!
 //! ```

@@ -13,7 +13,7 @@ use crate::{Error, GatewayMode, Kind, Medium, Policy, Result};
 /// Kinds of network.
 ///
 /// `Host` and `None` need nothing from this crate (the runtime makes the empty namespace and brings
-/// `lo` up); what the others need is their [`Medium`](crate::Medium).
+/// `lo` up); what the others need is their [`Medium`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {

@@ -3,7 +3,7 @@
 //! The engine writes two kinds of file, the shim reads them again for every question; so names are
 //! answered while no engine runs, and nobody has to be told when one changes:
 //!
-//! - a [zone](zone) for each network, in the exec root: who is on it, by which names;
+//! - a [zone] for each network, in the exec root: who is on it, by which names;
 //! - [`Settings`] for each container, [`FILE`] in its bundle: which networks it is on, its links, and
 //!   whom to ask for other names.
 //!
