@@ -174,7 +174,7 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::ImageCreate => images::create(engine, call).await,
         Route::ImageLoad => images::load(engine, call),
         Route::ImagePrune => images::prune(engine, &call).await,
-        Route::ImageSearch => Err(ApiError::unsupported("searching for images")),
+        Route::ImageSearch => images::search(engine, &call).await,
         Route::ImagesSave => images::save(engine, call.query.all("names").to_vec(), &call).await,
         Route::ImageSave(name) => images::save(engine, vec![name], &call).await,
         Route::ImageInspect(name) => images::inspect(engine, &name, &call),

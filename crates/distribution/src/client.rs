@@ -6,6 +6,7 @@
 mod authorization;
 mod locations;
 mod login;
+mod search;
 mod upload;
 
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,7 @@ use crate::transport::{Answer, Outgoing, Transport};
 use authorization::Scheme;
 use locations::next_page;
 pub(crate) use locations::{is_redirect, resolve};
+pub(crate) use search::parse as parse_search;
 pub(crate) use upload::Upload;
 
 const REDIRECTS_MAX: usize = 10;

@@ -46,5 +46,5 @@ pub use error::{Error, Kind, Result};
 pub use progress::{Event, Outcome, Progress, Step};
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
-pub use registries::{Inspection, Registries};
+pub use registries::{Found, Inspection, Registries};
 pub use tls::AcceptAny;

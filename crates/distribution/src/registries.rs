@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use corten_oci::image::{Descriptor, Document, MediaKind};
 use corten_oci::platform::Platform;
-use corten_oci::reference::{Reference, Repository};
+use corten_oci::reference::{DEFAULT_DOMAIN, Reference, Repository};
+use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::auth::{AuthConfig, Secret, TokenCache};
-use crate::client::{Session, Shared};
-use crate::endpoint::{Config, endpoints};
+use crate::client::{Session, Shared, parse_search, refuse};
+use crate::endpoint::{Config, Verification, endpoints};
 use crate::error::{Error, Kind, Result};
 use crate::layers::Held;
 use crate::resolve::{configuration, index_type, parse, selector};
 use crate::transfers::Transfers;
-use crate::transport::Transport;
+use crate::transport::{Outgoing, Transport};
 
 /// All registries: connections, tokens and transfers that requests share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,6 +36,27 @@ pub struct Inspection {
     /// The platforms it is for.
     pub platforms: Vec<Platform>,
 }
+
+/// A repository that a search came upon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Found {
+    /// Its name, as it can be pulled.
+    pub name: String,
+    /// What its owner says of it.
+    pub description: String,
+    /// How many people marked it.
+    pub star_count: i64,
+    /// Whether Docker keeps it.
+    pub is_official: bool,
+    /// Whether Docker Hub builds it.
+    pub is_automated: bool,
+}
+
+/// Where Docker Hub's search is; its registry has none.
+const HUB_SEARCH: &str = "https://index.docker.io/v1/search";
+/// Bytes of Docker Hub's answer.
+const SEARCH_BYTES: usize = 4 << 20;
 
 impl Registries {
     /// Prepares for requests; connects to nobody yet.
@@ -112,6 +136,51 @@ impl Registries {
             }
         }
         Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
+    }
+
+    /// Looks for repositories by a word: at Docker Hub, or at a registry's own search, or through its catalogue.
+    ///
+    /// # Errors
+    /// As the registry says.
+    pub async fn search(&self, host: &str, word: &str, limit: usize, auth: Option<&AuthConfig>) -> Result<Vec<Found>> {
+        if host == DEFAULT_DOMAIN {
+            return self.search_hub(word, limit).await;
+        }
+        let mut last = None;
+        for endpoint in endpoints(&self.shared.config, host).await? {
+            let session = match Session::open(self.shared.clone(), endpoint, "", auth.cloned()).await {
+                Err(error) if error.is_unreachable() => {
+                    last = Some(error);
+                    continue;
+                }
+                result => result?,
+            };
+            if let Some(found) = session.search(word, limit).await? {
+                return Ok(found);
+            }
+            let named = |name| Found {
+                name: format!("{host}/{name}"),
+                ..Found::default()
+            };
+            return Ok(session.catalogue(word, limit).await?.into_iter().map(named).collect());
+        }
+        Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
+    }
+
+    async fn search_hub(&self, word: &str, limit: usize) -> Result<Vec<Found>> {
+        let word = utf8_percent_encode(word, NON_ALPHANUMERIC);
+        let url = format!("{HUB_SEARCH}?q={word}&n={limit}")
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid search term {word}")))?;
+        let answer = self
+            .shared
+            .transport
+            .send(&Outgoing::get(url, Verification::Full))
+            .await?;
+        if answer.status != StatusCode::OK {
+            return Err(refuse(answer).await);
+        }
+        parse_search(&answer.bytes(SEARCH_BYTES).await?)
     }
 
     /// Does something at the first place for the reference's domain where it can be done.

@@ -78,6 +78,10 @@ impl Content {
         self.repositories.entry(name.into()).or_default()
     }
 
+    pub(super) fn repositories(&self) -> Vec<String> {
+        self.repositories.keys().cloned().collect()
+    }
+
     pub(super) fn tags(&self, repository: &str) -> Vec<String> {
         let found = self.repositories.get(repository);
         found.map_or_else(Vec::new, |r| r.tags.keys().cloned().collect())

@@ -139,6 +139,7 @@ fn answer(state: &State, request: &Request, fault: Option<&Fault>) -> Reply {
     }
     let reply = match path.strip_prefix("/v2/") {
         Some("") => Reply::new(200, *b"{}"),
+        Some("_catalog") => catalogue(state, request),
         Some(rest) => within_repository(state, request, rest, fault),
         None => Reply::new(404, *b"404 page not found"),
     };
@@ -224,21 +225,40 @@ fn blob(state: &State, request: &Request, repository: &str, digest: &str, fault:
     }
 }
 
+fn catalogue(state: &State, request: &Request) -> Reply {
+    let all = lock(&state.content).repositories();
+    let (page, last) = page(request, all);
+    let body = json!({"repositories": page}).to_string();
+    let reply = Reply::new(200, body.into_bytes()).with("Content-Type", "application/json");
+    match last {
+        Some((last, size)) => reply.with("Link", format!("</v2/_catalog?last={last}&n={size}>; rel=\"next\"")),
+        None => reply,
+    }
+}
+
+/// One page of names; the name that the next one begins after, and how many it has.
+fn page(request: &Request, all: Vec<String>) -> (Vec<String>, Option<(String, usize)>) {
+    let last = request.query("last").unwrap_or_default();
+    let asked: usize = request.query("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+    // Pages are small, whatever is asked for, so that tests need few names.
+    let size = asked.min(3);
+    let mut rest: Vec<String> = all.into_iter().filter(|name| *name > last).collect();
+    let is_last = rest.len() <= size;
+    rest.truncate(size);
+    let next = rest.last().filter(|_| !is_last).map(|name| (name.clone(), size));
+    (rest, next)
+}
+
 fn tags(state: &State, request: &Request, repository: &str) -> Reply {
     let all = lock(&state.content).tags(repository);
     if all.is_empty() {
         return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
     }
-    let last = request.query("last").unwrap_or_default();
-    let asked: usize = request.query("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
-    // Pages are small, whatever is asked for, so that tests need few tags.
-    let size = asked.min(3);
-    let rest: Vec<String> = all.into_iter().filter(|tag| *tag > last).collect();
-    let page = &rest[..rest.len().min(size)];
+    let (page, last) = page(request, all);
     let body = json!({"name": repository, "tags": page}).to_string();
     let reply = Reply::new(200, body.into_bytes()).with("Content-Type", "application/json");
-    match page.last().filter(|_| rest.len() > size) {
-        Some(last) => {
+    match last {
+        Some((last, size)) => {
             let next = format!("</v2/{repository}/tags/list?last={last}&n={size}>; rel=\"next\"");
             reply.with("Link", next)
         }

@@ -82,6 +82,17 @@ fn contexts_are_changed_and_moved() {
     };
     let there = inspect("far");
     assert_eq!(
+        corten(&[
+            "context",
+            "inspect",
+            "--format",
+            "{{.Name}} at {{.Endpoints.docker.Host}}",
+            "far"
+        ])
+        .line(),
+        "far at tcp://far.example:2376"
+    );
+    assert_eq!(
         there["Endpoints"],
         json!({"docker": {"Host": "tcp://far.example:2376", "SkipTLSVerify": false}})
     );

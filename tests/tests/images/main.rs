@@ -1,5 +1,6 @@
 //! Images as their users see them: pulled, named, saved, loaded, removed.
 
+mod platforms;
 mod push;
 
 use corten_tests::engine::{Engine, Options};
@@ -189,4 +190,38 @@ fn prune_takes_what_nobody_needs() {
     assert_eq!(engine.corten(["images", "-q"]).ok().lines().count(), 1);
     engine.corten(["image", "prune", "-af"]).ok();
     assert_eq!(engine.corten(["images", "-q"]).ok(), "");
+}
+
+#[test]
+fn prune_s_filters_choose() {
+    let engine = Engine::start();
+    engine.sh("mkdir t && echo 1 > t/1 && tar -C t -cf t.tar .").ok();
+    for (name, label) in [("one:1", "LABEL stage=build"), ("two:1", "LABEL stage=final")] {
+        engine.corten(["import", "-c", label, "t.tar", name]).ok();
+    }
+    let names = || engine.corten(["images", "--format", "{{.Repository}}"]).ok();
+    let prune = |filter: &str| engine.corten(["image", "prune", "-af", "--filter", filter]).run();
+    prune("until=24h");
+    prune("label=stage=none");
+    assert_eq!(names().lines().count(), 2);
+    prune("label!=stage=final");
+    assert_eq!(names(), "two\n");
+    let dangling = engine
+        .corten(["image", "prune", "-f", "--filter", "dangling=true"])
+        .ok();
+    assert_eq!(
+        (dangling.as_str(), names().as_str()),
+        ("Total reclaimed space: 0B\n", "two\n")
+    );
+    for (filter, words) in [
+        ("colour=red", "invalid filter 'colour'"),
+        ("until=soon", "failed to parse value as time or duration"),
+    ] {
+        let refused = prune(filter);
+        assert_ne!(refused.code, 0, "{refused}");
+        assert!(refused.stderr.contains(words), "{refused}");
+    }
+    let soon = engine.sh("echo $(($(date +%s) + 60))").line();
+    prune(&format!("until={soon}"));
+    assert_eq!(names(), "");
 }

@@ -8,7 +8,7 @@ use corten_api::image::{AuthConfig, Progress};
 use corten_engine::{
     Engine,
     error::Kind,
-    images::{ImportRequest, ListRequest, PullRequest, PushRequest, RemoveOptions},
+    images::{ImportRequest, ListRequest, PullRequest, PushRequest, RemoveOptions, SearchRequest},
     pipe,
 };
 use http::{HeaderMap, StatusCode};
@@ -84,14 +84,15 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
 
 /// `POST /images/load`.
 pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
-    if platforms::asked(&call)?.is_some() {
-        return Err(ApiError::unsupported("loading one platform of an image"));
-    }
+    let platform = platforms::asked(&call)?;
     let quiet = call.query.switch("quiet");
     let images = engine.images().clone();
     let (sender, input) = pipe::Reader::new();
     Ok(body::progress_only(|lines| async move {
-        let (loaded, ()) = tokio::join!(images.load(input, quiet, lines), body::pump(call.body, sender));
+        let (loaded, ()) = tokio::join!(
+            images.load(input, platform, quiet, lines),
+            body::pump(call.body, sender)
+        );
         loaded
     }))
 }
@@ -150,6 +151,23 @@ pub(crate) async fn push(engine: &Engine, repository: String, call: &Call) -> Ap
     Ok(body::progress_only(
         |lines| async move { images.push(request, lines).await },
     ))
+}
+
+/// `GET /images/search`.
+pub(crate) async fn search(engine: &Engine, call: &Call) -> ApiResult<Answer> {
+    let limit = match call.query.text("limit") {
+        "" => 0,
+        text => text
+            .parse::<i64>()
+            .map_err(|_| ApiError::invalid(format!("invalid limit specified: {text}")))?,
+    };
+    let request = SearchRequest {
+        term: call.query.text("term").to_owned(),
+        limit,
+        filters: call.query.filters()?,
+        auth: credentials(&call.headers),
+    };
+    body::json(&engine.images().search(request).await?)
 }
 
 /// `POST /images/{name}/tag`.

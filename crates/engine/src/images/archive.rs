@@ -65,11 +65,17 @@ impl Images {
         Ok(pieces)
     }
 
-    /// Loads all images of a tar and reports in Docker's words.
+    /// Loads all images of a tar, or those for one platform, and reports in Docker's words.
     ///
     /// # Errors
     /// `Invalid` when it is no such tar.
-    pub async fn load(&self, mut input: pipe::Reader, quiet: bool, progress: mpsc::Sender<Progress>) -> Result<()> {
+    pub async fn load(
+        &self,
+        mut input: pipe::Reader,
+        platform: Option<Platform>,
+        quiet: bool,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<()> {
         let images = self.clone();
         on_thread(move || {
             let mut report = |event: LoadEvent| {
@@ -78,7 +84,7 @@ impl Images {
                     let _ = progress.blocking_send(loading(&event));
                 }
             };
-            let loaded = images.0.store.load(&mut input, &mut report)?;
+            let loaded = images.0.store.load(&mut input, platform.as_ref(), &mut report)?;
             for image in loaded {
                 let lines = match image.names.as_slice() {
                     [] => vec![format!("Loaded image ID: {}\n", image.id)],

@@ -13,6 +13,7 @@ mod login;
 mod pull;
 mod push;
 mod remove;
+mod search;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,6 +37,7 @@ pub use self::{
     pull::{PullRequest, RemoteImage},
     push::PushRequest,
     remove::RemoveOptions,
+    search::SearchRequest,
 };
 use crate::{
     error::{Error, Result},

@@ -165,7 +165,7 @@ async fn are_saved_and_loaded() {
         .unwrap();
     assert_eq!((pruned.space_reclaimed, images.count()), (6, 0));
     let (sender, mut receiver) = mpsc::channel(64);
-    images.load(stream(bytes), true, sender).await.unwrap();
+    images.load(stream(bytes), None, true, sender).await.unwrap();
     assert_eq!(receiver.recv().await.unwrap().stream, "Loaded image: gp-imp:1\n");
     assert_eq!(images.find("gp-imp:1").unwrap().id.as_str(), id);
     let error = images.save(vec!["gp-nosuch".to_owned()]).await.unwrap_err();

@@ -69,17 +69,22 @@ struct Item {
 }
 
 impl Store {
-    /// Loads all images of an archive, plain or compressed.
+    /// Loads all images of an archive, plain or compressed; with a platform only those that it accepts.
     ///
     /// # Errors
     /// Invalid when it is no such archive, truncated, or contradicts itself. Images loaded before
     /// the error stay.
-    pub fn load(&self, input: &mut dyn Read, progress: &mut dyn FnMut(LoadEvent)) -> Result<Vec<Loaded>> {
+    pub fn load(
+        &self,
+        input: &mut dyn Read,
+        platform: Option<&Platform>,
+        progress: &mut dyn FnMut(LoadEvent),
+    ) -> Result<Vec<Loaded>> {
         let mut input = BufReader::with_capacity(128 * 1024, input);
         let format = Format::of(fill(&mut input, 6)?)?;
-        let mut load = Load::new(self, progress);
+        let mut load = Load::new(self, platform, progress);
         let loaded = load.all(format, input);
-        if loaded.is_err() {
+        if loaded.is_err() || platform.is_some() {
             // What is wrong with the archive is what the user wants to hear; what stays is collected later.
             let _ = load.forget();
         }
@@ -90,6 +95,8 @@ impl Store {
 /// What was read of the archive so far, by clean name.
 struct Load<'a> {
     store: &'a Store,
+    /// Images for others are passed over.
+    platform: Option<&'a Platform>,
     progress: &'a mut dyn FnMut(LoadEvent),
     lease: Lease,
     documents: HashMap<Vec<u8>, Vec<u8>>,
@@ -99,11 +106,12 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    fn new(store: &'a Store, progress: &'a mut dyn FnMut(LoadEvent)) -> Self {
+    fn new(store: &'a Store, platform: Option<&'a Platform>, progress: &'a mut dyn FnMut(LoadEvent)) -> Self {
         let lease = store.lease();
         let (documents, layers, links) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self {
             store,
+            platform,
             progress,
             lease,
             documents,
@@ -245,7 +253,8 @@ impl<'a> Load<'a> {
         if let Some(bytes) = self.documents.remove(&b"manifest.json"[..]) {
             let items: Vec<Item> = serde_json::from_slice(&bytes)
                 .map_err(|error| Error::invalid(format!("invalid manifest.json: {error}")))?;
-            return items.into_iter().map(|item| self.item(item)).collect();
+            let loaded = items.into_iter().map(|item| self.item(item));
+            return loaded.filter_map(Result::transpose).collect();
         }
         if let Some(bytes) = self.documents.remove(&b"index.json"[..]) {
             let mut loaded = Vec::new();
@@ -259,8 +268,11 @@ impl<'a> Load<'a> {
         ))
     }
 
-    fn item(&self, item: Item) -> Result<Loaded> {
+    fn item(&self, item: Item) -> Result<Option<Loaded>> {
         let config = self.document(item.config.as_bytes())?;
+        if !self.is_wanted(config)? {
+            return Ok(None);
+        }
         let layers = item.layers.unwrap_or_default();
         let layers = layers
             .iter()
@@ -274,7 +286,15 @@ impl<'a> Load<'a> {
             }
             names.push(name.or_latest());
         }
-        self.put(config, &[], &layers, names)
+        self.put(config, &[], &layers, names).map(Some)
+    }
+
+    /// Whether an image, by its configuration, is for the platform that was asked for.
+    fn is_wanted(&self, config: &[u8]) -> Result<bool> {
+        match self.platform {
+            Some(platform) => Ok(platform.accepts(&ImageConfig::parse(config)?.platform())),
+            None => Ok(true),
+        }
     }
 
     /// Loads what a descriptor of an OCI index leads to, for this platform when there are several.
@@ -294,7 +314,9 @@ impl<'a> Load<'a> {
         }
         match Document::parse(bytes, None)? {
             Document::Manifest(manifest) => {
-                let image = self.manifest(&manifest, bytes, names)?;
+                let Some(image) = self.manifest(&manifest, bytes, names)? else {
+                    return Ok(());
+                };
                 match loaded.iter_mut().find(|known| known.id == image.id) {
                     Some(known) => known.names.extend(image.names),
                     None => loaded.push(image),
@@ -302,23 +324,28 @@ impl<'a> Load<'a> {
                 Ok(())
             }
             Document::Index(index) if depth < MAX_DEPTH => {
-                let candidates = Platform::host().candidates(&index.manifests);
-                let first = candidates
-                    .first()
-                    .ok_or_else(|| Error::invalid("the archive has no image for this platform"))?;
-                self.descriptor(first, names, depth + 1, loaded)
+                let host = Platform::host();
+                let candidates = self.platform.unwrap_or(&host).candidates(&index.manifests);
+                match (candidates.first(), self.platform) {
+                    (Some(first), _) => self.descriptor(first, names, depth + 1, loaded),
+                    (None, Some(_)) => Ok(()),
+                    (None, None) => Err(Error::invalid("the archive has no image for this platform")),
+                }
             }
             Document::Index(_) => Err(Error::invalid("the archive's indexes are nested too deeply")),
         }
     }
 
-    fn manifest(&self, manifest: &Manifest, bytes: &[u8], names: &[Reference]) -> Result<Loaded> {
+    fn manifest(&self, manifest: &Manifest, bytes: &[u8], names: &[Reference]) -> Result<Option<Loaded>> {
         let config = self.document(blob_path(&manifest.config.digest).as_bytes())?;
         if !manifest.config.digest.matches(config) {
             return Err(Error::invalid(format!(
                 "{} does not have its digest",
                 manifest.config.digest
             )));
+        }
+        if !self.is_wanted(config)? {
+            return Ok(None);
         }
         let layers = manifest
             .layers
@@ -329,7 +356,7 @@ impl<'a> Load<'a> {
             media_type: manifest.effective_media_type(),
             bytes,
         };
-        self.put(config, &[document], &layers, names.to_vec())
+        self.put(config, &[document], &layers, names.to_vec()).map(Some)
     }
 
     fn put(

@@ -29,7 +29,7 @@ fn save(store: &Store, names: &[&str]) -> Vec<u8> {
 }
 
 fn load(store: &Store, tar: &[u8]) -> Result<Vec<Loaded>, corten_store::Error> {
-    store.load(&mut &*tar, &mut |_| ())
+    store.load(&mut &*tar, None, &mut |_| ())
 }
 
 #[test]
@@ -69,7 +69,9 @@ fn save_and_load_keep_ids_names_and_shared_layers() {
         .expect("tagged");
     let tar = save(&one, &["app", "other:latest", ids[1].short()]);
     let mut events = Vec::new();
-    let loaded = two.load(&mut &*tar, &mut |event| events.push(event)).expect("loaded");
+    let loaded = two
+        .load(&mut &*tar, None, &mut |event| events.push(event))
+        .expect("loaded");
     let mut told: Vec<(String, Vec<String>)> = loaded
         .iter()
         .map(|image| {

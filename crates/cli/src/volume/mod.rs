@@ -1,5 +1,7 @@
 //! `volume …`.
 
+mod cluster;
+
 use corten_api::volume::CreateRequest;
 
 use crate::{
@@ -29,19 +31,26 @@ pub(crate) static GROUP: Command = Command::group(
 
 static CREATE: Command = Command::new("[OPTIONS] [VOLUME]", "Make a volume", create)
     .arity(Arity::AtMost(1))
-    .flags(&[&[
-        Flag::string("driver", "Driver of the volume")
-            .short('d')
-            .default("local"),
-        Flag::list("label", "Metadata to set").checked(environment::check_label),
-        Flag::string("name", "Name of the volume").hidden(),
-        Flag::map("opt", "Option for the driver").short('o'),
-    ]]);
+    .flags(&[
+        &[
+            Flag::string("driver", "Driver of the volume")
+                .short('d')
+                .default("local"),
+            Flag::list("label", "Metadata to set").checked(environment::check_label),
+            Flag::string("name", "Name of the volume").hidden(),
+            Flag::map("opt", "Option for the driver").short('o'),
+        ],
+        &cluster::FLAGS,
+    ]);
 
 static LIST: Command = Command::new("[OPTIONS]", "List volumes", list)
     .paths(&["volume ls", "volume list"])
     .arity(Arity::None)
     .flags(&[&[
+        Flag::switch(
+            "cluster",
+            "Show only volumes of a cluster, and what is particular to them",
+        ),
         Flag::filter("Show only what fits the condition").short('f'),
         Flag::string("format", FORMAT_HELP),
         Flag::switch("quiet", "Show only names").short('q'),
@@ -74,7 +83,7 @@ fn create(cli: &Cli, m: &Matches) -> Result<()> {
         driver: m.get("driver").to_owned(),
         driver_opts: opts::pairs(&m.all("opt")),
         labels: opts::pairs(&m.all("label")),
-        cluster_volume_spec: None,
+        cluster_volume_spec: cluster::spec(m),
     };
     let volume = cli.wait(async { Ok(cli.client()?.create_volume(&request).await?) })?;
     cli.out(&volume.name);
@@ -82,6 +91,9 @@ fn create(cli: &Cli, m: &Matches) -> Result<()> {
 }
 
 fn list(cli: &Cli, m: &Matches) -> Result<()> {
+    if m.on("cluster") {
+        return cluster::list(cli, m);
+    }
     let given = match m.get("format") {
         "" if !m.on("quiet") => cli.config().volumes_format.as_str(),
         given => given,
