@@ -188,3 +188,47 @@ fn pruning_the_system_takes_what_was_asked_for() {
     // A volume with a name is somebody's.
     assert_eq!(engine.corten(["volume", "ls", "-q"]).line(), "named");
 }
+
+#[test]
+fn statistics_follow_containers_as_they_come_and_go() {
+    let engine = Engine::start();
+    let run = |name: &str| {
+        engine
+            .corten(["run", "-d", "--name", name, "busybox", "sleep", "1000"])
+            .ok();
+    };
+    run("one");
+    run("two");
+    let format = "{{.Name}}:{{.PIDs}};";
+    let mut seen = engine.corten(["stats", "--format", format]).spawn();
+    let mut named = engine.corten(["stats", "--format", format, "one", "two"]).spawn();
+    seen.wait_for("one:1;");
+    seen.wait_for("two:1;");
+    run("three");
+    seen.wait_for("three:1;");
+    named.wait_for("two:1;");
+    engine.corten(["rm", "-f", "two"]).ok();
+    // Whom the user named stays, with nothing known of it.
+    named.wait_for("two:--;");
+    run("four");
+    let all = seen.wait_for("four:1;");
+    let lines: Vec<&str> = all.lines().collect();
+    let four = lines.iter().position(|line| *line == "four:1;").expect("it was seen");
+    // A painting is: one, three, four.
+    assert!(
+        lines[four - 3..four].iter().all(|line| !line.starts_with("two")),
+        "{all}"
+    );
+    for running in [seen, named] {
+        running.signal(rustix::process::Signal::INT);
+        assert_ne!(running.wait().code, 0);
+    }
+    let once = engine
+        .corten(["stats", "--no-stream", "--format", format, "three", "one"])
+        .ok();
+    assert_eq!(once, "three:1;\none:1;\n");
+    let error = engine.corten(["stats", "--no-stream", "one", "two"]).fails(1);
+    assert!(error.contains("No such container: two"), "{error}");
+    let error = engine.corten(["stats", "nobody"]).fails(1);
+    assert!(error.contains("No such container: nobody"), "{error}");
+}

@@ -1,86 +1,8 @@
-//! `stats`.
+//! An answer of `GET /containers/{id}/stats`, as the line of a table.
 
-use corten_api::filters::Filters;
-use corten_client::{Client, StatsOptions};
 use serde_json::Value as Document;
 
-use crate::{
-    cli::Cli,
-    command::{Arity, Command, Flag},
-    error::{Error, Result},
-    flags::Matches,
-    formatter::{
-        Format,
-        stats::{HEADINGS, Sample, TABLE, row},
-    },
-};
-
-/// `stats`.
-pub(crate) static COMMAND: Command = Command::new(
-    "[OPTIONS] [CONTAINER...]",
-    "Show what containers use, again and again",
-    stats,
-)
-.paths(&["container stats", "stats"])
-.arity(Arity::Any)
-.flags(&[&[
-    Flag::switch("all", "Show every container (without it, only running ones)").short('a'),
-    Flag::string("format", super::list::FORMAT_HELP),
-    Flag::switch("no-stream", "Show it once and end"),
-    Flag::switch("no-trunc", "Show IDs in full"),
-]]);
-
-fn stats(cli: &Cli, m: &Matches) -> Result<()> {
-    let given = match m.get("format") {
-        "" => cli.config().stats_format.as_str(),
-        given => given,
-    };
-    let format = Format::new(given, TABLE);
-    cli.wait(async {
-        let client = cli.client()?;
-        loop {
-            let names = names(client, m).await?;
-            let mut rows = Vec::new();
-            for name in &names {
-                match sample(client, name).await {
-                    Ok(sample) => rows.push(row(&sample, !m.on("no-trunc"))),
-                    // One that has just gone is left out when nobody named it.
-                    Err(error) if m.args.is_empty() && error.not_found => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            let text = format.render(&HEADINGS, &rows)?;
-            if m.on("no-stream") {
-                cli.print(&text);
-                return Ok(());
-            }
-            if cli.out_is_terminal() {
-                let lines = text.replace('\n', "\x1b[K\n");
-                cli.print(&format!("\x1b[H{lines}\x1b[J"));
-            } else {
-                cli.print(&text);
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        }
-    })
-}
-
-async fn names(client: &Client, m: &Matches) -> Result<Vec<String>> {
-    if !m.args.is_empty() {
-        return Ok(m.args.clone());
-    }
-    let containers = client.containers(m.on("all"), 0, false, &Filters::default()).await?;
-    Ok(containers.into_iter().map(|c| c.id).collect())
-}
-
-async fn sample(client: &Client, name: &str) -> Result<Sample> {
-    let mut stream = client.container_stats(name, StatsOptions::default()).await?;
-    let document = stream
-        .next()
-        .await?
-        .ok_or_else(|| Error::new(format!("no statistics of container {name}")))?;
-    Ok(read(name, &document))
-}
+use crate::formatter::stats::Sample;
 
 fn number(document: &Document, pointer: &str) -> f64 {
     document.pointer(pointer).and_then(Document::as_f64).unwrap_or(0.0)
@@ -94,8 +16,8 @@ fn text(document: &Document, name: &str) -> String {
         .to_owned()
 }
 
-/// Reads an answer of `GET /containers/{id}/stats`.
-fn read(name: &str, document: &Document) -> Sample {
+/// Reads an answer of `GET /containers/{id}/stats` about what the user called `name`.
+pub(super) fn read(name: &str, document: &Document) -> Sample {
     let id = text(document, "id");
     let network = |field: &str| -> f64 {
         let networks = document.get("networks").and_then(Document::as_object);
