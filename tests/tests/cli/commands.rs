@@ -45,6 +45,10 @@ fn attaching_can_leave_the_input_and_signals_alone() {
         ])
         .stdin("not this\n")
         .spawn();
+    until::is("it is attached", || {
+        let events = engine.corten(["events", "--since", "0", "--until", "0s", "--filter", "event=attach"]);
+        !events.ok().is_empty()
+    });
     let second = engine.corten(["attach", "box"]).stdin("that\n").run();
     assert_eq!(second.stdout, "got that\n", "{second}");
     assert_eq!(attached.wait().stdout, "got that\n");
