@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod case;
 pub mod container;
 pub mod event;
 pub mod exec;
@@ -49,6 +50,17 @@ pub struct ErrorBody {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let mut value: serde_json::Value = serde_json::from_slice(bytes)?;
     drop_nulls(&mut value);
+    serde_json::from_value(value)
+}
+
+/// Reads a request as [`decode`] does, with keys in whatever case.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_request<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let mut value: serde_json::Value = serde_json::from_slice(bytes)?;
+    drop_nulls(&mut value);
+    case::fold(&mut value);
     serde_json::from_value(value)
 }
 

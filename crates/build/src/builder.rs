@@ -303,7 +303,11 @@ impl Builder<'_> {
         if self.request.no_cache {
             return false;
         }
-        let hit = self.cache.get(key).or_else(|| self.modelled(state, by));
+        // Whoever names images to take steps from wants no others (moby `ImageCache.GetCache`).
+        let hit = match self.request.cache_from.is_empty() {
+            true => self.cache.get(key),
+            false => self.modelled(state, by),
+        };
         let Some(hit) = hit else { return false };
         if hit.layer.as_ref().is_some_and(|layer| !self.lease.hold(layer)) {
             return false;

@@ -140,7 +140,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
         [b'[', ..] => return Err(ApiError::invalid(refusal::array::<T>(bytes))),
         _ => bytes,
     };
-    corten_api::decode(bytes).map_err(|error| ApiError::invalid(refusal::reason::<T>(bytes, &error)))
+    corten_api::decode_request(bytes).map_err(|error| ApiError::invalid(refusal::reason::<T>(bytes, &error)))
 }
 
 /// The most of a body that is read though nobody wants it, in bytes; as Go's server has it.

@@ -29,13 +29,13 @@ impl Guard {
             return Ok(());
         };
         let forbidden = |why: String| Err(ApiError::new(StatusCode::FORBIDDEN, why));
-        if headers.contains_key(header::ORIGIN) {
-            return forbidden("requests from web pages are not allowed".to_owned());
-        }
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
             .unwrap_or_default();
+        if headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin, host)) {
+            return forbidden("requests from web pages are not allowed".to_owned());
+        }
         if is_plain(host) || names.iter().any(|name| name.eq_ignore_ascii_case(without_port(host))) {
             return Ok(());
         }
@@ -43,6 +43,16 @@ impl Guard {
             "the engine does not listen under the name {host:?}: use its address, or give the name with -H"
         ))
     }
+}
+
+/// Whether an origin is the engine itself, which has no pages: so libraries for websockets name what they
+/// connect to. The host is checked besides.
+fn is_own(origin: &http::HeaderValue, host: &str) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let origin = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    !host.is_empty() && origin == Some(host)
 }
 
 fn without_port(host: &str) -> &str {
@@ -84,6 +94,14 @@ mod tests {
         case(&[("host", "engine.example:2375")], true);
         case(&[("host", "rebound.example:2375")], false);
         case(&[("host", "localhost"), ("origin", "http://evil.example")], false);
+        case(&[("host", "127.0.0.1:2375"), ("origin", "http://127.0.0.1:2375")], true);
+        case(&[("host", "127.0.0.1:2375"), ("origin", "http://127.0.0.1:80")], false);
+        case(&[("host", "127.0.0.1:2375"), ("origin", "null")], false);
+        case(
+            &[("host", "rebound.example"), ("origin", "http://rebound.example")],
+            false,
+        );
+        case(&[("origin", "http://")], false);
         case(&[], true);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::any::type_name;
 
-use corten_api::decode;
+use corten_api::{case, decode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 
@@ -18,10 +18,11 @@ const TRIES: usize = 512;
 /// The sentence for a body that is no `T`.
 pub(crate) fn reason<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> String {
     match serde_json::from_slice::<Value>(bytes) {
-        Ok(document) => format!(
-            "invalid JSON: {}",
-            mismatch::<T>(bytes.len(), document, &error.to_string())
-        ),
+        Ok(mut document) => {
+            case::fold(&mut document);
+            let why = mismatch::<T>(bytes.len(), document, &error.to_string());
+            format!("invalid JSON: {why}")
+        }
         Err(error) => syntax(bytes, &error),
     }
 }
@@ -240,7 +241,7 @@ mod tests {
 
     #[track_caller]
     fn case<T: DeserializeOwned + std::fmt::Debug>(body: &str, expected: &str) {
-        let error = decode::<T>(body.as_bytes()).unwrap_err();
+        let error = corten_api::decode_request::<T>(body.as_bytes()).unwrap_err();
         assert_eq!(reason::<T>(body.as_bytes(), &error), expected, "{body}");
     }
 
@@ -264,6 +265,7 @@ mod tests {
             "number into Go struct field .Labels.a of type string",
         );
         create(r#"{"Env":[5]}"#, "number into .Env.0 of type string");
+        create(r#"{"imAGE":5}"#, "number into Go struct field .Image of type string");
         create(r#"{"Cmd":5}"#, "number into Go value of type string");
         create(r#"[]"#, "array into Go value of type container.CreateRequest");
         create(

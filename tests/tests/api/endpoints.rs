@@ -38,6 +38,24 @@ fn a_running_container_is_looked_at_and_changed() {
 }
 
 #[test]
+fn host_names_are_what_the_kernel_takes() {
+    let engine = Engine::start();
+    engine.corten(["pull", "-q", "busybox"]).ok();
+    let body = json!({"Image": "busybox", "Hostname": "a b", "Cmd": ["hostname"]});
+    let made = engine.http("POST", "/containers/create?name=named", Some(&body));
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(engine.corten(["start", "-a", "named"]).ok(), "a b\n");
+    for name in ["x\n1.2.3.4 y".to_owned(), "x".repeat(65)] {
+        let refused = engine.http(
+            "POST",
+            "/containers/create",
+            Some(&json!({"Image": "busybox", "Hostname": name})),
+        );
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
+}
+
+#[test]
 fn an_exec_has_a_life_of_its_own() {
     let engine = with_box();
     let body = json!({"Cmd": ["sh", "-c", "exit 7"], "AttachStdout": true, "Tty": true});
@@ -108,6 +126,11 @@ fn networks_and_volumes_come_and_go() {
     let engine = with_box();
     let made = engine.http("POST", "/networks/create", Some(&json!({"Name": "own"})));
     assert_eq!(made.status, 201);
+    // What was not said is null, what was said to be empty is empty.
+    assert_eq!(engine.get("/networks/own")["IPAM"]["Options"], json!(null));
+    let told = json!({"Name": "told", "IPAM": {"Options": {}}});
+    assert_eq!(engine.http("POST", "/networks/create", Some(&told)).status, 201);
+    assert_eq!(engine.get("/networks/told")["IPAM"]["Options"], json!({}));
     let container = json!({"Container": "box"});
     let status = |method, path: &str, body| engine.http(method, path, body).status;
     assert_eq!(status("POST", "/networks/own/connect", Some(&container)), 200);
@@ -117,7 +140,7 @@ fn networks_and_volumes_come_and_go() {
     assert_eq!(status("DELETE", "/networks/own", None), 204);
     engine.corten(["network", "create", "idle"]).ok();
     let pruned = engine.http("POST", "/networks/prune", None).json();
-    assert_eq!(pruned["NetworksDeleted"], json!(["idle"]));
+    assert_eq!(pruned["NetworksDeleted"], json!(["idle", "told"]));
     let made = engine.http(
         "POST",
         "/volumes/create",

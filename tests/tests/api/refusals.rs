@@ -8,6 +8,8 @@ use std::path::Path;
 use corten_tests::{engine::Engine, programs};
 use serde_json::Value;
 
+use crate::scene;
+
 #[test]
 fn bad_requests_get_docker_s_answers() {
     let engine = scene();
@@ -34,32 +36,6 @@ fn bad_requests_get_docker_s_answers() {
         lines.len() / 2,
         wrong.join("\n")
     );
-}
-
-fn scene() -> Engine {
-    let engine = Engine::start();
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--name",
-            "c1",
-            "-p",
-            "8080:80",
-            "-v",
-            "vol1:/data",
-            "-l",
-            "a=b",
-            "busybox",
-            "sleep",
-            "10000",
-        ])
-        .ok();
-    engine.corten(["create", "--name", "c2", "busybox", "true"]).ok();
-    engine
-        .corten(["run", "--name", "c3", "busybox", "sh", "-c", "echo hi; exit 3"])
-        .fails(3);
-    engine
 }
 
 fn ask(engine: &Engine, request: &str) -> String {

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corten_tests::{engine::Engine, programs};
+use corten_tests::programs;
 use serde_json::Value;
+
+use crate::scene;
 
 type Tree = BTreeMap<String, String>;
 
@@ -22,29 +24,7 @@ const DIFFERENCES: [(&str, &str); 6] = [
 
 #[test]
 fn answers_have_docker_s_keys_in_every_version() {
-    let engine = Engine::start();
-    let published = "8080:80";
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--name",
-            "c1",
-            "-p",
-            published,
-            "-v",
-            "vol1:/data",
-            "-l",
-            "a=b",
-            "busybox",
-            "sleep",
-            "10000",
-        ])
-        .ok();
-    engine.corten(["create", "--name", "c2", "busybox", "true"]).ok();
-    engine
-        .corten(["run", "--name", "c3", "busybox", "sh", "-c", "echo hi; exit 3"])
-        .fails(3);
+    let engine = scene();
     let text = corten_sys::fs::read_to_string(programs::root().join("tests/data/api/trees.txt")).expect("a file");
     let cgroup2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let mut wrong = Vec::new();

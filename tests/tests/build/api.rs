@@ -140,3 +140,40 @@ fn a_build_that_is_cancelled_by_name_ends() {
     let said = build.wait().stdout;
     assert!(said.contains("the build was cancelled"), "{said}");
 }
+
+#[test]
+fn base_images_are_fetched_by_the_classic_builder() {
+    let engine = Engine::start();
+    let folder = context(&engine, "far", &[("Dockerfile", "FROM busybox\nRUN echo far >&2\n")]);
+    let built = sent(&engine, &folder, "t=far");
+    assert!(built.contains("Pulling from library/busybox"), "{built}");
+    // Docker shows standard error in red.
+    assert!(built.contains(r#"{"stream":"\u001b[91mfar\n\u001b[0m"}"#), "{built}");
+    assert!(built.contains("Successfully tagged far:latest"), "{built}");
+}
+
+#[test]
+fn steps_are_taken_only_from_images_that_are_named() {
+    let engine = engine();
+    let folder = context(
+        &engine,
+        "from",
+        &[("Dockerfile", "FROM busybox\nENV A=b\nRUN touch /a\nRUN touch /b\n")],
+    );
+    let cached = |parameters: &str| sent(&engine, &folder, parameters).matches("Using cache").count();
+    assert_eq!(cached("t=one"), 0);
+    assert_eq!(cached("t=two&cachefrom=%5B%22one%22%5D"), 3);
+    assert_eq!(cached("t=three&cachefrom=%5B%22nosuch%22%5D"), 0);
+    assert_eq!(cached("t=four"), 3);
+}
+
+/// Sends a folder to the classic builder and gives what that answers.
+fn sent(engine: &Engine, folder: &str, parameters: &str) -> String {
+    engine
+        .sh(&format!(
+            "tar -C {folder} -c . | curl -sN --max-time 60 --unix-socket {} -X POST -H 'Content-Type: application/x-tar' \
+             --data-binary @- 'http://x/build?{parameters}'",
+            engine.socket().display()
+        ))
+        .ok()
+}

@@ -131,6 +131,8 @@ fn web_pages_are_kept_out() {
     // A page that was given a name which suddenly leads here.
     assert_eq!(status(&["Host: rebound.example:2375"]), "403");
     assert_eq!(status(&["Origin: http://page.example"]), "403");
+    // Libraries for websockets say where they connect to.
+    assert_eq!(status(&["Origin: http://127.0.0.1:2375"]), "200");
 }
 
 #[test]

@@ -96,3 +96,42 @@ fn the_default_bridge_has_ipv6_when_the_engine_is_told() {
     answers(&engine, "http://[fd00:17::1]:8080/", "web");
     assert_eq!(engine.get("/networks/bridge")["EnableIPv6"], true);
 }
+
+/// As docker-py's own tests have it: an IPv6 subnet without `EnableIPv6`.
+#[test]
+fn addresses_of_a_family_that_is_off_are_no_more_than_wishes() {
+    let engine = Engine::start();
+    engine.corten(["pull", "-q", "busybox"]).ok();
+    engine
+        .corten(["network", "create", "--subnet", "2001:389::/64", "off"])
+        .ok();
+    let network = engine.get("/networks/off");
+    assert_eq!(
+        (&network["EnableIPv4"], &network["EnableIPv6"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(network["IPAM"]["Config"][0]["Subnet"], "2001:389::/64");
+    let address = "2001:389::f00d";
+    engine
+        .corten([
+            "run",
+            "-d",
+            "--name",
+            "box",
+            "--network",
+            "off",
+            "--ip6",
+            address,
+            "busybox",
+            "sleep",
+            "300",
+        ])
+        .ok();
+    let found = &engine.get("/containers/box/json")["NetworkSettings"]["Networks"]["off"];
+    assert_eq!(found["IPAMConfig"]["IPv6Address"], address);
+    assert_eq!(found["GlobalIPv6Address"], "");
+    assert_ne!(found["IPAddress"], "");
+    engine
+        .corten(["run", "--network", "off", "--ip6", "2001:390::1", "busybox", "true"])
+        .fails(125);
+}

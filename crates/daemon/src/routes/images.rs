@@ -237,7 +237,7 @@ fn credentials(headers: &HeaderMap) -> Option<AuthConfig> {
     let json = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT)
         .decode(url_safe)
         .ok()?;
-    let auth: AuthConfig = corten_api::decode(&json).ok()?;
+    let auth: AuthConfig = corten_api::decode_request(&json).ok()?;
     Some(auth).filter(|auth| *auth != AuthConfig::default())
 }
 

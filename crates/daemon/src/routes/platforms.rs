@@ -24,7 +24,7 @@ pub(crate) fn all(call: &Call, name: &str) -> ApiResult<Vec<Platform>> {
 }
 
 fn parse(text: &str) -> ApiResult<Platform> {
-    let platform: Platform = corten_api::decode(text.as_bytes()).map_err(|error| {
+    let platform: Platform = corten_api::decode_request(text.as_bytes()).map_err(|error| {
         let why = crate::refusal::reason::<Platform>(text.as_bytes(), &error);
         let why = why.strip_prefix("invalid JSON: ").unwrap_or(&why);
         ApiError::invalid(format!("failed to parse platform: {why}"))

@@ -24,7 +24,7 @@ pub(super) fn teller(lines: mpsc::Sender<Progress>, request: &BuildRequest) -> i
         }
         if let Event::Output(stream, bytes) = event {
             if let Some(output) = held.take(*stream, bytes) {
-                send(&lines, text(output));
+                send(&lines, text(coloured(*stream, output)));
             }
             return;
         }
@@ -58,6 +58,14 @@ impl Held {
     fn rest(&mut self) -> Option<String> {
         let rest: Vec<u8> = self.0.iter_mut().flat_map(std::mem::take).collect();
         (!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned())
+    }
+}
+
+/// Docker shows in red what a command writes to its standard error.
+fn coloured(stream: Stream, text: String) -> String {
+    match stream {
+        Stream::Out => text,
+        Stream::Err => format!("\x1b[91m{text}\x1b[0m"),
     }
 }
 

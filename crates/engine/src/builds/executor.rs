@@ -95,7 +95,10 @@ impl EngineExecutor {
             auth: auth.map(|(_, auth)| auth.clone()),
         };
         let (sender, mut nobody) = mpsc::channel(WAITING);
-        let lines = if self.quiet { sender } else { self.lines.clone() };
+        // The one that is not used must go at once: it would keep the other end waiting.
+        let lines = Some(sender)
+            .filter(|_| self.quiet)
+            .unwrap_or_else(|| self.lines.clone());
         let drain = async { while nobody.recv().await.is_some() {} };
         let pull = self.builds.0.images.pull(request, lines);
         let (pulled, ()) = tokio::join!(pull, drain);

@@ -117,16 +117,15 @@ pub(crate) fn invalid_signal(name: &str) -> Error {
     Error::invalid(format!("invalid signal: {name}"))
 }
 
+/// Docker takes every name. What the kernel refuses (`sethostname(2)`), or would make lines of its own in the
+/// container's files, is refused here and not only at the start.
 fn name_of_host(config: &Config) -> Result<()> {
+    /// Bytes.
+    const LONGEST: usize = 64;
     let name = &config.hostname;
-    let bad = name.len() > 63
-        || name.starts_with('-')
-        || name
-            .chars()
-            .any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')));
-    if bad && !name.is_empty() {
+    if name.len() > LONGEST || name.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
-            "invalid hostname: \"{name}\": use up to 63 letters, digits, '-', '_' and '.'"
+            "invalid hostname: {name:?}: use up to {LONGEST} bytes without control characters"
         )));
     }
     Ok(())

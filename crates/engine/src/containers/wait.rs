@@ -46,7 +46,8 @@ impl Waiter {
     pub async fn wait(mut self) -> WaitResult {
         let (exits, condition) = (self.exits, self.condition);
         let met = |status: &Status| match condition {
-            WaitCondition::NotRunning => !status.active,
+            // An end counts though the restart policy begins anew.
+            WaitCondition::NotRunning => !status.active || status.exits > exits,
             WaitCondition::NextExit => status.exits > exits || status.removed,
             WaitCondition::Removed => status.removed,
         };

@@ -158,13 +158,7 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
         default_gateway(wanted, "DefaultGatewayIPv4", v4.as_ref())?,
         default_gateway(wanted, "DefaultGatewayIPv6", v6.as_ref())?,
     );
-    let shown = [(&v4, shape.has_gateway.0), (&v6, shape.has_gateway.1)];
-    let shown = shown.into_iter().filter_map(|(range, has_gateway)| {
-        let range = range.as_ref()?;
-        // What the user asked for is shown as it was said.
-        let said = wanted.iter().find(|config| config.subnet.parse() == Ok(range.subnet));
-        Some(said.cloned().unwrap_or_else(|| show(range, has_gateway)))
-    });
+    let shown = shown(wanted, [(&v4, shape.has_gateway.0), (&v6, shape.has_gateway.1)]);
     Ok(Record {
         id,
         name: request.name.clone(),
@@ -175,14 +169,8 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
         attachable: request.attachable,
         ipam: Ipam {
             driver: "default".to_owned(),
-            options: Some(
-                request
-                    .ipam
-                    .as_ref()
-                    .and_then(|ipam| ipam.options.clone())
-                    .unwrap_or_default(),
-            ),
-            config: Some(shown.collect()),
+            options: request.ipam.as_ref().and_then(|ipam| ipam.options.clone()),
+            config: Some(shown),
         },
         options,
         labels: request.labels.clone(),
@@ -196,6 +184,24 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
             link_prefix: shape.link_prefix,
         }),
     })
+}
+
+/// What is told of a network's addresses, in Docker's order: what the user said, also of a family that the
+/// network has not; then what the engine chose.
+fn shown(wanted: &[IpamConfig], ranges: [(&Option<Range>, bool); 2]) -> Vec<IpamConfig> {
+    let family = |config: &IpamConfig| IpNet::from_str(&config.subnet).map(|net| net.addr().is_ipv6()).ok();
+    let mut said: Vec<_> = wanted
+        .iter()
+        .filter(|config| family(config).is_some())
+        .cloned()
+        .collect();
+    said.sort_by_key(family);
+    let chosen = ranges.into_iter().filter_map(|(range, has_gateway)| {
+        let range = range.as_ref().filter(|range| !range.chosen_by_user)?;
+        Some(show(range, has_gateway))
+    });
+    let chosen: Vec<_> = chosen.collect();
+    said.into_iter().chain(chosen).collect()
 }
 
 /// The request's options, and the driver's default ones that it does not name.

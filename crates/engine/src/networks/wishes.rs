@@ -121,7 +121,7 @@ impl Network {
         let mut complaints = Vec::new();
         let ranges = self.record.bridge.as_ref().map(|bridge| (&bridge.v4, &bridge.v6));
         for address in [wishes.v4, wishes.v6].into_iter().flatten() {
-            if !self.contains(address) {
+            if !self.contains(address) && !self.was_configured(address) {
                 complaints.push(format!("no configured subnet contains IP address {address}"));
                 continue;
             }
@@ -134,6 +134,14 @@ impl Network {
             }
         }
         complaints
+    }
+
+    /// Whether the network was made with a subnet for an address, though it may not have its family: then the
+    /// wish is kept, and not fulfilled, as Docker does.
+    fn was_configured(&self, address: IpAddr) -> bool {
+        let configs = self.record.ipam.config.iter().flatten();
+        let mut subnets = configs.filter_map(|config| config.subnet.parse::<IpNet>().ok());
+        subnets.any(|subnet| subnet.contains(&address))
     }
 }
 
