@@ -19,6 +19,7 @@ mod content;
 mod faults;
 mod http;
 mod routes;
+mod uploads;
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -142,7 +143,7 @@ impl Registry {
         lock(&self.state.content).add_layout(folder);
     }
 
-    /// Lets the next `times` requests whose path (with query) holds `part` meet a fault.
+    /// Lets the next `times` requests whose method and path (with query), `GET /v2/…?…`, hold `part` meet a fault.
     /// Of several that fit, the one injected first comes first.
     pub fn inject(&self, part: &str, times: usize, fault: Fault) {
         lock(&self.state.rules).push(Rule {

@@ -25,7 +25,8 @@ use crate::auth::{AuthConfig, Challenge, TokenCache, parse_challenges};
 use crate::endpoint::{Address, Config, Endpoint};
 use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
 use crate::transport::{Answer, Outgoing, Transport};
-use authorization::Scheme;
+pub(crate) use authorization::Purpose;
+use authorization::{Scheme, Scopes};
 use locations::next_page;
 pub(crate) use locations::{is_redirect, resolve};
 pub(crate) use search::parse as parse_search;
@@ -73,6 +74,10 @@ pub(crate) struct Session {
     path: String,
     credentials: Option<AuthConfig>,
     scheme: Mutex<Scheme>,
+    /// What tokens must allow, whatever the registry asks for.
+    scopes: Mutex<Scopes>,
+    /// Held while a token is asked for.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Session {
@@ -85,6 +90,7 @@ impl Session {
         endpoint: Endpoint,
         path: &str,
         credentials: Option<AuthConfig>,
+        purpose: Purpose,
     ) -> Result<Self> {
         let session = Self {
             shared,
@@ -92,6 +98,8 @@ impl Session {
             credentials: credentials.filter(|_| !endpoint.is_mirror),
             endpoint,
             scheme: Mutex::new(Scheme::Open),
+            scopes: Mutex::new(Scopes::new(path, purpose)),
+            asking: tokio::sync::Mutex::default(),
         };
         let ping = Outgoing::get(session.url("/v2/")?, session.endpoint.verification);
         session.patiently(|| session.ping(&ping)).await?;

@@ -1,10 +1,12 @@
 //! Pushing: an image of the store to a registry, only what the registry lacks.
 //!
 //! Layers are kept unpacked, so one that the registry has in no known compressed form is packed anew
-//! while it is sent; what it became is remembered, and the next push of it sends nothing. An image
+//! while it is sent; what it became is remembered, and the next push of it sends nothing. An upload that was
+//! cut goes on from what the registry has: a layer is packed into the same bytes each time. An image
 //! whose layers are all there in the forms it was pulled with keeps its manifest byte for byte, hence
 //! its digest.
 
+mod gzip;
 mod manifest;
 mod pack;
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use corten_oci::digest::Digest;
 use corten_oci::image::{Descriptor, media_type};
 use corten_oci::reference::Reference;
@@ -22,17 +24,20 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::auth::AuthConfig;
-use crate::client::{Session, Upload};
+use crate::client::{Purpose, Session, Upload};
 use crate::endpoint::endpoints;
 use crate::error::{Error, Kind, Result};
 use crate::layers::blocking;
 use crate::progress::{Event, Progress, Step};
 use crate::registries::Registries;
+use crate::transport::Pieces;
 use manifest::Manifest;
 use pack::{Packed, pack};
 
-/// Pieces of a layer that may wait to be sent.
-const DEPTH: usize = 8;
+/// Packed blocks of a layer that may wait to be sent.
+const DEPTH: usize = 2;
+/// Bytes of one request when an upload goes on after it was cut.
+const PART: usize = 4 << 20;
 /// Time between two reports of an upload.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// Repositories of the registry that are asked to lend a layer.
@@ -67,7 +72,7 @@ impl Registries {
         let places = endpoints(&self.shared.config, reference.domain()).await?;
         for endpoint in places.into_iter().filter(|endpoint| !endpoint.is_mirror) {
             let (shared, auth) = (self.shared.clone(), request.auth.clone());
-            match Session::open(shared, endpoint, reference.path(), auth).await {
+            match Session::open(shared, endpoint, reference.path(), auth, Purpose::Push).await {
                 Err(error) if error.is_unreachable() => last = Some(error),
                 Err(error) => return Err(error),
                 Ok(session) => {
@@ -101,6 +106,12 @@ struct Push {
 impl Push {
     async fn run(self, id: &ImageId) -> Result<Pushed> {
         let (image, layers) = self.look_up(id.clone()).await?;
+        let (blobs, ()) = tokio::try_join!(self.bring_all(&layers), self.put_config(&image))?;
+        self.put_image(image, &blobs).await
+    }
+
+    /// Sees to it that the registry has all layers, several at once.
+    async fn bring_all(&self, layers: &[Layer]) -> Result<Vec<CompressedBlob>> {
         let mut uploads = JoinSet::new();
         let mut seen = BTreeSet::new();
         // The top layer first, as Docker lists them.
@@ -118,12 +129,19 @@ impl Push {
                 done.map_err(|e| Error::new(Kind::Internal, "pushing a layer ended in a panic").with_source(e))?;
             blobs.push(done?);
         }
-        let blobs: Vec<CompressedBlob> = layers
+        let found = layers
             .iter()
             .filter_map(|layer| blobs.iter().find(|(diff_id, _)| diff_id == layer.diff_id()))
-            .map(|(_, blob)| blob.clone())
-            .collect();
-        self.put_image(image, &blobs).await
+            .map(|(_, blob)| blob.clone());
+        Ok(found.collect())
+    }
+
+    async fn put_config(&self, image: &Image) -> Result<()> {
+        if self.session.has_blob(image.id()).await? {
+            return Ok(());
+        }
+        let bytes = Bytes::copy_from_slice(image.config_bytes());
+        self.session.put_blob(image.id(), bytes).await
     }
 
     async fn look_up(&self, id: ImageId) -> Result<(Image, Vec<Layer>)> {
@@ -149,14 +167,7 @@ impl Push {
         for attempt in 1.. {
             match self.try_bring(layer).await {
                 Err(error) if error.is_passing() && attempt < self.attempts => {
-                    let pause = error.asked_pause().unwrap_or(Duration::from_secs(u64::from(attempt)));
-                    self.progress.layer(
-                        layer.diff_id(),
-                        Step::Retrying {
-                            seconds: pause.as_secs().max(1),
-                        },
-                    );
-                    tokio::time::sleep(pause).await;
+                    self.pause(layer, &error, attempt).await;
                 }
                 result => return result,
             }
@@ -166,11 +177,11 @@ impl Push {
 
     async fn try_bring(&self, layer: &Layer) -> Result<CompressedBlob> {
         let known = layer.blobs();
-        for blob in &known {
-            if self.session.has_blob(&blob.digest).await? {
-                self.progress.layer(layer.diff_id(), Step::LayerExists);
-                return self.remember(layer, blob.clone()).await;
-            }
+        if let Some(blob) = self.likely(&known)
+            && self.session.has_blob(&blob.digest).await?
+        {
+            self.progress.layer(layer.diff_id(), Step::LayerExists);
+            return self.remember(layer, blob.clone()).await;
         }
         let mut upload = None;
         for (blob, from) in self.lenders(&known) {
@@ -186,9 +197,20 @@ impl Push {
             Some(upload) => upload,
             None => self.session.begin_upload().await?,
         };
-        let blob = self.send(layer, &upload).await?;
+        let blob = self.send(layer, upload).await?;
         self.progress.layer(layer.diff_id(), Step::Pushed);
         self.remember(layer, blob).await
+    }
+
+    /// The form of a layer that the repository most likely has: what it had before, else what the registry
+    /// has elsewhere. No other form is asked for.
+    fn likely<'a>(&self, known: &'a [CompressedBlob]) -> Option<&'a CompressedBlob> {
+        let own = self.reference.repository().to_string();
+        let domain = format!("{}/", self.reference.domain());
+        let is_at = |place: &dyn Fn(&String) -> bool| known.iter().find(|blob| blob.sources.iter().any(place));
+        is_at(&|source| *source == own)
+            .or_else(|| is_at(&|source| source.starts_with(&domain)))
+            .or_else(|| known.first())
     }
 
     /// Forms of a layer that other repositories of the same registry have.
@@ -204,15 +226,54 @@ impl Push {
             .collect()
     }
 
-    /// Packs a layer and sends it at the same time.
-    async fn send(&self, layer: &Layer, upload: &Upload) -> Result<CompressedBlob> {
+    /// Packs a layer and sends it. What was cut goes on from what the registry has of it.
+    async fn send(&self, layer: &Layer, mut upload: Upload) -> Result<CompressedBlob> {
+        let (mut received, mut attempt) = (None, 1);
+        loop {
+            let error = match self.send_from(layer, &upload, received).await {
+                Ok(blob) => return Ok(blob),
+                Err(error) => error,
+            };
+            if !error.is_passing() || attempt >= self.attempts {
+                // What was put together from parts may be what is wrong: once more in one.
+                return Err(match (received, error.kind()) {
+                    (Some(_), Kind::Invalid) => Error::new(Kind::Unavailable, error.to_string()),
+                    _ => error,
+                });
+            }
+            self.pause(layer, &error, attempt).await;
+            // A registry that cannot say what it has gets all of it again, as another upload.
+            let Ok((next, has)) = self.session.received(&upload).await else {
+                return Err(error);
+            };
+            tracing::debug!(layer = layer.diff_id().short(), has, %error, "upload goes on");
+            attempt = if has > received.unwrap_or(0) { 1 } else { attempt + 1 };
+            (upload, received) = (next, Some(has));
+        }
+    }
+
+    async fn pause(&self, layer: &Layer, error: &Error, attempt: u32) {
+        let pause = error.asked_pause().unwrap_or(Duration::from_secs(u64::from(attempt)));
+        let seconds = pause.as_secs().max(1);
+        self.progress.layer(layer.diff_id(), Step::Retrying { seconds });
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Packs a layer and sends it at the same time: all of it, or what comes after the bytes that the
+    /// registry has `received`.
+    async fn send_from(&self, layer: &Layer, upload: &Upload, received: Option<u64>) -> Result<CompressedBlob> {
         let (pieces, sent) = mpsc::channel(DEPTH);
         let read = Arc::new(AtomicU64::new(0));
         let packing = {
             let (layer, read) = (layer.clone(), read.clone());
-            tokio::task::spawn_blocking(move || pack(&layer, &pieces, &read))
+            tokio::task::spawn_blocking(move || pack(&layer, received.unwrap_or(0), &pieces, &read))
         };
-        let mut sending = std::pin::pin!(self.session.send_pieces(upload, sent));
+        let mut sending = std::pin::pin!(async {
+            match received {
+                None => self.session.send_pieces(upload, sent).await,
+                Some(at) => self.send_parts(upload, at, sent).await,
+            }
+        });
         let mut tick = tokio::time::interval(REPORT_EVERY);
         let sent = loop {
             tokio::select! {
@@ -239,13 +300,39 @@ impl Push {
             (Err(_), Err(_)) => return Err(sent.err().unwrap_or_else(|| Error::new(Kind::Internal, "not sent"))),
             (Ok(packed), _) => packed,
         };
-        self.session.finish_upload(&sent?, &digest).await?;
+        if let Err(error) = self.session.finish_upload(&sent?, &digest).await {
+            // The answer may be what was lost.
+            if !error.is_passing() || !self.session.has_blob(&digest).await? {
+                return Err(error);
+            }
+        }
         Ok(CompressedBlob {
             digest,
             size,
             media_type: media_type::DOCKER_LAYER_GZIP.to_owned(),
             sources: Vec::new(),
         })
+    }
+
+    /// Sends what comes in parts that say where they belong.
+    async fn send_parts(&self, upload: &Upload, mut at: u64, mut pieces: Pieces) -> Result<Upload> {
+        let mut upload = upload.clone();
+        let mut part = BytesMut::new();
+        let mut is_last = false;
+        while !is_last {
+            match pieces.recv().await {
+                Some(Ok(piece)) => part.extend_from_slice(&piece),
+                Some(Err(_)) => return Err(Error::new(Kind::Cancelled, "the layer could not be read")),
+                None => is_last = true,
+            }
+            if !part.is_empty() && (is_last || part.len() >= PART) {
+                let bytes = part.split().freeze();
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                upload = self.session.send_part(&upload, at, bytes).await?;
+                at += length;
+            }
+        }
+        Ok(upload)
     }
 
     /// Notes that this repository has a form of a layer.
@@ -260,12 +347,8 @@ impl Push {
         Ok(blob)
     }
 
-    /// Puts configuration and manifest, and gives the image its digest as a name.
+    /// Puts the manifest, and gives the image its digest as a name.
     async fn put_image(&self, image: Image, blobs: &[CompressedBlob]) -> Result<Pushed> {
-        let config = Bytes::copy_from_slice(image.config_bytes());
-        if !self.session.has_blob(image.id()).await? {
-            self.session.put_blob(image.id(), config.clone()).await?;
-        }
         let (store, held) = (self.store.clone(), image.clone());
         let pulled = blocking(move || store.images().manifest(&held)).await??;
         let pulled = pulled.map(|(_, media_type, bytes)| Manifest { media_type, bytes });
@@ -275,7 +358,7 @@ impl Push {
                 &Descriptor::new(
                     media_type::DOCKER_CONFIG,
                     image.id().clone(),
-                    u64::try_from(config.len()).unwrap_or(u64::MAX),
+                    u64::try_from(image.config_bytes().len()).unwrap_or(u64::MAX),
                 ),
                 blobs,
             )?,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::auth::{AuthConfig, Secret, TokenCache};
-use crate::client::{Session, Shared, parse_search, refuse};
+use crate::client::{Purpose, Session, Shared, parse_search, refuse};
 use crate::endpoint::{Config, Verification, endpoints};
 use crate::error::{Error, Kind, Result};
 use crate::layers::Held;
@@ -129,7 +129,7 @@ impl Registries {
         let mut last = None;
         let places = endpoints(&self.shared.config, host).await?;
         for endpoint in places.into_iter().filter(|place| !place.is_mirror) {
-            match Session::open(self.shared.clone(), endpoint, "", Some(auth.clone())).await {
+            match Session::open(self.shared.clone(), endpoint, "", Some(auth.clone()), Purpose::Pull).await {
                 Err(error) if error.is_unreachable() => last = Some(error),
                 Err(error) => return Err(error),
                 Ok(session) => return session.login().await,
@@ -148,7 +148,7 @@ impl Registries {
         }
         let mut last = None;
         for endpoint in endpoints(&self.shared.config, host).await? {
-            let session = match Session::open(self.shared.clone(), endpoint, "", auth.cloned()).await {
+            let session = match Session::open(self.shared.clone(), endpoint, "", auth.cloned(), Purpose::Pull).await {
                 Err(error) if error.is_unreachable() => {
                     last = Some(error);
                     continue;
@@ -198,7 +198,7 @@ impl Registries {
             let is_mirror = endpoint.is_mirror;
             let address = endpoint.address.authority.clone();
             let (shared, auth) = (self.shared.clone(), auth.cloned());
-            let error = match Session::open(shared, endpoint, reference.path(), auth).await {
+            let error = match Session::open(shared, endpoint, reference.path(), auth, Purpose::Pull).await {
                 Err(error) if is_mirror || error.is_unreachable() => error,
                 Err(error) => return Err(error.during_pull(reference)),
                 Ok(session) => match action(Arc::new(session)).await {

@@ -116,6 +116,15 @@ impl Transport {
         self.send_anew(&key, request, Payload::streamed(pieces)).await
     }
 
+    /// Sends a request that must not arrive twice: never again by itself, and so over a new connection.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn send_once(&self, request: &Outgoing) -> Result<Answer> {
+        let key = (request.address()?, request.verification);
+        self.send_anew(&key, request, request.payload()).await
+    }
+
     async fn send_anew(&self, key: &Key, request: &Outgoing, payload: Payload) -> Result<Answer> {
         let connection = timeout(self.config.connect_timeout, self.connect(key))
             .await

@@ -31,6 +31,8 @@ pub enum Fault {
     RedirectTo(String),
     /// The connection closes without an answer.
     HangUp,
+    /// The connection closes when so many bytes of the request's body have come; they count.
+    CutUpload(usize),
 }
 
 /// A fault and the requests it is for.
@@ -41,11 +43,21 @@ pub(super) struct Rule {
     pub(super) fault: Fault,
 }
 
-/// The fault for a path, if there is one left.
-pub(super) fn take(rules: &mut Vec<Rule>, path: &str) -> Option<Fault> {
-    let rule = rules.iter_mut().find(|rule| path.contains(&rule.part))?;
+/// The fault for a request, `GET /path`, if there is one left.
+pub(super) fn take(rules: &mut Vec<Rule>, line: &str) -> Option<Fault> {
+    let rule = rules.iter_mut().find(|rule| line.contains(&rule.part))?;
     rule.times = rule.times.saturating_sub(1);
     let fault = rule.fault.clone();
     rules.retain(|rule| rule.times > 0);
     Some(fault)
+}
+
+/// After how many bytes the body of a request is cut, if it is.
+pub(super) fn cut(rules: &mut Vec<Rule>, line: &str) -> Option<usize> {
+    let rule = rules.iter().find(|rule| line.contains(&rule.part))?;
+    let Fault::CutUpload(bytes) = rule.fault else {
+        return None;
+    };
+    take(rules, line);
+    Some(bytes)
 }

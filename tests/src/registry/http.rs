@@ -15,9 +15,16 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, kept for small ones only.
     pub body: Vec<u8>,
+    /// Whether the rest of the body was not waited for.
+    pub(super) is_cut: bool,
 }
 
 impl Request {
+    /// Method and path: `GET /v2/`.
+    pub(super) fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
     /// A header field's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
@@ -28,6 +35,16 @@ impl Request {
     pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.path.split_once('?')?;
         field(query, name)
+    }
+
+    /// All values of the query by one name.
+    pub fn queries(&self, name: &str) -> Vec<String> {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .filter(|(n, _)| *n == name)
+            .map(|(_, value)| unescape(value))
+            .collect()
     }
 
     /// A value of a form in the body.
@@ -62,7 +79,10 @@ fn bad(why: &str) -> io::Error {
 }
 
 /// Reads one request; `None` when the client is done. What is no HTTP (TLS, say) is an error.
-pub(super) fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
+pub(super) fn read_request(
+    reader: &mut BufReader<&TcpStream>,
+    cut: impl Fn(&str) -> Option<usize>,
+) -> io::Result<Option<Request>> {
     let start = reader.fill_buf()?;
     match start.first() {
         None => return Ok(None),
@@ -94,8 +114,11 @@ pub(super) fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Opt
         path: path.into(),
         headers,
         body: Vec::new(),
+        is_cut: false,
     };
-    request.body = read_body(reader, &request)?;
+    let wanted = cut(&request.line());
+    request.is_cut = wanted.is_some();
+    request.body = read_body(reader, &request, wanted.unwrap_or(usize::MAX))?;
     Ok(Some(request))
 }
 
@@ -105,10 +128,15 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-fn read_body(reader: &mut impl BufRead, request: &Request) -> io::Result<Vec<u8>> {
+/// Reads a body, or as much of it as is wanted.
+fn read_body(reader: &mut impl BufRead, request: &Request, wanted: usize) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     if request.header("transfer-encoding") == Some("chunked") {
         loop {
+            if body.len() >= wanted {
+                body.truncate(wanted);
+                return Ok(body);
+            }
             let line = read_line(reader)?;
             let size = u64::from_str_radix(&line, 16).map_err(|_| bad("chunk size"))?;
             reader.take(size).read_to_end(&mut body)?;
@@ -123,7 +151,8 @@ fn read_body(reader: &mut impl BufRead, request: &Request) -> io::Result<Vec<u8>
     if request.header("expect").is_some() {
         return Err(bad("100-continue is not spoken"));
     }
-    reader.take(length).read_to_end(&mut body)?;
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    reader.take(length.min(wanted)).read_to_end(&mut body)?;
     Ok(body)
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::faults::{self, Fault};
 use super::http::{Reply, Request, read_request, write_head};
-use super::{Access, State, lock};
+use super::{Access, State, lock, uploads};
 
 /// Answers one connection's requests until it ends.
 pub(super) fn serve(stream: &TcpStream, state: &Arc<State>) -> io::Result<()> {
@@ -20,7 +20,8 @@ pub(super) fn serve(stream: &TcpStream, state: &Arc<State>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut is_counted = false;
     loop {
-        let request = match read_request(&mut reader) {
+        let cut = |what: &str| faults::cut(&mut lock(&state.rules), what);
+        let request = match read_request(&mut reader, cut) {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -33,9 +34,15 @@ pub(super) fn serve(stream: &TcpStream, state: &Arc<State>) -> io::Result<()> {
         if !std::mem::replace(&mut is_counted, true) {
             state.accepted.fetch_add(1, Ordering::SeqCst);
         }
-        let fault = faults::take(&mut lock(&state.rules), &request.path);
+        let fault = match request.is_cut {
+            true => None,
+            false => faults::take(&mut lock(&state.rules), &request.line()),
+        };
         let reply = answer(state, &request, fault.as_ref());
         lock(&state.requests).push(request.clone());
+        if request.is_cut {
+            return Ok(());
+        }
         let goes_on = send(stream, state, &request, reply, fault)?;
         if !goes_on {
             return Ok(());
@@ -158,7 +165,7 @@ fn within_repository(state: &State, request: &Request, rest: &str, fault: Option
         return tags(state, request, repository);
     }
     if let Some((repository, id)) = rest.split_once("/blobs/uploads/") {
-        return upload(state, request, repository, id);
+        return uploads::answer(state, request, repository, id);
     }
     if let Some((repository, digest)) = rest.rsplit_once("/blobs/") {
         return blob(state, request, repository, digest, fault);
@@ -266,54 +273,6 @@ fn tags(state: &State, request: &Request, repository: &str) -> Reply {
     }
 }
 
-fn upload(state: &State, request: &Request, repository: &str, id: &str) -> Reply {
-    let mut content = lock(&state.content);
-    let digest: Option<Digest> = request.query("digest").and_then(|d| d.parse().ok());
-    let at = |id: &str| format!("/v2/{repository}/blobs/uploads/{id}");
-    let created = |digest: &Digest| {
-        Reply::new(201, Vec::new())
-            .with("Location", format!("/v2/{repository}/blobs/{digest}"))
-            .with("Docker-Content-Digest", digest.to_string())
-    };
-    let mismatch = || Reply::error(400, "DIGEST_INVALID", "provided digest did not match content");
-    match request.method.as_str() {
-        "POST" => {
-            let mount = request.query("mount").and_then(|d| d.parse::<Digest>().ok());
-            if let (Some(mount), Some(from)) = (mount, request.query("from"))
-                && content.mount(repository, &from, &mount)
-            {
-                return created(&mount);
-            }
-            let id = content.begin_upload();
-            let Some(digest) = digest else {
-                return Reply::new(202, Vec::new())
-                    .with("Location", at(&id))
-                    .with("Docker-Upload-UUID", id)
-                    .with("Range", "0-0");
-            };
-            content.append(&id, &request.body);
-            match content.finish_upload(repository, &id, &digest) {
-                true => created(&digest),
-                false => mismatch(),
-            }
-        }
-        "PATCH" => match content.append(id, &request.body) {
-            Some(length) => Reply::new(202, Vec::new())
-                .with("Location", at(id))
-                .with("Range", format!("0-{}", length.saturating_sub(1))),
-            None => Reply::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"),
-        },
-        "PUT" => {
-            content.append(id, &request.body);
-            match digest {
-                Some(digest) if content.finish_upload(repository, id, &digest) => created(&digest),
-                _ => mismatch(),
-            }
-        }
-        _ => Reply::error(405, "UNSUPPORTED", "The operation is unsupported."),
-    }
-}
-
 /// The refusal of who may not ask this, if so.
 fn refusal(state: &State, request: &Request, path: &str) -> Option<Reply> {
     let given = request.header("authorization").unwrap_or_default();
@@ -335,7 +294,7 @@ fn refusal(state: &State, request: &Request, path: &str) -> Option<Reply> {
             let is_allowed = match (scope, repository) {
                 (None, _) => false,
                 (Some(_), None) => true,
-                (Some(scope), Some(name)) => scope.starts_with(&format!("repository:{name}:")),
+                (Some(scope), Some(name)) => allows(scope, name, action(request)),
             };
             if is_allowed {
                 return None;
@@ -344,7 +303,7 @@ fn refusal(state: &State, request: &Request, path: &str) -> Option<Reply> {
             let realm = lock(&state.realm).clone().unwrap_or(here);
             let mut challenge = format!("Bearer realm=\"{realm}\",service=\"test\"");
             if let Some(name) = repository {
-                challenge.push_str(&format!(",scope=\"repository:{name}:pull\""));
+                challenge.push_str(&format!(",scope=\"repository:{name}:{}\"", action(request)));
             }
             if !token.is_empty() {
                 let error = if scope.is_some() {
@@ -357,6 +316,40 @@ fn refusal(state: &State, request: &Request, path: &str) -> Option<Reply> {
             Some(refused.with("WWW-Authenticate", challenge))
         }
     }
+}
+
+/// What a token must allow for a request.
+fn action(request: &Request) -> &'static str {
+    match request.method.as_str() {
+        "GET" | "HEAD" => "pull",
+        _ => "pull,push",
+    }
+}
+
+/// Whether scopes, separated by spaces, allow actions in a repository.
+fn allows(scopes: &str, repository: &str, actions: &str) -> bool {
+    let of = |scope: &str| {
+        scope
+            .strip_prefix(&format!("repository:{repository}:"))
+            .map(str::to_owned)
+    };
+    scopes.split(' ').filter_map(of).any(|granted| {
+        let mut wanted = actions.split(',');
+        wanted.all(|action| granted.split(',').any(|one| one == action))
+    })
+}
+
+/// Whether who asks may pull from a repository, too.
+pub(super) fn may_pull(state: &State, request: &Request, repository: &str) -> bool {
+    if !matches!(*lock(&state.access), Access::Bearer(_)) {
+        return true;
+    }
+    let given = request.header("authorization").unwrap_or_default();
+    let token = given.strip_prefix("Bearer ").unwrap_or_default();
+    let tokens = lock(&state.tokens);
+    tokens
+        .iter()
+        .any(|(t, scope)| t == token && allows(scope, repository, "pull"))
 }
 
 /// The token server.
@@ -375,10 +368,10 @@ fn token(state: &State, request: &Request) -> Reply {
     if !is_known {
         return Reply::new(401, *br#"{"details":"incorrect username or password"}"#);
     }
-    let scope = request
-        .query("scope")
-        .or_else(|| request.form("scope"))
-        .unwrap_or_default();
+    let scope = match request.form("scope") {
+        Some(scope) => scope,
+        None => request.queries("scope").join(" "),
+    };
     // A repository by this name is hidden from everybody: the token allows nothing.
     let granted = if scope.contains("/secret:") {
         String::new()

@@ -1,5 +1,7 @@
 //! A session's authorisation: which scheme the registry wants, and the tokens it is shown.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::PoisonError;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -33,7 +35,54 @@ pub(super) enum Scheme {
     Bearer(Bearer),
 }
 
+/// What a session is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Pull,
+    Push,
+}
+
+/// What tokens are to allow: resources, and what is done with each (distribution's `docs/spec/auth/scope.md`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scopes(BTreeMap<String, BTreeSet<String>>);
+
+impl Scopes {
+    pub(super) fn new(path: &str, purpose: Purpose) -> Self {
+        let mut scopes = Self::default();
+        match (path, purpose) {
+            ("", _) => {}
+            (path, Purpose::Pull) => scopes.add(&format!("repository:{path}:pull")),
+            (path, Purpose::Push) => scopes.add(&format!("repository:{path}:pull,push")),
+        }
+        scopes
+    }
+
+    /// Adds scopes, separated by spaces.
+    fn add(&mut self, text: &str) {
+        for scope in text.split_whitespace() {
+            let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+            let known = self.0.entry(resource.to_owned()).or_default();
+            known.extend(actions.split(',').map(str::to_owned));
+        }
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (resource, actions)) in self.0.iter().enumerate() {
+            let actions: Vec<_> = actions.iter().map(String::as_str).collect();
+            write!(f, "{}{resource}:{}", if at > 0 { " " } else { "" }, actions.join(","))?;
+        }
+        Ok(())
+    }
+}
+
 impl Session {
+    /// Has later tokens allow something more.
+    pub(super) fn ask_for(&self, scope: String) {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).add(&scope);
+    }
+
     /// Sends with authorisation; once more when the registry then wants another.
     pub(super) async fn authorized(&self, request: &Outgoing) -> Result<Answer> {
         let answer = self.follow(self.with_authorization(request).await?).await?;
@@ -104,15 +153,12 @@ impl Session {
     }
 
     pub(super) fn token_key(&self, bearer: &Bearer) -> TokenKey {
-        let scope = match bearer.scope.as_str() {
-            "" if self.path.is_empty() => String::new(),
-            "" => format!("repository:{}:pull", self.path),
-            scope => scope.to_owned(),
-        };
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        scopes.add(&bearer.scope);
         TokenKey {
             realm: bearer.realm.clone(),
             service: bearer.service.clone(),
-            scope,
+            scope: scopes.to_string(),
             credentials: self.credentials.clone(),
         }
     }
@@ -124,6 +170,11 @@ impl Session {
             return Ok(token.clone());
         }
         let key = self.token_key(bearer);
+        if let Some(token) = self.shared.tokens.find(&key) {
+            return Ok(token);
+        }
+        // One request for all that need it now.
+        let _asking = self.asking.lock().await;
         if let Some(token) = self.shared.tokens.find(&key) {
             return Ok(token);
         }
@@ -172,10 +223,12 @@ impl Session {
             true => self.endpoint.verification,
             false => Verification::Full,
         };
-        let mut fields = vec![("service", key.service.clone()), ("scope", key.scope.clone())];
+        let mut fields = vec![("service", key.service.clone())];
         fields.retain(|(_, value)| !value.is_empty());
         let identity = self.credentials.as_ref().map(|c| &c.identitytoken);
         if let Some(identity) = identity.filter(|token| !token.is_empty()) {
+            // A form has one field for all of them (distribution's `docs/spec/auth/oauth.md`).
+            fields.extend((!key.scope.is_empty()).then(|| ("scope", key.scope.clone())));
             fields.push(("grant_type", "refresh_token".into()));
             fields.push(("client_id", "corten".into()));
             fields.push(("refresh_token", identity.expose().into()));
@@ -187,6 +240,7 @@ impl Session {
             request.headers.insert(CONTENT_TYPE, form_type);
             return Ok(request);
         }
+        fields.extend(key.scope.split_whitespace().map(|scope| ("scope", scope.to_owned())));
         let basic = self.credentials.as_ref().and_then(AuthConfig::basic);
         if let Some((user, _)) = &basic {
             fields.push(("account", user.clone()));
@@ -208,5 +262,24 @@ impl Session {
             request.headers.insert(AUTHORIZATION, secret);
         }
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_joined_by_resource() {
+        let mut scopes = Scopes::new("team/app", Purpose::Push);
+        scopes.add("repository:team/app:pull repository:other/app:pull");
+        scopes.add("");
+        assert_eq!(
+            scopes.to_string(),
+            "repository:other/app:pull repository:team/app:pull,push"
+        );
+        scopes.add("repository:registry.test:5000/x:pull");
+        assert!(scopes.to_string().contains("repository:registry.test:5000/x:pull"));
+        assert_eq!(Scopes::new("", Purpose::Pull).to_string(), "");
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use corten_oci::digest::Digest;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use super::locations::resolve;
@@ -48,6 +48,7 @@ impl Session {
     /// # Errors
     /// As [`Session::begin_upload`].
     pub(crate) async fn mount(&self, digest: &Digest, from: &str) -> Result<Option<Upload>> {
+        self.ask_for(format!("repository:{from}:pull"));
         let answer = self.post(&format!("blobs/uploads/?mount={digest}&from={from}")).await?;
         match answer.status {
             StatusCode::CREATED => {
@@ -81,15 +82,61 @@ impl Session {
     /// Sends bytes as they come; gives where the upload goes on.
     ///
     /// # Errors
-    /// As the registry says; the upload cannot be gone on with then.
+    /// As the registry says. [`Self::received`] tells from where to go on when the connection broke.
     pub(crate) async fn send_pieces(&self, upload: &Upload, pieces: Pieces) -> Result<Upload> {
         let mut request = self.at(Method::PATCH, upload.location.clone());
         request.headers.insert(CONTENT_TYPE, OCTETS);
-        let request = match self.is_own(&request.url) {
-            true => self.with_authorization(&request).await?,
-            false => request,
-        };
+        let request = self.with_own_authorization(request).await?;
         next(self.shared.transport.send_stream(&request, pieces).await?).await
+    }
+
+    async fn with_own_authorization(&self, request: Outgoing) -> Result<Outgoing> {
+        match self.is_own(&request.url) {
+            true => self.with_authorization(&request).await,
+            false => Ok(request),
+        }
+    }
+
+    /// Sends the bytes from `at` on, as one part of an upload; gives where it goes on.
+    ///
+    /// # Errors
+    /// As [`Self::send_pieces`].
+    pub(crate) async fn send_part(&self, upload: &Upload, at: u64, bytes: Bytes) -> Result<Upload> {
+        let last = u64::try_from(bytes.len()).map_or(at, |length| (at + length).saturating_sub(1));
+        let range = HeaderValue::try_from(format!("{at}-{last}"))
+            .map_err(|_| Error::invalid("a range that cannot stand in an HTTP header"))?;
+        let mut request = self.at(Method::PATCH, upload.location.clone());
+        request.headers.insert(CONTENT_TYPE, OCTETS);
+        request.headers.insert(CONTENT_RANGE, range);
+        request.body = bytes;
+        let request = self.with_own_authorization(request).await?;
+        // Not every registry looks at where a part belongs: one that came twice would spoil the blob.
+        next(self.shared.transport.send_once(&request).await?).await
+    }
+
+    /// Asks how many bytes of an upload the registry has.
+    ///
+    /// # Errors
+    /// As the registry says, NotFound for an upload that it has given up; Invalid when it does not say how many.
+    pub(crate) async fn received(&self, upload: &Upload) -> Result<(Upload, u64)> {
+        let request = self.at(Method::GET, upload.location.clone());
+        let ask = || async {
+            let answer = self.wherever(&request).await?;
+            match answer.status {
+                StatusCode::NO_CONTENT | StatusCode::OK | StatusCode::ACCEPTED => Ok(answer),
+                _ => Err(refuse(answer).await),
+            }
+        };
+        let answer = self.patiently(ask).await?;
+        let received = bytes_of(header(&answer.headers, RANGE.as_str()))
+            .ok_or_else(|| Error::invalid("the registry does not say how much of an upload it has"))?;
+        // Not every registry repeats it here.
+        let location = resolve(&request.url, header(&answer.headers, LOCATION.as_str()))
+            .filter(|location| location.path() != "/" && Address::of(location).is_some())
+            .filter(|_| answer.headers.contains_key(LOCATION))
+            .unwrap_or_else(|| upload.location.clone());
+        answer.excerpt(0).await;
+        Ok((Upload { location }, received))
     }
 
     /// Says that all bytes are there, and which digest they have.
@@ -134,16 +181,21 @@ impl Session {
     }
 
     async fn put(&self, request: &Outgoing) -> Result<()> {
-        let answer = match self.is_own(&request.url) {
-            true => self.authorized(request).await?,
-            false => self.follow(request.clone()).await?,
-        };
+        let answer = self.wherever(request).await?;
         match answer.status {
             StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT => {
                 answer.excerpt(0).await;
                 Ok(())
             }
             _ => Err(refuse(answer).await),
+        }
+    }
+
+    /// Sends a request to where the registry said: with authorisation only if that is the registry itself.
+    async fn wherever(&self, request: &Outgoing) -> Result<Answer> {
+        match self.is_own(&request.url) {
+            true => self.authorized(request).await,
+            false => self.follow(request.clone()).await,
         }
     }
 
@@ -175,5 +227,31 @@ async fn next(answer: Answer) -> Result<Upload> {
             &request.url.to_string(),
             "the registry names no place for the upload",
         )),
+    }
+}
+
+/// The bytes that the header `Range: 0-<last>` of an upload counts; `0-0` says that there are none (OCI
+/// distribution-spec 1.1, "Pushing a blob in chunks").
+fn bytes_of(range: &str) -> Option<u64> {
+    let last: u64 = range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_uploads_are_read() {
+        for (range, expected) in [
+            ("0-0", Some(0)),
+            ("0-1023", Some(1024)),
+            ("bytes=0-9", Some(10)),
+            ("5-9", None),
+            ("", None),
+            ("0-x", None),
+        ] {
+            assert_eq!(bytes_of(range), expected, "{range}");
+        }
     }
 }
