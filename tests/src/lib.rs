@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod disk;
 pub mod engine;
 pub mod http;
 pub mod images;

@@ -263,6 +263,75 @@ pub struct Ulimit {
     pub soft: i64,
 }
 
+impl Ulimit {
+    /// Every name there is.
+    const NAMES: [&str; 15] = [
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ];
+
+    /// Reads `name=soft[:hard]`, as flags have it.
+    ///
+    /// # Errors
+    /// Why it is none, in Docker's words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, values) = text
+            .split_once('=')
+            .ok_or_else(|| format!("invalid ulimit argument: {text}"))?;
+        if !Self::NAMES.contains(&name) {
+            return Err(format!("invalid ulimit type: {name}"));
+        }
+        let number = |value: &str| {
+            value
+                .parse::<i64>()
+                .map_err(|_| format!("strconv.ParseInt: parsing {value:?}: invalid syntax"))
+        };
+        let (soft, hard) = match values.split(':').collect::<Vec<_>>()[..] {
+            [both] => (number(both)?, number(both)?),
+            [soft, hard] => {
+                let hard = number(hard)?;
+                (number(soft)?, hard)
+            }
+            _ => {
+                return Err(format!(
+                    "too many limit value arguments - {values}, can only have up to two, `soft[:hard]`"
+                ));
+            }
+        };
+        let name = name.to_owned();
+        Self { name, hard, soft }.check()
+    }
+
+    /// Checks what came without a text.
+    ///
+    /// # Errors
+    /// Why it makes no sense, in Docker's words.
+    pub fn check(self) -> Result<Self, String> {
+        let Self { name, hard, soft } = &self;
+        let above = "ulimit soft limit must be less than or equal to hard limit:";
+        match () {
+            () if !Self::NAMES.contains(&name.as_str()) => Err(format!("invalid ulimit type: {name}")),
+            () if *hard == -1 => Ok(self),
+            () if *soft == -1 => Err(format!("{above} soft: -1 (unlimited), hard: {hard}")),
+            () if soft > hard => Err(format!("{above} {soft} > {hard}")),
+            () => Ok(self),
+        }
+    }
+}
+
 /// A mount in the long form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -183,8 +183,23 @@ pub struct Info {
     /// Folders of CDI specifications.
     #[serde(rename = "CDISpecDirs")]
     pub cdi_spec_dirs: Vec<String>,
+    /// Devices that can be asked for by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discovered_devices: Vec<DeviceInfo>,
     /// What the user should know.
     pub warnings: Option<Vec<String>>,
+}
+
+/// A device that can be asked for by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceInfo {
+    /// The driver that has it.
+    #[serde(rename = "Source")]
+    pub source: String,
+    /// Its name: `vendor.com/class=name`.
+    #[serde(rename = "ID")]
+    pub id: String,
 }
 
 /// Drivers there are.

@@ -89,6 +89,8 @@ pub(crate) struct Flag {
     pub(crate) same_as: Option<&'static str>,
     /// What to say to those who still use it.
     pub(crate) deprecated: Option<&'static str>,
+    /// Whether only an engine on Windows knows it.
+    pub(crate) windows: bool,
 }
 
 impl Flag {
@@ -105,6 +107,7 @@ impl Flag {
             hidden: false,
             same_as: None,
             deprecated: None,
+            windows: false,
         }
     }
 
@@ -195,6 +198,13 @@ impl Flag {
 
     pub(crate) const fn deprecated(mut self, text: &'static str) -> Self {
         self.deprecated = Some(text);
+        self.hidden = true;
+        self
+    }
+
+    /// Only an engine on Windows knows it.
+    pub(crate) const fn windows(mut self) -> Self {
+        self.windows = true;
         self.hidden = true;
         self
     }

@@ -182,7 +182,27 @@ fn dispatch(cli: &Cli, path: String, entry: &'static Entry, args: &[String]) -> 
         return group(cli, command, &matches);
     };
     flags::check_arity(cli.program, command, &matches).map_err(Error::new)?;
+    refuse_windows(command, &matches)?;
     run(cli, &matches)
+}
+
+/// Refuses flags that only an engine on Windows knows, in Docker's words.
+fn refuse_windows(command: &Command, matches: &Matches) -> Result<()> {
+    let given = command
+        .all_flags()
+        .filter(|flag| flag.windows && matches.given(flag.long));
+    let errors: Vec<_> = given
+        .map(|flag| {
+            format!(
+                "\"--{}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux",
+                flag.long
+            )
+        })
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(errors.join("\n")))
 }
 
 /// A group called with or without the name of one of its commands.

@@ -11,6 +11,7 @@
 
 mod apparmor;
 pub mod builds;
+mod cdi;
 pub mod containers;
 mod crash;
 pub mod error;

@@ -72,6 +72,10 @@ pub struct Settings {
     pub default_ip: IpAddr,
     /// The parent of containers' cgroups.
     pub cgroup_parent: String,
+    /// Real-time scheduling of that parent.
+    pub realtime: Realtime,
+    /// Folders of documents about devices (CDI), the least important first; none to do without.
+    pub cdi: Option<Vec<PathBuf>>,
     /// Whether a small init runs as the first process unless told otherwise.
     pub default_init: bool,
     /// What keeps containers in, unless they say otherwise.
@@ -84,6 +88,15 @@ pub struct Settings {
     pub exposure: Vec<String>,
     /// What a reload may change.
     pub reloadable: RwLock<Reloadable>,
+}
+
+/// Real-time scheduling, in microseconds; 0 to leave it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Realtime {
+    /// The period.
+    pub period: i64,
+    /// CPU time in each.
+    pub runtime: i64,
 }
 
 /// What keeps containers in, unless they say otherwise.
@@ -275,6 +288,8 @@ pub(crate) mod tests {
             masquerade: true,
             default_ip: IpAddr::from([0, 0, 0, 0]),
             cgroup_parent: String::new(),
+            realtime: Realtime::default(),
+            cdi: None,
             default_init: false,
             security: SecurityDefaults::default(),
             experimental: false,

@@ -2,22 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use corten_api::{
     filters::Filters,
     system::{
-        Commit, Component, DiskUsage, FirewallBackend, IndexConfig, Info, Platform, Plugins, RegistryConfig, Runtime,
-        Swarm, Version,
+        Commit, Component, DeviceInfo, DiskUsage, FirewallBackend, IndexConfig, Info, Platform, Plugins,
+        RegistryConfig, Runtime, Swarm, Version,
     },
     time::Time,
 };
 
 use crate::{
     builds::Builds,
-    containers::{self, Containers},
+    cdi::Catalogue,
+    containers::{self, Containers, supported::Limit},
     error::{Result, blocking},
     events::Events,
     identifiers,
@@ -156,7 +157,9 @@ impl System {
         let settings = &inner.settings;
         let now = settings.now();
         let (running, paused, stopped) = inner.containers.counts();
-        let host = blocking(|| Ok(Host::probe())).await?;
+        let folders = settings.cdi.clone();
+        let (host, devices) = blocking(move || Ok((Host::probe(), Devices::discover(folders.as_deref())))).await?;
+        let limits = inner.containers.supported();
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
         Ok(Info {
@@ -176,14 +179,14 @@ impl System {
                 authorization: inner.authorization().clone(),
                 log: containers::LOG_DRIVERS.map(str::to_owned).to_vec(),
             },
-            memory_limit: host.has("memory"),
-            swap_limit: host.swap_limit,
-            cpu_cfs_period: host.has("cpu"),
-            cpu_cfs_quota: host.has("cpu"),
-            cpu_shares: host.has("cpu"),
-            cpu_set: host.has("cpuset"),
-            pids_limit: host.has("pids"),
-            oom_kill_disable: host.cgroup_version == "1" && host.has("memory"),
+            memory_limit: limits.has(Limit::Memory),
+            swap_limit: limits.has(Limit::Swap),
+            cpu_cfs_period: limits.has(Limit::Quota),
+            cpu_cfs_quota: limits.has(Limit::Quota),
+            cpu_shares: limits.has(Limit::Shares),
+            cpu_set: limits.has(Limit::Cpuset),
+            pids_limit: limits.has(Limit::Pids),
+            oom_kill_disable: limits.has(Limit::OomKillDisable),
             ipv4_forwarding: host.ipv4_forwarding,
             debug: now.debug,
             n_fd: host.descriptors,
@@ -235,10 +238,13 @@ impl System {
                     settings.exposure.clone(),
                     inner.networks.warnings(),
                     inner.containers.warnings(),
+                    devices.warnings,
                 ]
                 .concat(),
             )
             .filter(|warnings| !warnings.is_empty()),
+            cdi_spec_dirs: devices.folders,
+            discovered_devices: devices.found,
             ..Info::default()
         })
     }
@@ -379,11 +385,46 @@ fn registries(mirrors: &[String], insecure: &[String]) -> RegistryConfig {
     }
 }
 
+/// Devices that can be asked for by name.
+#[derive(Default)]
+struct Devices {
+    folders: Vec<String>,
+    found: Vec<DeviceInfo>,
+    warnings: Vec<String>,
+}
+
+impl Devices {
+    fn discover(folders: Option<&[PathBuf]>) -> Self {
+        let Some(folders) = folders else {
+            return Self::default();
+        };
+        if folders.is_empty() {
+            let warnings =
+                vec!["CDI cache initialization failed: no CDI specification directories specified".to_owned()];
+            return Self {
+                warnings,
+                ..Self::default()
+            };
+        }
+        let catalogue = Catalogue::read(folders);
+        let device = |name: &str| DeviceInfo {
+            source: "cdi".to_owned(),
+            id: name.to_owned(),
+        };
+        Self {
+            folders: folders
+                .iter()
+                .map(|folder| folder.to_string_lossy().into_owned())
+                .collect(),
+            found: catalogue.names().map(device).collect(),
+            warnings: catalogue.warnings(),
+        }
+    }
+}
+
 /// What is read from the host for `info`.
 struct Host {
     cgroup_version: &'static str,
-    controllers: String,
-    swap_limit: bool,
     ipv4_forwarding: bool,
     descriptors: i64,
     threads: i64,
@@ -397,11 +438,7 @@ impl Host {
     fn probe() -> Self {
         let read = |path: &str| corten_sys::fs::read_to_string(path).unwrap_or_default();
         let unified = read("/sys/fs/cgroup/cgroup.controllers");
-        let (cgroup_version, controllers) = match unified.is_empty() {
-            // Names of hierarchies that are on, one a line.
-            true => ("1", enabled_controllers(&read("/proc/cgroups"))),
-            false => ("2", unified),
-        };
+        let cgroup_version = if unified.is_empty() { "1" } else { "2" };
         let release = read("/etc/os-release");
         let field = |name: &str| {
             let value = release
@@ -422,11 +459,8 @@ impl Host {
         let count = |path: &str| {
             corten_sys::fs::read_dir(path).map_or(0, |entries| i64::try_from(entries.count()).unwrap_or(i64::MAX))
         };
-        let exists = |path: &str| corten_sys::fs::exists(path).unwrap_or(false);
         Self {
-            swap_limit: cgroup_version == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
             cgroup_version,
-            controllers,
             ipv4_forwarding: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
             descriptors: count("/proc/self/fd"),
             threads: count("/proc/self/task"),
@@ -435,10 +469,6 @@ impl Host {
             os_version: field("VERSION_ID"),
             file_system: file_system(),
         }
-    }
-
-    fn has(&self, controller: &str) -> bool {
-        self.controllers.split_whitespace().any(|name| name == controller)
     }
 
     fn security_options(&self, defaults: &SecurityDefaults) -> Vec<String> {
@@ -468,28 +498,5 @@ fn file_system() -> String {
         Ok(0x0102_1994) => "tmpfs".into(),
         Ok(0x794c_7630) => "overlayfs".into(),
         _ => "<unknown>".into(),
-    }
-}
-
-fn enabled_controllers(table: &str) -> String {
-    let rows = table
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let enabled = rows.filter(|row| row.get(3) == Some(&"1"));
-    enabled
-        .filter_map(|row| row.first().copied())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_enabled_controllers() {
-        let table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t3\t1\nrdma\t0\t1\t0\nmemory\t4\t3\t1\n";
-        assert_eq!(enabled_controllers(table), "cpu memory");
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capability;
+pub mod cdi;
 pub mod digest;
 pub mod image;
 pub mod platform;

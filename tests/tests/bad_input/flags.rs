@@ -195,7 +195,6 @@ fn templates_and_filters() {
 fn flags_that_are_not_there_yet_say_so() {
     let engine = ready();
     for (options, words) in [
-        (["--gpus", "all"], "not supported yet: --gpus and device requests"),
         (["--use-api-socket", "-q"], "--use-api-socket is not supported"),
         (["--runtime", "other"], "other"),
         (["--userns", "private"], "invalid USER mode"),

@@ -87,7 +87,7 @@ fn contradictions_are_refused_in_dockers_words() {
     refused(&["--cpuset-cpus", "900"], "Requested CPUs are not available");
     let isolation = engine.corten(["create", "--isolation", "hyperv", "busybox"]).fails(1);
     assert!(
-        isolation.contains("Invalid isolation: \"hyperv\" - linux only supports 'default'"),
+        isolation.contains("invalid isolation (hyperv): linux only supports 'default'"),
         "{isolation}"
     );
 }

@@ -13,7 +13,6 @@ use crate::{
     credentials,
     error::{Error, Result},
     flags::Matches,
-    opts::limits::parse_ulimit,
 };
 
 /// A build's options, checked.
@@ -36,7 +35,8 @@ impl Order {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             (name.to_owned(), value.to_owned())
         });
-        let ulimits: std::result::Result<Vec<Ulimit>, String> = m.all("ulimit").into_iter().map(parse_ulimit).collect();
+        let ulimits: std::result::Result<Vec<Ulimit>, String> =
+            m.all("ulimit").into_iter().map(Ulimit::parse).collect();
         let network = match m.get("network") {
             "default" => "",
             network => network,

@@ -3,7 +3,7 @@
 use corten_api::container::CreateRequest;
 use corten_oci::{platform::Platform, reference::Reference};
 
-use super::{run_flags::FLAGS, spec};
+use super::{limits, run_flags::FLAGS, spec};
 use crate::{
     cli::Cli,
     command::{Arity, Command},
@@ -21,7 +21,7 @@ pub(crate) static COMMAND: Command = Command::new(
 .paths(&["container create", "create"])
 .arity(Arity::AtLeast(1))
 .flags_first()
-.flags(&[FLAGS]);
+.flags(&[FLAGS, limits::FLAGS]);
 
 fn create(cli: &Cli, m: &Matches) -> Result<()> {
     let request = request(cli, m).map_err(|e| with_help(cli, "create", 125, &e))?;

@@ -8,6 +8,7 @@ pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod lifecycle;
+pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod port;

@@ -14,6 +14,7 @@ use corten_client::{AttachOptions, Client, Waiting};
 
 use super::{
     create::{make, request, with_help},
+    limits,
     run_flags::FLAGS,
 };
 use crate::{
@@ -39,6 +40,7 @@ pub(crate) static COMMAND: Command = Command::new(
 .flags_first()
 .flags(&[
     FLAGS,
+    limits::FLAGS,
     &[
         Flag::switch("detach", "Run in the background and print the container's ID").short('d'),
         Flag::string("detach-keys", "Keys that detach from the container"),

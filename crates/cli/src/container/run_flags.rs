@@ -2,7 +2,7 @@
 
 use crate::{
     command::Flag,
-    opts::{address, device, duration, environment, gpu, limits, mount, network, number, size},
+    opts::{address, device, duration, environment, gpu, limits, mount, network, size},
 };
 
 /// Checks `--attach`.
@@ -20,13 +20,6 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::list("attach", "Stream to attach: STDIN, STDOUT or STDERR")
         .short('a')
         .checked(check_stream),
-    Flag::value(
-        "blkio-weight",
-        "uint16",
-        number::check_uint16,
-        "Block I/O weight from 10 to 1000, 0 for none",
-    )
-    .shown("0"),
     Flag::list("blkio-weight-device", "Block I/O weight for one device")
         .checked(device::check_weight)
         .shown("[]"),
@@ -38,16 +31,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         "Cgroup namespace (host|private)\n'host':    See the host's cgroups\n'private': See only its own\n'':        As the daemon is configured (default)",
     ),
     Flag::string("cidfile", "File to write the container's ID to"),
-    Flag::int("cpu-count", "Number of CPUs (Windows only)").hidden(),
-    Flag::int("cpu-percent", "Share of the CPUs in percent (Windows only)").hidden(),
-    Flag::int("cpu-period", "Period of the CFS scheduler in microseconds"),
-    Flag::int("cpu-quota", "CPU time in each CFS period in microseconds"),
-    Flag::int("cpu-rt-period", "Period of the real-time scheduler in microseconds"),
-    Flag::int("cpu-rt-runtime", "Real-time CPU time in each period in microseconds"),
-    Flag::int("cpu-shares", "CPU weight against other containers").short('c'),
-    Flag::value("cpus", "decimal", number::check_cpus, "How many CPUs it may use"),
-    Flag::string("cpuset-cpus", "CPUs it may run on (0-3, 0,1)"),
-    Flag::string("cpuset-mems", "Memory nodes it may use (0-3, 0,1)"),
+    Flag::int("cpu-count", "Number of CPUs (Windows only)").windows(),
+    Flag::int("cpu-percent", "Share of the CPUs in percent (Windows only)").windows(),
     Flag::list("device", "Device of the host to add"),
     Flag::list("device-cgroup-rule", "Rule for the devices it may use").checked(device::check_cgroup_rule),
     Flag::list("device-read-bps", "Bytes a second to read from a device")
@@ -116,13 +101,18 @@ pub(crate) static FLAGS: &[Flag] = &[
         size::check,
         "Most bytes a second (Windows only)",
     )
-    .hidden(),
-    Flag::int("io-maxiops", "Most operations a second (Windows only)").hidden(),
+    .windows(),
+    Flag::int("io-maxiops", "Most operations a second (Windows only)").windows(),
     Flag::string("ip", "IPv4 address (for example 172.30.100.104)"),
     Flag::string("ip6", "IPv6 address (for example 2001:db8::33)"),
     Flag::string("ipc", "IPC namespace to use"),
     Flag::string("isolation", "Isolation technology"),
-    Flag::value("kernel-memory", "bytes", size::check, "Limit of kernel memory"),
+    Flag::value(
+        "kernel-memory",
+        "bytes",
+        size::check,
+        "No effect: kernel memory counts as memory",
+    ),
     Flag::list("label", "Metadata to set")
         .short('l')
         .checked(environment::check_label),
@@ -132,19 +122,6 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::string("log-driver", "What keeps the container's output"),
     Flag::list("log-opt", "Option for the log driver"),
     Flag::string("mac-address", "Hardware address (for example 92:d0:c6:0a:29:33)"),
-    Flag::value("memory", "bytes", size::check, "Most memory it may use").short('m'),
-    Flag::value(
-        "memory-reservation",
-        "bytes",
-        size::check,
-        "Memory it is pushed back to when the host runs short",
-    ),
-    Flag::value(
-        "memory-swap",
-        "bytes",
-        size::check_swap,
-        "Most memory and swap together: '-1' for unlimited swap",
-    ),
     Flag::int("memory-swappiness", "How readily memory is swapped out (0 to 100)").default("-1"),
     Flag::value("mount", "mount", mount::check, "Volume, folder or tmpfs to mount"),
     Flag::string("name", "Name for the container"),
@@ -159,7 +136,6 @@ pub(crate) static FLAGS: &[Flag] = &[
         "How readily it is killed when memory runs out (-1000 to 1000)",
     ),
     Flag::string("pid", "PID namespace to use"),
-    Flag::int("pids-limit", "Most processes it may have (-1 for no limit)"),
     Flag::string("platform", "Platform of the image, if there are several"),
     Flag::switch("privileged", "Give it every right on the host"),
     Flag::list("publish", "Port to publish on the host").short('p'),

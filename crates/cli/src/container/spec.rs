@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use corten_api::{
     container::{
-        Config, CreateRequest, DeviceRequest, Healthcheck, HostConfig, LogConfig, NetworkingConfig, Resources,
+        Config, CreateRequest, DeviceRequest, Healthcheck, HostConfig, LogConfig, NetworkingConfig, Resources, Ulimit,
     },
     image::Empty,
 };
@@ -15,7 +15,7 @@ use corten_api::{
 use crate::{
     error::{file_error, reason},
     flags::Matches,
-    opts::{self, address, device, environment, gpu, limits, mount, network, number, port, volume},
+    opts::{self, address, device, environment, gpu, limits, mount, network, port, volume},
 };
 
 type Result<T> = std::result::Result<T, String>;
@@ -126,7 +126,10 @@ fn volumes(m: &Matches) -> Result<(Vec<String>, BTreeMap<String, Empty>)> {
 /// What `--device` and `--gpus` ask for.
 fn devices(m: &Matches) -> Result<(Vec<corten_api::container::DeviceMapping>, Vec<DeviceRequest>)> {
     let mut requests: Vec<_> = m.all("gpus").into_iter().map(gpu::parse).collect::<Result<_>>()?;
-    let (cdi, plain): (Vec<_>, Vec<_>) = m.all("device").into_iter().partition(|d| device::is_cdi(d));
+    let (cdi, plain): (Vec<_>, Vec<_>) = m
+        .all("device")
+        .into_iter()
+        .partition(|d| corten_oci::cdi::is_qualified(d));
     if !cdi.is_empty() {
         requests.push(DeviceRequest {
             driver: "cdi".to_owned(),
@@ -331,42 +334,19 @@ fn list<T>(m: &Matches, flag: &str, parse: fn(&str) -> Result<T>) -> Result<Opti
 }
 
 fn resources(m: &Matches) -> Result<Resources> {
-    let swap = if m.given("memory-swap") {
-        opts::size::parse_swap(m.get("memory-swap"))?
-    } else {
-        0
-    };
-    let cpus = if m.given("cpus") {
-        number::parse_cpus(m.get("cpus"))?
-    } else {
-        0
-    };
-    let weight = u16::try_from(m.int("blkio-weight")).map_err(|e| e.to_string())?;
     Ok(Resources {
-        cpu_shares: m.int("cpu-shares"),
-        memory: m.bytes("memory"),
-        nano_cpus: cpus,
         cgroup_parent: m.get("cgroup-parent").to_owned(),
-        blkio_weight: weight,
         blkio_weight_device: list(m, "blkio-weight-device", device::parse_weight)?,
         blkio_device_read_bps: list(m, "device-read-bps", device::parse_bps)?,
         blkio_device_write_bps: list(m, "device-write-bps", device::parse_bps)?,
         blkio_device_read_iops: list(m, "device-read-iops", device::parse_iops)?,
         blkio_device_write_iops: list(m, "device-write-iops", device::parse_iops)?,
-        cpu_period: m.int("cpu-period"),
-        cpu_quota: m.int("cpu-quota"),
-        cpu_realtime_period: m.int("cpu-rt-period"),
-        cpu_realtime_runtime: m.int("cpu-rt-runtime"),
-        cpuset_cpus: m.get("cpuset-cpus").to_owned(),
-        cpuset_mems: m.get("cpuset-mems").to_owned(),
         device_cgroup_rules: some_list(m, "device-cgroup-rule"),
-        memory_reservation: m.bytes("memory-reservation"),
-        memory_swap: swap,
         memory_swappiness: Some(m.int("memory-swappiness")),
         oom_kill_disable: Some(m.on("oom-kill-disable")),
         pids_limit: Some(m.int("pids-limit")),
-        ulimits: list(m, "ulimit", limits::parse_ulimit)?,
-        ..Resources::default()
+        ulimits: list(m, "ulimit", Ulimit::parse)?,
+        ..super::limits::resources(m)?
     })
 }
 

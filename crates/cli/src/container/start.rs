@@ -26,9 +26,12 @@ pub(crate) static COMMAND: Command = Command::new(
     Flag::switch("attach", "Show output and pass signals on").short('a'),
     Flag::string("detach-keys", "Keys that detach from the container"),
     Flag::switch("interactive", "Pass standard input on").short('i'),
+    Flag::string("checkpoint", "Checkpoint to go on from").hidden(),
+    Flag::string("checkpoint-dir", "Folder of checkpoints").hidden(),
 ]]);
 
 fn start(cli: &Cli, m: &Matches) -> Result<()> {
+    refuse_checkpoints(cli, m)?;
     if !m.on("attach") && !m.on("interactive") {
         return cli.wait(start_all(cli, &m.args));
     }
@@ -37,6 +40,20 @@ fn start(cli: &Cli, m: &Matches) -> Result<()> {
     }
     let keys = detach_keys(cli, m);
     cli.wait(start_attached(cli, m, keys))
+}
+
+/// Refuses checkpoints, which need an engine of Docker's with its experimental features.
+fn refuse_checkpoints(cli: &Cli, m: &Matches) -> Result<()> {
+    let Some(flag) = ["checkpoint", "checkpoint-dir"].into_iter().find(|flag| m.given(flag)) else {
+        return Ok(());
+    };
+    let engine = cli.wait(async { Ok(cli.client()?.version().await?) })?;
+    if engine.experimental {
+        return Err(Error::new(format!("--{flag} is not supported")));
+    }
+    Err(Error::new(format!(
+        "\"--{flag}\" is only supported on a Docker daemon with experimental features enabled"
+    )))
 }
 
 async fn start_all(cli: &Cli, names: &[String]) -> Result<()> {

@@ -9,29 +9,6 @@ fn is_mode(text: &str) -> bool {
         && ['r', 'w', 'm'].iter().all(|l| text.matches(*l).count() <= 1)
 }
 
-/// Whether a device is named by a CDI specification: `vendor/class=name`.
-pub(crate) fn is_cdi(text: &str) -> bool {
-    let Some((kind, name)) = text.split_once('=') else {
-        return false;
-    };
-    let Some((vendor, class)) = kind.split_once('/') else {
-        return false;
-    };
-    let starts = |t: &str| t.starts_with(|c: char| c.is_ascii_alphabetic());
-    let word = |t: &str| {
-        t.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-    };
-    starts(vendor)
-        && starts(class)
-        && word(vendor)
-        && word(class)
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
-}
-
 /// Reads `host[:container][:mode]`.
 pub(crate) fn parse(text: &str) -> Result<DeviceMapping, String> {
     let parts: Vec<_> = text.split(':').collect();
@@ -167,7 +144,6 @@ mod tests {
         refuse("/dev/null:/x:zzz", "bad mode specified: zzz");
         refuse("null", "null is not an absolute path");
         refuse("a:b:c:d", "bad format for path: a:b:c:d");
-        assert!(is_cdi("vendor.com/gpu=all") && !is_cdi("/dev/x=y"));
     }
 
     #[test]

@@ -6,72 +6,9 @@ use corten_api::container::{RestartPolicy, Ulimit};
 
 use super::quote;
 
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
-/// Reads `name=soft[:hard]`.
-pub(crate) fn parse_ulimit(text: &str) -> Result<Ulimit, String> {
-    let (name, values) = text
-        .split_once('=')
-        .ok_or_else(|| format!("invalid ulimit argument: {text}"))?;
-    if !ULIMITS.contains(&name) {
-        return Err(format!("invalid ulimit type: {name}"));
-    }
-    let number = |v: &str| {
-        v.parse::<i64>()
-            .map_err(|_| format!("strconv.ParseInt: parsing {}: invalid syntax", quote(v)))
-    };
-    let parts: Vec<_> = values.split(':').collect();
-    let (soft, hard) = match parts.as_slice() {
-        [soft] => (number(soft)?, None),
-        [soft, hard] => {
-            let hard = number(hard)?;
-            (number(soft)?, Some(hard))
-        }
-        _ => {
-            return Err(format!(
-                "too many limit value arguments - {values}, can only have up to two, `soft[:hard]`"
-            ));
-        }
-    };
-    let hard = hard.unwrap_or(soft);
-    if hard != -1 {
-        if soft == -1 {
-            return Err(format!(
-                "ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: {hard}"
-            ));
-        }
-        if soft > hard {
-            return Err(format!(
-                "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-            ));
-        }
-    }
-    Ok(Ulimit {
-        name: name.to_owned(),
-        hard,
-        soft,
-    })
-}
-
 /// Checks `--ulimit`.
 pub(crate) fn check_ulimit(text: &str) -> Result<(), String> {
-    parse_ulimit(text).map(drop)
+    Ulimit::parse(text).map(drop)
 }
 
 /// Kernel parameters that belong to a namespace.
@@ -192,13 +129,13 @@ mod tests {
     #[test]
     fn reads_ulimits() {
         let check = |text, soft, hard| {
-            let u = parse_ulimit(text).unwrap();
+            let u = Ulimit::parse(text).unwrap();
             assert_eq!((u.soft, u.hard), (soft, hard), "{text}");
         };
         check("nofile=10", 10, 10);
         check("nofile=10:20", 10, 20);
         check("core=-1", -1, -1);
-        let refuse = |text, expected| assert_eq!(parse_ulimit(text).unwrap_err(), expected);
+        let refuse = |text, expected| assert_eq!(Ulimit::parse(text).unwrap_err(), expected);
         refuse("nofile", "invalid ulimit argument: nofile");
         refuse("nofile=abc", "strconv.ParseInt: parsing \"abc\": invalid syntax");
         refuse("foo=1", "invalid ulimit type: foo");

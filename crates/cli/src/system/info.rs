@@ -174,6 +174,9 @@ fn drivers(lines: &mut Lines, info: &Json) {
         lines.add(" Log", texts(plugins, "Log").join(" "));
     }
     lines.list("CDI spec directories", texts(info, "CDISpecDirs"));
+    let device = |device: &Json| format!("{}: {}", device.text("Source"), device.text("ID"));
+    let devices: Vec<_> = info.items("DiscoveredDevices").iter().map(device).collect();
+    lines.list("Discovered Devices", devices.iter().map(String::as_str));
 }
 
 fn runtimes(lines: &mut Lines, info: &Json) {

@@ -18,6 +18,7 @@ fn info(version: ApiVersion, info: &mut Value) {
         return;
     };
     if version.before(50) {
+        members.remove("DiscoveredDevices");
         members.entry("BridgeNfIptables").or_insert_with(|| true.into());
         members.entry("BridgeNfIp6tables").or_insert_with(|| true.into());
     }

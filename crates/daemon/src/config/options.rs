@@ -136,7 +136,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         None,
         "cdi-spec-dirs",
         List,
-        Unsupported,
+        Full,
         "folders of CDI specifications",
     ),
     same("cgroup-parent", Text, Full, "parent of all containers' cgroups"),
@@ -166,13 +166,13 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     same(
         "cpu-rt-period",
         Number,
-        Only(&["0"], "real-time scheduling cannot be had"),
+        Full,
         "real-time CPU period of the parent cgroup in microseconds",
     ),
     same(
         "cpu-rt-runtime",
         Number,
-        Only(&["0"], "real-time scheduling cannot be had"),
+        Full,
         "real-time CPU time of the parent cgroup in microseconds",
     ),
     same(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use corten_api::container::{LogConfig, Ulimit};
-use corten_engine::settings::{Reloadable, SecurityDefaults, Settings};
+use corten_engine::settings::{Realtime, Reloadable, SecurityDefaults, Settings};
 
 use super::{Config, ConfigError, Value, bytes_of, defaults, network, runtimes};
 
@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     defaults::init_path(config)?;
     cgroup_driver(config)?;
     features(config)?;
+    corten_engine::containers::check_realtime(realtime(config)).map_err(|error| ConfigError::new(error.report()))?;
     log_level(config)?;
     if let Some(format) = config.text("log-format")
         && !matches!(format, "text" | "json")
@@ -118,6 +119,8 @@ impl Config {
             masquerade: self.switch("ip-masq", true),
             default_ip: network::default_ip(self)?,
             cgroup_parent: self.text("cgroup-parent").unwrap_or_default().to_owned(),
+            realtime: realtime(self),
+            cdi: cdi(self),
             default_init: self.switch("init", false),
             reloadable: RwLock::new(reloadable(self)?),
             data_root,
@@ -331,10 +334,35 @@ fn features(config: &Config) -> Result<(), ConfigError> {
                     "the feature containerd-snapshotter cannot be had: there is no containerd",
                 ));
             }
-            ("cdi", "true") => return Err(ConfigError::new("the feature cdi is not supported")),
             (_, "true" | "false") => {}
             _ => return Err(ConfigError::new(format!("the feature {name} must be true or false"))),
         }
     }
     Ok(())
+}
+
+/// Real-time scheduling of the parent of containers' cgroups.
+fn realtime(config: &Config) -> Realtime {
+    Realtime {
+        period: config.number("cpu-rt-period").unwrap_or(0),
+        runtime: config.number("cpu-rt-runtime").unwrap_or(0),
+    }
+}
+
+/// Folders of CDI documents, unless the feature is switched off; one empty name stands for no folder.
+fn cdi(config: &Config) -> Option<Vec<PathBuf>> {
+    if config.map("features").get("cdi").is_some_and(|value| value == "false") {
+        return None;
+    }
+    let given = match config.get("cdi-spec-dirs") {
+        Some(Value::List(folders)) => folders.clone(),
+        _ => ["/etc/cdi", "/var/run/cdi"].map(str::to_owned).to_vec(),
+    };
+    Some(
+        given
+            .into_iter()
+            .filter(|folder| !folder.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+    )
 }

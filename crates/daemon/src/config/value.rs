@@ -51,7 +51,7 @@ impl Value {
                 Self::Maps(maps)
             }),
             Type::Pools => collect(texts, pool_of).map(Self::Pools),
-            Type::Ulimits => collect(texts, ulimit_of).map(Self::ulimits),
+            Type::Ulimits => collect(texts, Ulimit::parse).map(Self::ulimits),
         }
     }
 
@@ -143,11 +143,8 @@ impl Value {
                     let number = |key: &str| value.get(key).and_then(Json::as_i64);
                     let (soft, hard) = (number("Soft").unwrap_or(0), number("Hard").unwrap_or(0));
                     let name = value.get("Name").and_then(Json::as_str).unwrap_or(name);
-                    check_ulimit(Ulimit {
-                        name: name.to_owned(),
-                        hard,
-                        soft,
-                    })
+                    let name = name.to_owned();
+                    Ulimit { name, hard, soft }.check()
                 };
                 map.iter().map(ulimit).collect::<Result<Vec<_>, _>>().map(Self::ulimits)
             }
@@ -289,54 +286,6 @@ fn pool_parts(base: &str, size: &str) -> Result<(IpNet, u8), Refusal> {
         ));
     }
     Ok((net.trunc(), bits))
-}
-
-fn ulimit_of(text: &str) -> Result<Ulimit, Refusal> {
-    let bad = || format!("invalid ulimit argument: {text}");
-    let (name, limits) = text.split_once('=').ok_or_else(bad)?;
-    let number = |text: &str| match text {
-        "unlimited" => Ok(-1),
-        text => text.parse::<i64>().map_err(|_| bad()),
-    };
-    let (soft, hard) = match limits.split_once(':') {
-        Some((soft, hard)) => (number(soft)?, number(hard)?),
-        None => (number(limits)?, number(limits)?),
-    };
-    check_ulimit(Ulimit {
-        name: name.to_owned(),
-        hard,
-        soft,
-    })
-}
-
-fn check_ulimit(ulimit: Ulimit) -> Result<Ulimit, Refusal> {
-    const NAMES: [&str; 15] = [
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "locks",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    ];
-    if !NAMES.contains(&ulimit.name.as_str()) {
-        return Err(format!("invalid ulimit type: {}", ulimit.name));
-    }
-    if ulimit.hard != -1 && (ulimit.soft > ulimit.hard || ulimit.soft == -1) {
-        return Err(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {} > {}",
-            ulimit.soft, ulimit.hard
-        ));
-    }
-    Ok(ulimit)
 }
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         ContainerCall::Logs => logs(engine, name, &call).await,
         ContainerCall::Start => {
             refuse_host_config(&call)?;
+            if !call.query.text("checkpoint").is_empty() {
+                return Err(refuse_checkpoint(engine));
+            }
             containers.start(name).await?;
             done()
         }
@@ -273,6 +276,14 @@ fn refuse_host_config(call: &Call) -> ApiResult<()> {
         ));
     }
     Ok(())
+}
+
+/// Nothing goes on from a checkpoint.
+fn refuse_checkpoint(engine: &Engine) -> ApiError {
+    if engine.settings().experimental {
+        return corten_engine::Error::unsupported("checkpoints are not supported").into();
+    }
+    ApiError::invalid("checkpoint is only supported in experimental mode")
 }
 
 /// How to stop: a signal (API 1.42 and later) and seconds.

@@ -87,7 +87,8 @@ impl Inner {
         check_platform(&config.image, &image, platform)?;
         merge_image(&mut config, &image.config.config);
         fill_defaults(&mut host_config, &self.settings, &self.machine);
-        let discarded = discard_unsupported(&mut host_config, &self.machine);
+        let discarded = self.machine.supported.discard(&mut host_config.resources);
+        host_config.resources.pids_limit = host_config.resources.pids_limit.filter(|limit| *limit > 0);
         validate::check(&config, &host_config, self.machine.limits())?;
         runtimes::check(&host_config.runtime, &self.settings.now())?;
         let command = command(&config)?;
@@ -368,32 +369,6 @@ pub(super) fn fill_defaults(host: &mut HostConfig, settings: &crate::settings::S
     if limits.oom_kill_disable.is_none() {
         limits.oom_kill_disable = Some(false);
     }
-}
-
-/// Takes away what Docker too discards where the kernel cannot do it, and says so.
-fn discard_unsupported(host: &mut HostConfig, machine: &Machine) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let limits = &mut host.resources;
-    // What clients send for "not given", and Docker keeps as nothing.
-    limits.memory_swappiness = limits.memory_swappiness.filter(|swappiness| *swappiness != -1);
-    limits.pids_limit = limits.pids_limit.filter(|limit| *limit > 0);
-    if !machine.cgroup2 {
-        return warnings;
-    }
-    if limits
-        .memory_swappiness
-        .take()
-        .is_some_and(|swappiness| swappiness != -1)
-    {
-        warnings.push(
-            "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded."
-                .to_owned(),
-        );
-    }
-    if limits.oom_kill_disable.take() == Some(true) {
-        warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
-    }
-    warnings
 }
 
 pub(super) fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {

@@ -21,6 +21,7 @@ mod connect;
 mod create;
 mod data;
 mod delivery;
+mod device_requests;
 mod ended;
 mod etc;
 mod exec;
@@ -42,6 +43,7 @@ mod orphans;
 mod propagation;
 mod provide;
 mod readiness;
+mod realtime;
 mod reaper;
 mod record;
 mod recovery;
@@ -56,6 +58,7 @@ mod state;
 mod stats;
 mod steps;
 mod stop;
+pub(crate) mod supported;
 mod top;
 mod update;
 mod users;
@@ -86,6 +89,7 @@ pub use self::{
     exec::ExecSession,
     log_config::{DRIVERS as LOG_DRIVERS, check as check_log_config},
     logs::{Logs, LogsRequest},
+    realtime::check_realtime,
     remove::RemoveOptions,
     stats::Samples,
     steps::{Step, StepMount},
@@ -141,8 +145,10 @@ struct Machine {
     kernel: (u32, u32),
     /// Whether cgroups are version 2.
     cgroup2: bool,
-    /// Whether cgroups limit real-time scheduling.
-    realtime: bool,
+    /// Memory nodes.
+    nodes: u32,
+    /// What its cgroups limit.
+    supported: supported::Supported,
     /// What AppArmor does for containers.
     apparmor: AppArmor,
 }
@@ -260,7 +266,15 @@ impl Containers {
 
     /// What the user should know about how containers are confined.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.0.machine.apparmor.warning().into_iter().collect()
+        let machine = &self.0.machine;
+        let mut warnings = machine.supported.warnings(machine.cgroup2);
+        warnings.extend(machine.apparmor.warning());
+        warnings
+    }
+
+    /// What this host's control groups limit.
+    pub(crate) fn supported(&self) -> &supported::Supported {
+        &self.0.machine.supported
     }
 
     /// Finds a container by id, name or the beginning of an id, in this order.
@@ -475,10 +489,11 @@ impl Mutable {
 
 impl Machine {
     /// What limits of containers depend on.
-    fn limits(&self) -> validate::Host {
+    fn limits(&self) -> validate::Host<'_> {
         validate::Host {
             cpus: self.cpus,
-            realtime: self.realtime,
+            nodes: self.nodes,
+            supported: &self.supported,
         }
     }
 
@@ -494,8 +509,20 @@ impl Machine {
             cpus,
             kernel,
             cgroup2: exists("/sys/fs/cgroup/cgroup.controllers"),
-            realtime: exists("/sys/fs/cgroup/cpu/cpu.rt_period_us"),
+            nodes: memory_nodes(),
+            supported: supported::Supported::probe(),
             apparmor: AppArmor::prepare(),
         }
     }
+}
+
+/// How many memory nodes there are: `0-1` says two.
+fn memory_nodes() -> u32 {
+    let online = corten_sys::fs::read_to_string("/sys/devices/system/node/online").unwrap_or_default();
+    let last = online
+        .trim()
+        .rsplit(['-', ','])
+        .next()
+        .and_then(|last| last.parse::<u32>().ok());
+    last.map_or(1, |last| last + 1)
 }

@@ -18,12 +18,12 @@ use corten_oci::runtime::Mount;
 use corten_shim::protocol::{Attach, CONFIG_FILE, Failure, FailureKind, Start, Stdin, VERSION, WindowSize};
 
 use super::{
-    Change, Container, Containers, Inner, State, etc, files,
+    Change, Container, Containers, Inner, State, device_requests, etc, files,
     link::{self, LinkError, Spawned},
     log_config,
     modes::{self, Ipc, Network, Share},
     network::{self, Joined, Made},
-    provide,
+    provide, realtime,
     record::Record,
     runtimes,
     spec::{self, Joined as Namespaces, Surroundings},
@@ -243,7 +243,9 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
         linked: &linked,
         files: true,
     };
-    let spec = spec::spec(record, &around)?;
+    let mut spec = spec::spec(record, &around)?;
+    device_requests::inject(&record.host_config, settings, &mut spec)?;
+    realtime::prepare(settings.realtime, &spec::cgroup_path(record, &settings.cgroup_parent))?;
     let config =
         serde_json::to_vec(&spec).map_err(|e| Error::internal("cannot write the runtime configuration").source(e))?;
     corten_sys::fs::write(container.bundle.join(CONFIG_FILE), config)?;

@@ -11,10 +11,11 @@ impl Containers {
     ///
     /// # Errors
     /// `Invalid` and `Conflict` in Docker's words; what the kernel refuses leaves the record as it was.
-    pub async fn update(&self, name: &str, request: UpdateRequest) -> Result<Updated> {
+    pub async fn update(&self, name: &str, mut request: UpdateRequest) -> Result<Updated> {
         let container = self.find(name)?;
         let mut record = container.record();
         let refused = |error: Error| error.context(format!("Cannot update container {}", container.id));
+        let warnings = self.0.machine.supported.discard(&mut request.resources);
         let asked = HostConfig {
             resources: request.resources.clone(),
             restart_policy: request.restart_policy.clone().unwrap_or_default(),
@@ -49,7 +50,9 @@ impl Containers {
             kept.host_config.restart_policy = record.host_config.restart_policy;
         })?;
         self.0.emit(&container, "update", &[]);
-        Ok(Updated { warnings: None })
+        Ok(Updated {
+            warnings: (!warnings.is_empty()).then_some(warnings),
+        })
     }
 }
 

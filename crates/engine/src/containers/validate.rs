@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use corten_api::container::{Config, HostConfig, RestartPolicy};
 use corten_oci::capability;
 
-use super::{ended::ON_UNHEALTHY, health, log_config, modes, security};
+use super::{
+    ended::ON_UNHEALTHY,
+    health, log_config, modes, security,
+    supported::{Limit, Supported},
+};
 use crate::error::{Error, Result};
 
 /// Docker's least memory limit, in bytes.
@@ -13,18 +17,20 @@ const LEAST_MEMORY: i64 = 6 << 20;
 
 /// What the host has, as far as limits depend on it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Host {
+pub(crate) struct Host<'a> {
     /// Processors.
     pub(crate) cpus: u32,
-    /// Whether cgroups limit real-time scheduling.
-    pub(crate) realtime: bool,
+    /// Memory nodes.
+    pub(crate) nodes: u32,
+    /// What its cgroups limit.
+    pub(crate) supported: &'a Supported,
 }
 
 /// Checks a container's configuration.
 ///
 /// # Errors
 /// `Invalid` for what makes no sense, `Unsupported` for what this engine lacks.
-pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result<()> {
+pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host<'_>) -> Result<()> {
     name_of_host(config)?;
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return Err(Error::invalid(format!(
@@ -43,6 +49,7 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
     restart_policy(&host.restart_policy, host.auto_remove)?;
     memory(host)?;
     cpu(host, machine)?;
+    block_io(host)?;
     of_windows(host)?;
     modes::check(host)?;
     security::parse(host)?;
@@ -56,7 +63,7 @@ pub(crate) fn check(config: &Config, host: &HostConfig, machine: Host) -> Result
 ///
 /// # Errors
 /// `Invalid` for what makes no sense.
-pub(crate) fn updated(host: &HostConfig, machine: Host) -> Result<()> {
+pub(crate) fn updated(host: &HostConfig, machine: Host<'_>) -> Result<()> {
     restart_policy(&host.restart_policy, false)?;
     // Its memory limit may have been set before.
     let mut host = host.clone();
@@ -65,6 +72,7 @@ pub(crate) fn updated(host: &HostConfig, machine: Host) -> Result<()> {
     }
     memory(&host)?;
     cpu(&host, machine)?;
+    block_io(&host)?;
     of_windows(&host)
 }
 
@@ -72,7 +80,7 @@ pub(crate) fn updated(host: &HostConfig, machine: Host) -> Result<()> {
 fn of_windows(host: &HostConfig) -> Result<()> {
     let refused = |what: &str| {
         Err(Error::invalid(format!(
-            "Invalid QoS settings: linux does not support configuration of maximum {what}"
+            "invalid option: QoS maximum {what} configuration is not supported on linux"
         )))
     };
     if host.resources.io_maximum_bandwidth != 0 {
@@ -84,7 +92,7 @@ fn of_windows(host: &HostConfig) -> Result<()> {
     match host.isolation.as_str() {
         "" | "default" => Ok(()),
         other => Err(Error::invalid(format!(
-            "Invalid isolation: \"{other}\" - linux only supports 'default'"
+            "invalid isolation ({other}): linux only supports 'default'"
         ))),
     }
 }
@@ -211,7 +219,15 @@ fn memory(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
-fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
+/// Weights of disks.
+fn block_io(host: &HostConfig) -> Result<()> {
+    match host.resources.blkio_weight {
+        0 | 10..=1000 => Ok(()),
+        _ => Err(Error::invalid("Range of blkio weight is from 10 to 1000")),
+    }
+}
+
+fn cpu(host: &HostConfig, machine: Host<'_>) -> Result<()> {
     let limits = &host.resources;
     if limits.nano_cpus > 0 && (limits.cpu_period > 0 || limits.cpu_quota > 0) {
         let other = if limits.cpu_period > 0 {
@@ -222,6 +238,11 @@ fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
         return Err(Error::invalid(format!(
             "Conflicting options: Nano CPUs and {other} cannot both be set."
         )));
+    }
+    if limits.nano_cpus > 0 && !machine.supported.has(Limit::Quota) {
+        return Err(Error::invalid(
+            "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted",
+        ));
     }
     let most = machine.cpus;
     if limits.nano_cpus < 0 || limits.nano_cpus > i64::from(most) * 1_000_000_000 {
@@ -238,22 +259,28 @@ fn cpu(host: &HostConfig, machine: Host) -> Result<()> {
         return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
     if limits.cpu_realtime_period != 0 || limits.cpu_realtime_runtime != 0 {
-        if !machine.realtime {
-            return Err(Error::invalid("Your kernel does not support CPU real-time scheduler"));
+        if !machine.supported.has(Limit::Realtime) {
+            return Err(Error::invalid("kernel does not support CPU real-time scheduler"));
         }
-        if limits.cpu_realtime_period != 0 && limits.cpu_realtime_runtime > limits.cpu_realtime_period {
+        let (period, runtime) = (limits.cpu_realtime_period, limits.cpu_realtime_runtime);
+        if period != 0 && runtime > period {
             return Err(Error::invalid(
                 "cpu real-time runtime cannot be higher than cpu real-time period",
             ));
         }
     }
-    cpu_list("cpus", &limits.cpuset_cpus, Some(most))?;
-    cpu_list("mems", &limits.cpuset_mems, None)
+    if limits.cpu_shares < 0 {
+        return Err(Error::invalid(format!(
+            "invalid CPU shares ({}): value must be a positive integer",
+            limits.cpu_shares
+        )));
+    }
+    number_list("CPUs", "cpuset cpus", &limits.cpuset_cpus, most)?;
+    number_list("memory nodes", "cpuset mems", &limits.cpuset_mems, machine.nodes)
 }
 
-/// Checks a list such as `0-3,7`.
-fn cpu_list(what: &str, list: &str, most: Option<u32>) -> Result<()> {
-    let field = if what == "cpus" { "cpuset cpus" } else { "cpuset mems" };
+/// Checks a list such as `0-3,7` against how many there are.
+fn number_list(what: &str, field: &str, list: &str, most: u32) -> Result<()> {
     for part in list.split(',').filter(|_| !list.is_empty()) {
         let (low, high) = part.split_once('-').unwrap_or((part, part));
         let (Ok(low), Ok(high)) = (low.trim().parse::<u32>(), high.trim().parse::<u32>()) else {
@@ -262,10 +289,13 @@ fn cpu_list(what: &str, list: &str, most: Option<u32>) -> Result<()> {
         if low > high {
             return Err(Error::invalid(format!("Invalid value {list} for {field}")));
         }
-        if most.is_some_and(|most| high >= most) {
-            let last = most.unwrap_or(1).saturating_sub(1);
+        if high >= most {
+            let available = match most {
+                0 | 1 => "0".to_owned(),
+                most => format!("0-{}", most - 1),
+            };
             return Err(Error::invalid(format!(
-                "Requested CPUs are not available - requested {list}, available: 0-{last}"
+                "Requested {what} are not available - requested {list}, available: {available}"
             )));
         }
     }
@@ -309,12 +339,7 @@ fn sysctls(host: &HostConfig) -> Result<()> {
 
 /// What the API has and this engine does not have yet: refused by name, never ignored.
 fn unsupported(config: &Config, host: &HostConfig) -> Result<()> {
-    let limits = &host.resources;
     let refused = [
-        (
-            limits.device_requests.as_ref().is_some_and(|r| !r.is_empty()),
-            "--gpus and device requests",
-        ),
         (
             !host.userns_mode.is_empty() && host.userns_mode != "host",
             "user namespaces for single containers",
@@ -342,7 +367,8 @@ mod tests {
             &host,
             Host {
                 cpus: 2,
-                realtime: false,
+                nodes: 1,
+                supported: &Supported::default(),
             },
         )
         .map_or_else(|e| e.report(), |()| "accepted".into())
@@ -390,6 +416,18 @@ mod tests {
         check(
             |_, h| h.resources.cpuset_cpus = "0-7".into(),
             "Requested CPUs are not available - requested 0-7, available: 0-1",
+        );
+        check(
+            |_, h| h.resources.cpuset_mems = "1".into(),
+            "Requested memory nodes are not available - requested 1, available: 0",
+        );
+        check(
+            |_, h| h.resources.blkio_weight = 5,
+            "Range of blkio weight is from 10 to 1000",
+        );
+        check(
+            |_, h| h.resources.cpu_realtime_period = 5,
+            "kernel does not support CPU real-time scheduler",
         );
     }
 
