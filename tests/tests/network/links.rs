@@ -42,6 +42,11 @@ fn links_give_names_and_variables() {
         "MY_STORE_ENV_PASSWORD=x".to_owned(),
     ];
     assert_eq!(found, expected);
+    // A further process has them too.
+    let further = engine.corten(["exec", "web", "env"]).ok();
+    for variable in &expected {
+        assert!(further.lines().any(|line| line == variable), "{variable}: {further}");
+    }
     let hosts = || engine.corten(["exec", "web", "cat", "/etc/hosts"]).ok();
     assert!(
         hosts().contains(&format!("{address}\tmy-store dbhost db\n")),

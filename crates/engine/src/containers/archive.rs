@@ -80,11 +80,13 @@ impl Containers {
         let container = self.find(name)?;
         let (inner, path, asked) = (Arc::clone(&self.0), absolute(path)?, path.to_owned());
         let (held, name) = (Arc::clone(&container), name.to_owned());
-        // Two mounts of one writable folder would disturb each other: it is not started meanwhile.
-        let operation = container.operation.lock().await;
+        // Two mounts of one writable folder would disturb each other: it is not started meanwhile. The
+        // thread has the lock, as it goes on for a while when the client has left.
+        let operation = Arc::clone(&container.operation).lock_owned().await;
         let runs = container.lock().record.state.running().is_some();
-        let _operation = (!runs).then_some(operation);
+        let operation = (!runs).then_some(operation);
         on_thread(move || {
+            let _operation = operation;
             let (_volumes, view) = inner.view(&held, Access::ReadWrite)?;
             let owner = match options.users_own {
                 true => owner(&held.record(), &view)?,

@@ -480,7 +480,7 @@ fn process(inner: &Inner, container: &Container, config: &ExecConfig) -> Result<
     Ok(Process {
         terminal: config.tty,
         args: config.cmd.clone(),
-        env: environment(&record, config, &identity),
+        env: environment(&record, config, &identity, &inner.link_variables(&record)),
         cwd: cwd.to_owned(),
         capabilities: Some(spec::capability_sets(&names, identity.user.uid)),
         user: identity.user,
@@ -501,7 +501,7 @@ fn capabilities(record: &Record, config: &ExecConfig) -> Result<Vec<String>> {
     spec::capability_list(&host)
 }
 
-fn environment(record: &Record, config: &ExecConfig, identity: &users::Identity) -> Vec<String> {
+fn environment(record: &Record, config: &ExecConfig, identity: &users::Identity, linked: &[String]) -> Vec<String> {
     let mut all = vec![
         spec::DEFAULT_PATH.to_owned(),
         format!("HOSTNAME={}", record.config.hostname),
@@ -509,7 +509,7 @@ fn environment(record: &Record, config: &ExecConfig, identity: &users::Identity)
     if config.tty {
         all.push("TERM=xterm".to_owned());
     }
-    spec::override_variables(&mut all, record.config.env.iter().flatten());
+    spec::override_variables(&mut all, linked.iter().chain(record.config.env.iter().flatten()));
     spec::override_variables(&mut all, config.env.iter());
     if !all.iter().any(|variable| variable.starts_with("HOME=")) {
         all.push(format!("HOME={}", identity.home));

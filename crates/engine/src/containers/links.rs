@@ -65,23 +65,21 @@ impl Inner {
                 continue;
             };
             let other = other.record();
-            if other.state.running().is_none() {
-                return Err(Error::conflict(format!(
-                    "Cannot link to a non running container: /{} AS /{}/{}",
-                    other.name, record.name, link.alias
-                )));
-            }
-            let settings = other.networks.get(BRIDGE);
-            let Some(address) = settings.and_then(|settings| settings.ip_address.parse().ok()) else {
-                return Err(Error::conflict(format!(
-                    "container {} not attached to default bridge network",
-                    other.id
-                )));
-            };
+            let address = address_of(record, link, &other)?;
             lines.push(line(link, &other, address));
             variables.extend(environment(record, link, &other, address));
         }
         Ok((lines, variables))
+    }
+
+    /// Variables for a further process of a container that runs; without those of others that no longer do.
+    pub(super) fn link_variables(&self, record: &Record) -> Vec<String> {
+        let variables = record.links.iter().filter_map(|link| {
+            let other = self.find(&link.container).ok()?.record();
+            let address = address_of(record, link, &other).ok()?;
+            Some(environment(record, link, &other, address))
+        });
+        variables.flatten().collect()
     }
 
     /// Tells containers that run and link to one that has been started where it is now.
@@ -129,6 +127,20 @@ impl Containers {
         self.0.index_mut().add_links(&Arc::clone(&container).id, &record.links);
         Ok(())
     }
+}
+
+/// Where the other container of a link is.
+fn address_of(record: &Record, link: &Link, other: &Record) -> Result<IpAddr> {
+    if other.state.running().is_none() {
+        return Err(Error::conflict(format!(
+            "Cannot link to a non running container: /{} AS /{}/{}",
+            other.name, record.name, link.alias
+        )));
+    }
+    let settings = other.networks.get(BRIDGE);
+    settings
+        .and_then(|settings| settings.ip_address.parse().ok())
+        .ok_or_else(|| Error::conflict(format!("container {} not attached to default bridge network", other.id)))
 }
 
 /// Links as inspections show them.

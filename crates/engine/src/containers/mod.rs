@@ -189,7 +189,7 @@ struct Container {
     /// Its folder in the exec root: there while it runs, and how it ended until it is started or removed.
     bundle: PathBuf,
     /// Held while it is started or removed.
-    operation: tokio::sync::Mutex<()>,
+    operation: Arc<tokio::sync::Mutex<()>>,
     inner: Mutex<Mutable>,
     status: watch::Sender<Status>,
     /// Ends the pause before a restart.
@@ -366,7 +366,7 @@ impl Inner {
             folder: self.folder_of(&id),
             bundle: self.bundle_of(&id),
             id,
-            operation: tokio::sync::Mutex::default(),
+            operation: Arc::default(),
             status: watch::Sender::new(status),
             interrupt: Notify::new(),
             durable: Arc::clone(&self.durable),
