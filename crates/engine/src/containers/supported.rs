@@ -126,7 +126,7 @@ impl Supported {
         table
             .into_iter()
             // Version 2 never has it, and nobody can do anything about that.
-            .filter(|(limit, _)| !self.has(*limit) && !(unified && *limit == Limit::OomKillDisable))
+            .filter(|(limit, _)| !self.has(*limit) && (!unified || *limit != Limit::OomKillDisable))
             .map(|(_, what)| format!("WARNING: No {what} support"))
             .collect()
     }
@@ -191,7 +191,8 @@ impl Supported {
             warn("linux does not support CPU percent. Percent discarded.");
             limits.cpu_percent = 0;
         }
-        if !(limits.cpuset_cpus.is_empty() && limits.cpuset_mems.is_empty()) && !self.has(Limit::Cpuset) {
+        let is_set = !limits.cpuset_cpus.is_empty() || !limits.cpuset_mems.is_empty();
+        if is_set && !self.has(Limit::Cpuset) {
             warn("Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.");
             limits.cpuset_cpus.clear();
             limits.cpuset_mems.clear();
