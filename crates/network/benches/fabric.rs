@@ -147,6 +147,7 @@ fn endpoint(round: u8) -> EndpointPlan {
         gateway6: None,
         mac: MacAddress::for_ipv4(address),
         mtu: 1500,
+        settings: Vec::new(),
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) fn configure(
             .map_err(|error| Error::from_io("cannot enter the container's network", error))??;
         inside.request(&batch6(index, plan, medium))?;
     }
+    if !plan.settings.is_empty() {
+        netns::run_in(netns, || sysctls::apply_to_link(&plan.ifname, &plan.settings))
+            .map_err(|error| Error::from_io("cannot enter the container's network", error))??;
+    }
     Ok(())
 }
 

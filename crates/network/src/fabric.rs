@@ -232,18 +232,11 @@ impl Fabric {
         Ok(self.link_states()?.into_iter().map(|link| link.name).collect())
     }
 
-    /// Removes links of this engine's that no record names (background work, 20 ms each), and
-    /// returns their names.
-    pub fn remove_strays(&self, known: &[String]) -> Result<Vec<String>> {
-        let strays: Vec<_> = self
-            .link_states()?
-            .into_iter()
-            .filter(|link| !known.contains(&link.name))
-            .collect();
-        for stray in &strays {
-            delete(&mut lock(&self.routes), stray)?;
-        }
-        Ok(strays.into_iter().map(|link| link.name).collect())
+    /// Lists this engine's links on bridges that no record names, to be [detached](Fabric::detach).
+    pub fn strays(&self, known: &[String]) -> Result<Vec<String>> {
+        let mut links = self.links()?;
+        links.retain(|link| !known.contains(link));
+        Ok(links)
     }
 
     /// Reserves a host port: in the table of this engine's containers, and by bound sockets

@@ -134,6 +134,21 @@ pub struct EndpointPlan {
     pub mac: MacAddress,
     /// Largest packet, as the bridge's.
     pub mtu: u32,
+    /// Kernel settings of the interface in the container's namespace, the last to be made.
+    pub settings: Vec<LinkSetting>,
+}
+
+/// A kernel setting of one interface (`Documentation/networking/ip-sysctl.rst`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSetting {
+    /// The part of the kernel: `ipv4`, `ipv6` or `mpls`.
+    pub family: String,
+    /// The kind of settings: `conf` or `neigh`.
+    pub kind: String,
+    /// What is set, as `log_martians`.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 /// A container's link to a bridge, as made.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use corten_sys::fs;
 
-use crate::{Error, Result};
+use crate::{Error, Kind, LinkSetting, Result};
 
 /// One setting: the path below `/proc/sys/net`, and the value.
 pub(crate) type Setting = (String, &'static str);
@@ -67,6 +67,27 @@ pub(crate) fn apply(settings: &[Setting]) -> Result<()> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/conf/default") => {}
             Err(error) => return Err(refused(error)),
         }
+    }
+    Ok(())
+}
+
+/// Writes a user's settings of a link, in Docker's words.
+pub(crate) fn apply_to_link(ifname: &str, settings: &[LinkSetting]) -> Result<()> {
+    for setting in settings {
+        let below = [&setting.family, &setting.kind, ifname, &setting.name];
+        let path = below
+            .iter()
+            .fold(Path::new("/proc/sys/net").to_owned(), |path, part| path.join(part));
+        let refused = |message: String| Error::new(Kind::Internal, message);
+        let shown = path.display();
+        if !fs::metadata(&path).is_ok_and(|about| about.is_file()) {
+            return Err(refused(format!("{shown} is not a sysctl file")));
+        }
+        let written = match fs::read_to_string(&path) {
+            Ok(present) if present.trim() == setting.value => Ok(()),
+            _ => fs::write(&path, &setting.value),
+        };
+        written.map_err(|error| refused(format!("unable to write to '{shown}': {}", fs::reason(&error))))?;
     }
     Ok(())
 }

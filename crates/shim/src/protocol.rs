@@ -105,6 +105,17 @@ pub struct Relay {
     pub to: std::net::SocketAddr,
 }
 
+/// Where what comes to a held port is passed on to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The host's address and port, to which a held descriptor is bound.
+    pub host: std::net::SocketAddr,
+    /// Whether it is UDP's, not TCP's.
+    pub datagrams: bool,
+    /// The container's address and port.
+    pub to: std::net::SocketAddr,
+}
+
 /// What becomes of a process's standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -235,6 +246,12 @@ pub enum Request {
         /// Whether two sockets for names follow, in place of those before.
         names: bool,
     },
+    /// Has traffic to held ports passed on to other addresses: the container has moved to other networks.
+    /// Ports that are not named here are served no more.
+    Relays {
+        /// Where each leads.
+        targets: Vec<Target>,
+    },
     /// Runs another process in the container. Answered by [`Reply::Started`] when it has been
     /// executed. Its end is an [`Event::ExecExited`].
     ///
@@ -274,7 +291,8 @@ impl Request {
             | Self::Update { .. }
             | Self::Stats
             | Self::Pids
-            | Self::Resize { .. } => 0,
+            | Self::Resize { .. }
+            | Self::Relays { .. } => 0,
         }
     }
 }

@@ -204,11 +204,6 @@ fn flags_that_are_not_there_yet_say_so() {
         assert_ne!(finished.code, 0, "{options:?}: {finished}");
         assert!(finished.stderr.contains(words), "{options:?}: {finished}");
     }
-    let refused = engine.corten(["network", "create", "--config-only", "later"]).fails(1);
-    assert!(
-        refused.contains("only keep a configuration are not supported"),
-        "{refused}"
-    );
     for flag in [
         "--allow=x",
         "--annotation=a=b",

@@ -97,7 +97,7 @@ fn bad_parents_and_modes_are_refused() {
         "invalid subinterface vlan name nosuch, example formatting is eth0.10",
     );
     check(&["-d", "weave"], "plugin \"weave\" not found");
-    check(&["-d", "overlay"], "network driver \"overlay\" is not supported");
+    check(&["-d", "overlay"], "This node is not a swarm manager.");
     let passthru = [
         "network",
         "create",

@@ -1,5 +1,6 @@
 //! Networks as their users see them: addresses, ports, names.
 
+mod flags;
 mod flush;
 mod ipv6;
 mod isolation;

@@ -92,3 +92,27 @@ fn much_data_and_many_clients() {
                  | sort | uniq -c";
     assert_eq!(engine.sh(fetch).line(), "20 8000000");
 }
+
+#[test]
+fn they_follow_a_container_to_other_networks() {
+    let engine = Engine::start();
+    for (name, subnet) in [("a", "10.81.1.0/24"), ("b", "10.81.2.0/24")] {
+        engine.corten(["network", "create", "--subnet", subnet, name]).ok();
+    }
+    serve(&engine, "web", &["--network", "b", "-p", "8080:80"]);
+    answers(&engine, "http://[::1]:8080/", "web");
+    // The way out is by the first network now.
+    engine.corten(["network", "connect", "a", "web"]).ok();
+    engine.corten(["network", "disconnect", "b", "web"]).ok();
+    // Somebody else has the old address.
+    serve(&engine, "other", &["--network", "b", "--ip", "10.81.2.2"]);
+    for url in ["http://127.0.0.1:8080/", "http://[::1]:8080/"] {
+        assert_eq!(engine.curl(url), "web\n", "{url}");
+    }
+    engine.corten(["network", "disconnect", "a", "web"]).ok();
+    serve(&engine, "another", &["--network", "a", "--ip", "10.81.1.2"]);
+    assert!(engine.try_curl("http://[::1]:8080/").is_none());
+    engine.corten(["rm", "-f", "another"]).ok();
+    engine.corten(["network", "connect", "a", "web"]).ok();
+    assert_eq!(engine.curl("http://[::1]:8080/"), "web\n");
+}

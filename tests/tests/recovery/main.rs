@@ -3,6 +3,7 @@
 mod clients;
 mod crash_points;
 mod ends;
+mod networks;
 mod pulls;
 mod roots;
 mod running;

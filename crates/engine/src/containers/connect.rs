@@ -7,17 +7,20 @@ use std::{
 
 use corten_api::network::{ConnectRequest, DisconnectRequest, EndpointSettings};
 use corten_network::name_sockets;
-use corten_shim::protocol::Request;
+use corten_shim::protocol::{Request, Target};
 
 use super::{
-    Container, Containers, Inner, State, ended, etc,
+    Container, Containers, Inner, State,
+    changing::Changing,
+    ended, etc,
     modes::{self, Network},
     network::{self, Joined, OnNetwork},
     record::Record,
 };
 use crate::{
+    crash,
     error::{Error, Kind, Result, blocking},
-    networks::{Driver, Hold, NetworkInfo, Place, dns_names},
+    networks::{Driver, Hold, NetworkInfo, Place, PortMap, dns_names},
 };
 
 /// What a further network has brought.
@@ -27,6 +30,8 @@ struct Connected {
     /// For the shim.
     descriptors: Vec<OwnedFd>,
     request: Request,
+    /// Where the relays of ports published before lead now, if that may have changed.
+    targets: Option<Vec<Target>>,
 }
 
 impl Containers {
@@ -49,16 +54,20 @@ impl Containers {
             return self.connect_later(&container, network, settings);
         };
         let (inner, held, network) = (Arc::clone(&self.0), Arc::clone(&container), network.to_owned());
-        let connected = blocking(move || connect_now(&inner, &held, &record, pid, &network, settings)).await?;
+        let connected = blocking(move || connect_now(&inner, &held, &record, pid, &network, settings)).await;
+        let connected = connected.inspect_err(|_| Changing::end(&container))?;
         let Connected {
             joined,
             on,
             descriptors,
             request,
+            targets,
         } = connected;
         if !descriptors.is_empty() {
             container.link()?.call(request, descriptors).await?;
         }
+        container.move_relays(&joined.ports, targets).await;
+        Changing::end(&container);
         container.edit(|record| {
             record.ports = joined.ports;
             let settings = record.networks.entry(on.network).or_default();
@@ -91,7 +100,10 @@ impl Containers {
             ));
         }
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(&container));
-        let joined = blocking(move || disconnect_now(&inner, &held, &record, pid, &info)).await?;
+        let left = blocking(move || disconnect_now(&inner, &held, &record, pid, &info)).await;
+        let (joined, targets) = left.inspect_err(|_| Changing::end(&container))?;
+        container.move_relays(&joined.ports, targets).await;
+        Changing::end(&container);
         container.edit(|record| joined.correct(record))
     }
 
@@ -141,6 +153,28 @@ impl Containers {
     }
 }
 
+impl Container {
+    /// Has the shim pass on what comes to relayed ports to where they lead now. The container goes on
+    /// without, should it not listen.
+    pub(super) async fn move_relays(&self, ports: &PortMap, targets: Option<Vec<Target>>) {
+        let Some(targets) = targets.filter(|_| ports.values().flatten().next().is_some()) else {
+            return;
+        };
+        // One that has ended meanwhile has no ports.
+        let Ok(link) = self.link() else {
+            return;
+        };
+        if let Err(error) = link.call(Request::Relays { targets }, Vec::new()).await {
+            let error = Error::from(error).report();
+            tracing::warn!(
+                container = self.id,
+                error,
+                "relayed ports may lead to an earlier address"
+            );
+        }
+    }
+}
+
 fn connect_now(
     inner: &Inner,
     container: &Container,
@@ -165,7 +199,13 @@ fn connect_now(
     let netns = network::namespace_of(pid)?;
     let before = inner.networks.gateways(&record.id);
     let request = network::request(record, &info, &settings, joined.networks.is_empty());
+    let change = Changing {
+        link: inner.networks.link_name(&request)?,
+        gone: None,
+    };
+    change.begin(container)?;
     let attached = inner.networks.attach(request, Place::Existing(netns.as_fd()))?;
+    crash::point("connect:attached");
     let on = OnNetwork {
         network: info.name.clone(),
         asked: info.name.clone(),
@@ -175,9 +215,9 @@ fn connect_now(
     };
     joined.networks.push(on.clone());
     let rest = || -> Result<Connected> {
-        let mut kept = Hold::default();
+        let (mut kept, mut targets) = (Hold::default(), None);
         if inner.networks.gateways(&record.id) != before {
-            kept = publish(inner, record, &mut joined)?;
+            (kept, targets) = publish(inner, record, &mut joined)?;
         }
         let (mut descriptors, relays) = (kept.sockets, kept.relays);
         let hold = u32::try_from(descriptors.len()).map_err(|_| Error::invalid("too many published ports"))?;
@@ -188,6 +228,7 @@ fn connect_now(
             joined.names = true;
         }
         joined.write(container)?;
+        crash::point("connect:noted");
         etc::change_hosts(container, record, None, Some(&on.settings))?;
         if joined.names {
             etc::write_resolver(inner, container, record, &joined, &inner.settings.now())?;
@@ -197,6 +238,7 @@ fn connect_now(
             on,
             descriptors,
             request: Request::Network { hold, relays, names },
+            targets,
         })
     };
     rest().inspect_err(|_| {
@@ -206,14 +248,14 @@ fn connect_now(
 }
 
 /// Has published ports lead to where the container's default route is now.
-fn publish(inner: &Inner, record: &Record, joined: &mut Joined) -> Result<Hold> {
+fn publish(inner: &Inner, record: &Record, joined: &mut Joined) -> Result<(Hold, Option<Vec<Target>>)> {
     if joined.ports.values().flatten().next().is_some() {
-        inner.networks.republish(&record.id, &joined.ports)?;
-        return Ok(Hold::default());
+        let targets = inner.networks.republish(&record.id, &joined.ports)?;
+        return Ok((Hold::default(), Some(targets)));
     }
     let (ports, hold) = inner.networks.publish(&record.id, &network::wanted_ports(record))?;
     joined.ports = ports;
-    Ok(hold)
+    Ok((hold, None))
 }
 
 fn disconnect_now(
@@ -222,7 +264,7 @@ fn disconnect_now(
     record: &Record,
     pid: i32,
     info: &NetworkInfo,
-) -> Result<Joined> {
+) -> Result<(Joined, Option<Vec<Target>>)> {
     let mut joined = running(container, record);
     let Some(at) = joined.networks.iter().position(|on| on.network == info.name) else {
         return Err(Error::internal(format!(
@@ -231,10 +273,19 @@ fn disconnect_now(
         )));
     };
     let gone = joined.networks.remove(at);
+    if let Some(link) = &gone.link {
+        let change = Changing {
+            link: link.inside.clone(),
+            gone: Some(gone.settings.clone()),
+        };
+        change.begin(container)?;
+    }
     joined.write(container)?;
+    crash::point("disconnect:noted");
+    let mut targets = None;
     if info.has_links() {
         let netns = network::namespace_of(pid)?;
-        inner
+        targets = inner
             .networks
             .leave(&record.id, &info.id, netns.as_fd(), &joined.ports)?;
     } else {
@@ -244,7 +295,7 @@ fn disconnect_now(
     if joined.names {
         etc::write_resolver(inner, container, record, &joined, &inner.settings.now())?;
     }
-    Ok(joined)
+    Ok((joined, targets))
 }
 
 /// The networks of a running container, from its bundle, or from its record.

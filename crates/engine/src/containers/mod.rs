@@ -16,6 +16,7 @@
 
 mod archive;
 mod attach;
+mod changing;
 mod commit;
 mod connect;
 mod create;

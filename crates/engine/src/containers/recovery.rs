@@ -51,6 +51,7 @@ impl Containers {
         self.0.deliveries.resume().await;
         let networks = self.0.networks.clone();
         blocking(move || networks.restored()).await?;
+        self.finish_changes().await;
         self.0.recovered.send_replace(true);
         self.end_stray_steps().await;
         self.remove_stray_bundles();
@@ -92,6 +93,9 @@ impl Containers {
         match link::connect(&container.bundle).await {
             Ok((link, shim, events)) => {
                 self.reconnect(container, link, &shim, events);
+                let ports = container.lock().record.ports.clone();
+                let targets = self.0.networks.relay_targets(&container.id, &ports);
+                container.move_relays(&ports, Some(targets)).await;
                 if record.committing {
                     self.thaw_committed(container).await;
                 }

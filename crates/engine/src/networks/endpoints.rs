@@ -7,7 +7,7 @@ use std::{
 
 use corten_api::network::EndpointSettings;
 use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, Subnet};
-use corten_shim::protocol::Relay;
+use corten_shim::protocol::{Relay, Target};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +137,8 @@ impl Networks {
     }
 
     /// Takes a running container off one network: its link goes, the default route and published ports
-    /// move to another of its networks. Takes some 20 ms.
+    /// move to another of its networks. Takes some 20 ms. Returns where its relays lead now, if that may
+    /// have changed.
     ///
     /// # Errors
     /// As [`Networks::find`]; `Internal` when it is not on the network, in Docker's words.
@@ -147,7 +148,7 @@ impl Networks {
         network: &str,
         netns: BorrowedFd<'_>,
         ports: &PortMap,
-    ) -> Result<NetworkInfo> {
+    ) -> Result<Option<Vec<Target>>> {
         let fabric = self.fabric()?;
         let (info, attachment, before) = {
             let mut state = self.state();
@@ -174,7 +175,7 @@ impl Networks {
         }
         let moved = self.move_gateways(container_id, netns, &before, ports);
         self.emit(&info.id, "disconnect", Some(container_id));
-        unlinked.and(moved).map(|()| info)
+        unlinked.and(moved)
     }
 
     /// After a container has come to a network or left one: has default routes and ports where they
@@ -185,30 +186,37 @@ impl Networks {
         netns: BorrowedFd<'_>,
         before: &Gateways,
         ports: &PortMap,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<Target>>> {
         let fabric = self.fabric()?;
         let now = self.state().gateways(container_id);
         if now == *before {
-            return Ok(());
+            return Ok(None);
         }
         for gateway in now.routes() {
             fabric.route(netns, &gateway.bridge, &gateway.ifname, gateway.address)?;
         }
-        self.republish(container_id, ports)
+        self.republish(container_id, ports).map(Some)
     }
 
     /// Publishes at a container's present addresses what it has published before: the host's ports are
-    /// still its own.
+    /// still its own. Returns where the container's relays lead now.
     ///
     /// # Errors
     /// What the kernel refuses.
-    pub fn republish(&self, container_id: &str, ports: &PortMap) -> Result<()> {
+    pub fn republish(&self, container_id: &str, ports: &PortMap) -> Result<Vec<Target>> {
         let ends = self.state().ends(container_id, self.0.settings.default_ip);
         let bindings = ports::published(ports, ends);
         if bindings.is_empty() && ports.values().flatten().next().is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        Ok(self.fabric()?.publish(container_id, &bindings)?)
+        self.fabric()?.publish(container_id, &bindings)?;
+        Ok(super::relays::targets(&bindings, &self.0.settings))
+    }
+
+    /// Where the relays of a running container lead, that publishes these ports.
+    pub fn relay_targets(&self, container_id: &str, ports: &PortMap) -> Vec<Target> {
+        let ends = self.state().ends(container_id, self.0.settings.default_ip);
+        super::relays::targets(&ports::published(ports, ends), &self.0.settings)
     }
 
     /// Publishes a container's ports, through the networks that give it its default routes.
@@ -250,6 +258,12 @@ impl Networks {
         let mut state = self.state();
         let id = state.find(network)?.record.id.clone();
         let network = state.networks.get_mut(&id).ok_or_else(|| gone(network))?;
+        if network.record.configuration.is_some() {
+            return Err(Error::new(
+                Kind::Forbidden,
+                "cannot create endpoint on configuration-only network",
+            ));
+        }
         if network.record.bridge.is_some() {
             return Err(Error::invalid(format!("network {} needs a link", network.record.name)));
         }
@@ -365,6 +379,7 @@ impl Network {
         };
         let mut taken = self.taken(request, &bridge.plan, &attachment);
         taken.endpoint.link_local = wishes.link_local;
+        taken.endpoint.settings = wishes.settings;
         self.attachments.insert(request.container_id.to_owned(), attachment);
         Ok(taken)
     }
@@ -384,6 +399,7 @@ impl Network {
             gateway6: gateway6.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None }),
             mac: attachment.mac.unwrap_or(MacAddress([0x02, 0x42, 0, 0, 0, 0])),
             mtu: bridge.mtu,
+            settings: Vec::new(),
         };
         let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
         let is_shown = !bridge.medium.is_routed_by_link();
@@ -409,7 +425,7 @@ impl Network {
     }
 
     /// The name of a container's link: the one asked for, else the first free one.
-    fn link_name(&self, asked: Option<&str>, used: &[String]) -> Result<String> {
+    pub(super) fn link_name(&self, asked: Option<&str>, used: &[String]) -> Result<String> {
         let is_free = |name: &String| !used.contains(name);
         if let Some(asked) = asked {
             let name = asked.to_owned();

@@ -6,6 +6,8 @@
 //! [`corten_network::Fabric`]; without one (a kernel without nf_tables, say) the engine works with
 //! `host` and `none` alone, and bridges answer why not.
 
+mod configuration;
+mod create;
 mod default_bridge;
 mod drivers;
 mod endpoints;
@@ -15,7 +17,9 @@ mod policy;
 mod ports;
 mod record;
 mod relays;
+mod remove;
 mod restored;
+mod settle;
 mod wishes;
 mod zones;
 
@@ -26,12 +30,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use corten_api::{
-    container::PortBinding,
-    filters::Filters,
-    network::{CreateRequest, Created, Network as Description, Pruned},
-    time::Time,
-};
+use corten_api::{container::PortBinding, filters::Filters, network::Network as Description, time::Time};
 use corten_network::{Fabric, FabricConfig, PublishedState, Subnet, Watch};
 use corten_sys::fs;
 
@@ -219,108 +218,6 @@ impl Networks {
         Ok(description)
     }
 
-    /// Makes a bridge network. Blocks.
-    ///
-    /// # Errors
-    /// `Conflict` when the name is taken, `Forbidden` for predefined names and overlapping subnets,
-    /// `Invalid` for what makes no sense, `NotFound` for unknown drivers, `Unsupported` for drivers
-    /// that Docker has and this engine has not.
-    pub fn create(&self, request: CreateRequest) -> Result<Created> {
-        plan::check(&request)?;
-        let fabric = self.fabric()?;
-        let host = fabric.host_subnets(&self.state().bridges())?;
-        let (id, bridge) = {
-            let mut state = self.state();
-            if state
-                .networks
-                .values()
-                .any(|network| network.record.name == request.name)
-            {
-                return Err(Error::conflict(format!(
-                    "network with name {} already exists",
-                    request.name
-                )));
-            }
-            let record = plan::record(&request, &self.0.settings, &state.subnets(), &host)?;
-            state.check_conflicts(&record)?;
-            let plan = record.bridge.as_ref().map(|bridge| bridge.plan.clone());
-            let id = record.id.clone();
-            state.networks.insert(id.clone(), Network::new(record)?);
-            (id, plan)
-        };
-        let made = bridge.map_or(Ok(()), |plan| fabric.ensure_bridge(&plan).map_err(Error::from));
-        if let Err(error) = made.and_then(|()| self.save(&id)) {
-            self.state().networks.remove(&id);
-            return Err(error);
-        }
-        self.emit(&id, "create", None);
-        Ok(Created {
-            id,
-            warning: String::new(),
-        })
-    }
-
-    /// Removes a network that nobody is on. Blocks.
-    ///
-    /// # Errors
-    /// As [`Networks::find`]; `Forbidden` when it is predefined or in use.
-    pub fn remove(&self, name_or_id: &str) -> Result<()> {
-        let network = {
-            let mut state = self.state();
-            let network = state.find(name_or_id)?;
-            network.check_removable()?;
-            let id = network.record.id.clone();
-            state.networks.remove(&id)
-        };
-        let Some(network) = network else {
-            return Ok(());
-        };
-        if let (Some(bridge), Ok(fabric)) = (&network.record.bridge, &self.0.fabric)
-            && let Err(error) = fabric.remove_bridge(&bridge.plan.name)
-        {
-            self.state().networks.insert(network.record.id.clone(), network);
-            return Err(error.into());
-        }
-        fs::if_there(fs::remove_file(record::path(&self.0.root, &network.record.id)))?;
-        fs::if_there(fs::remove_file(self.zone_path(&network.record.id)))?;
-        self.emit_for(&network.record, "destroy", None);
-        Ok(())
-    }
-
-    /// Removes the users' networks that nobody is on (filters `label`, `label!`, `until`). Blocks.
-    ///
-    /// # Errors
-    /// `Invalid` for other filters and times that are none.
-    pub fn prune(&self, filters: &Filters) -> Result<Pruned> {
-        filters.accept(&["label", "label!", "until"])?;
-        let until = crate::time_filter::until(filters)?;
-        let candidates: Vec<_> = self
-            .state()
-            .networks
-            .values()
-            .filter(|network| !network.record.predefined && network.attachments.is_empty())
-            .filter(|network| filters.labels(&network.record.labels))
-            .filter(|network| until.is_none_or(|until| network.record.created < until))
-            .map(|network| (network.record.id.clone(), network.record.name.clone()))
-            .collect();
-        let mut deleted = Vec::new();
-        for (id, name) in candidates {
-            match self.remove(&id) {
-                Ok(()) => deleted.push(name),
-                Err(error) => tracing::warn!(network = name, error = error.report(), "the network is kept"),
-            }
-        }
-        self.0.events.emit(
-            "network",
-            "prune",
-            "",
-            BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]),
-        );
-        Ok(Pruned {
-            networks_deleted: Some(deleted),
-        })
-    }
-
     /// The addresses that `host-gateway` stands for: the default bridge's own.
     pub fn host_gateways(&self) -> Vec<IpAddr> {
         let state = self.state();
@@ -501,37 +398,6 @@ impl Network {
 
     fn is_dangling(&self) -> bool {
         !self.record.predefined && self.attachments.is_empty()
-    }
-
-    fn check_removable(&self) -> Result<()> {
-        let name = &self.record.name;
-        if self.record.predefined {
-            return Err(Error::new(
-                Kind::Forbidden,
-                format!("{name} is a pre-defined network and cannot be removed"),
-            ));
-        }
-        if self.attachments.is_empty() {
-            return Ok(());
-        }
-        let who: Vec<_> = self
-            .attachments
-            .values()
-            .map(|a| {
-                format!(
-                    "name:\"{}\" id:\"{}\"",
-                    a.container_name,
-                    crate::identifiers::short(&a.endpoint_id)
-                )
-            })
-            .collect();
-        Err(Error::new(
-            Kind::Forbidden,
-            format!(
-                "error while removing network: network {name} has active endpoints ({})",
-                who.join(", ")
-            ),
-        ))
     }
 }
 

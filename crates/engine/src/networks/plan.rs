@@ -11,7 +11,7 @@ use corten_network::{AddressPool, BridgePlan, Driver, check_overlap, choose_subn
 use ipnet::IpNet;
 
 use super::{
-    drivers,
+    configuration, drivers,
     record::{Bridge, Range, Record},
 };
 use crate::{
@@ -32,16 +32,30 @@ pub(super) fn check(request: &CreateRequest) -> Result<()> {
             format!("operation is not permitted on predefined {name} network "),
         ));
     }
-    drivers::driver(&request.driver)?;
-    if request.scope == "swarm" || request.ingress {
-        return Err(Error::unsupported("networks of a swarm are not supported"));
+    // Said before anything else that is wrong, as by Docker.
+    if request.driver == "overlay" {
+        drivers::driver(&request.driver)?;
     }
-    if request.config_only || request.config_from.is_some() {
-        return Err(Error::unsupported(
-            "networks that only keep a configuration are not supported",
+    check_ipam(request)?;
+    configuration::check(request)?;
+    // The driver of a configuration is that of the networks to come.
+    if request.config_only {
+        return Ok(());
+    }
+    drivers::driver(&request.driver)?;
+    if request.ingress {
+        return Err(Error::new(
+            Kind::Forbidden,
+            "Ingress network can only be global scope network",
         ));
     }
-    check_ipam(request)
+    if request.scope == "swarm" {
+        return Err(Error::new(
+            Kind::Forbidden,
+            "cannot create a swarm scoped network when swarm is not active",
+        ));
+    }
+    Ok(())
 }
 
 /// Docker's checks of address management, all complaints in one message.
@@ -116,7 +130,7 @@ fn complaints(config: &IpamConfig) -> Vec<String> {
 pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpNet], host: &[IpNet]) -> Result<Record> {
     let id = identifiers::random();
     let driver = drivers::driver(&request.driver)?;
-    let options = with_defaults(request, settings, driver);
+    let options = options(request, settings);
     let shape = drivers::shape(driver, &id, request.internal, &options)?;
     let wanted = request
         .ipam
@@ -183,6 +197,11 @@ pub(super) fn record(request: &CreateRequest, settings: &Settings, in_use: &[IpN
             route6,
             link_prefix: shape.link_prefix,
         }),
+        configuration: None,
+        config_from: request
+            .config_from
+            .as_ref()
+            .map_or_else(String::new, |from| from.network.clone()),
     })
 }
 
@@ -204,9 +223,17 @@ fn shown(wanted: &[IpamConfig], ranges: [(&Option<Range>, bool); 2]) -> Vec<Ipam
     said.into_iter().chain(chosen).collect()
 }
 
-/// The request's options, and the driver's default ones that it does not name.
-fn with_defaults(request: &CreateRequest, settings: &Settings, driver: Driver) -> drivers::Options {
-    let defaults = settings.network_options.get(drivers::name(driver));
+/// The request's options, and the driver's default ones that it does not name: where a configuration is
+/// taken, that has them already.
+pub(super) fn options(request: &CreateRequest, settings: &Settings) -> drivers::Options {
+    let driver = match request.driver.as_str() {
+        "" | "default" => "bridge",
+        driver => driver,
+    };
+    let defaults = settings
+        .network_options
+        .get(driver)
+        .filter(|_| request.config_from.is_none());
     let mut options = defaults.cloned().unwrap_or_default();
     options.extend(request.options.clone());
     options
@@ -269,6 +296,8 @@ pub(super) fn predefined(name: &str, driver: Driver) -> Record {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         bridge: None,
+        configuration: None,
+        config_from: String::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use corten_api::{
-    network::{Endpoint, Ipam, Network as Description},
+    network::{ConfigReference, Endpoint, Ipam, Network as Description},
     time::Time,
 };
 use corten_network::{BridgePlan, Driver, MacAddress, Reach, Subnet};
@@ -15,7 +15,7 @@ use corten_sys::fs;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::LinkNames;
+use super::{LinkNames, configuration::Configuration};
 use crate::error::{Error, Result};
 
 /// A network, as it is kept.
@@ -33,8 +33,14 @@ pub(super) struct Record {
     pub(super) ipam: Ipam,
     pub(super) options: BTreeMap<String, String>,
     pub(super) labels: BTreeMap<String, String>,
-    /// The bridge, unless the network is `host` or `none`.
+    /// The bridge, unless the network is `host` or `none`, or only a configuration.
     pub(super) bridge: Option<Bridge>,
+    /// What makes it a configuration for other networks.
+    #[serde(default)]
+    pub(super) configuration: Option<Configuration>,
+    /// The name of the network that it has its configuration from.
+    #[serde(default)]
+    pub(super) config_from: String,
 }
 
 /// A network's bridge and its addresses.
@@ -113,19 +119,31 @@ impl Attachment {
 impl Record {
     /// As `GET /networks` shows it.
     pub(super) fn describe(&self) -> Description {
+        let bridge = self.bridge.as_ref();
+        let (ipv4, ipv6) = match self.configuration {
+            Some(configuration) => (configuration.ipv4, configuration.ipv6),
+            None => (
+                bridge.is_none_or(|bridge| bridge.v4.is_some()),
+                bridge.is_some_and(|bridge| bridge.v6.is_some()),
+            ),
+        };
         Description {
             name: self.name.clone(),
             id: self.id.clone(),
             created: self.created,
             scope: "local".to_owned(),
             driver: self.driver_name().to_owned(),
-            enable_ipv4: self.bridge.as_ref().is_none_or(|bridge| bridge.v4.is_some()),
-            enable_ipv6: self.bridge.as_ref().is_some_and(|bridge| bridge.v6.is_some()),
+            enable_ipv4: ipv4,
+            enable_ipv6: ipv6,
             ipam: self.ipam.clone(),
             internal: self.internal,
             attachable: self.attachable,
             options: self.options.clone(),
             labels: self.labels.clone(),
+            config_only: self.configuration.is_some(),
+            config_from: ConfigReference {
+                network: self.config_from.clone(),
+            },
             ..Description::default()
         }
     }

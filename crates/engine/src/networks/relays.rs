@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use corten_network::{PortBinding, Protocol};
-use corten_shim::protocol::Relay;
+use corten_shim::protocol::{Relay, Target};
 
 use crate::settings::Settings;
 
@@ -14,17 +14,9 @@ pub(super) fn plan(bindings: &[PortBinding], sockets: usize, first: usize, setti
     if !settings.relays || translated.clone().count() != sockets {
         return Vec::new();
     }
-    let needed = |binding: &PortBinding| {
-        let rules = if binding.container_ip.is_ipv4() {
-            settings.rules4
-        } else {
-            settings.rules6
-        };
-        // What comes to all IPv6 addresses comes to ::1, too.
-        let has_loopback = binding.host_ip.is_ipv6() && binding.host_ip.is_unspecified();
-        binding.protocol != Protocol::Sctp && (binding.is_relayed_only() || has_loopback || !rules)
-    };
-    let numbered = (first..).zip(translated).filter(|(_, binding)| needed(binding));
+    let numbered = (first..)
+        .zip(translated)
+        .filter(|(_, binding)| is_needed(binding, settings));
     let relay = |(number, binding): (usize, &PortBinding)| {
         Some(Relay {
             socket: u32::try_from(number).ok()?,
@@ -33,6 +25,33 @@ pub(super) fn plan(bindings: &[PortBinding], sockets: usize, first: usize, setti
         })
     };
     numbered.filter_map(relay).collect()
+}
+
+/// Says where the relays of a container lead that has published ports before and is elsewhere now.
+pub(super) fn targets(bindings: &[PortBinding], settings: &Settings) -> Vec<Target> {
+    let translated = bindings
+        .iter()
+        .filter(|binding| binding.host_port != 0 && settings.relays);
+    let target = |binding: &PortBinding| Target {
+        host: SocketAddr::new(binding.host_ip, binding.host_port),
+        datagrams: binding.protocol == Protocol::Udp,
+        to: SocketAddr::new(binding.container_ip, binding.container_port),
+    };
+    translated
+        .filter(|binding| is_needed(binding, settings))
+        .map(target)
+        .collect()
+}
+
+fn is_needed(binding: &PortBinding, settings: &Settings) -> bool {
+    let rules = if binding.container_ip.is_ipv4() {
+        settings.rules4
+    } else {
+        settings.rules6
+    };
+    // What comes to all IPv6 addresses comes to ::1, too.
+    let has_loopback = binding.host_ip.is_ipv6() && binding.host_ip.is_unspecified();
+    binding.protocol != Protocol::Sctp && (binding.is_relayed_only() || has_loopback || !rules)
 }
 
 #[cfg(test)]
@@ -67,6 +86,9 @@ mod tests {
         };
         let four = "172.17.0.2:8080".to_owned();
         assert_eq!(seen(&settings), [(11, four.clone()), (13, "[fd00::2]:8080".to_owned())]);
+        let moved = targets(&all, &settings);
+        let hosts: Vec<_> = moved.iter().map(|target| target.host.to_string()).collect();
+        assert_eq!(hosts, ["[::]:80", "[::1]:80"]);
         settings.rules4 = false;
         assert_eq!(seen(&settings)[0], (10, four));
         settings.relays = false;

@@ -90,6 +90,7 @@ impl Networks {
             let possible: Vec<_> = plans.into_iter().filter(|plan| is_possible(fabric, plan)).collect();
             fabric.restore(&possible, published)?;
         }
+        self.remove_strays();
         let watch = fabric.watch()?;
         self.state().watch = Some(watch);
         self.write_zones();

@@ -1,7 +1,7 @@
 //! Networks on a temporary data root; what the kernel does is tested in `corten-network`.
 
 use super::*;
-use corten_api::network::{Ipam, IpamConfig};
+use corten_api::network::{CreateRequest, Ipam, IpamConfig};
 
 fn request(name: &str) -> CreateRequest {
     CreateRequest {

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 
 use corten_api::network::EndpointSettings;
-use corten_network::MacAddress;
+use corten_network::{LinkSetting, MacAddress};
 use ipnet::IpNet;
 
 use super::{Network, Networks};
 use crate::error::{Error, Result};
 
 /// The option that names a container's link.
+/// The option with settings of the kernel for a container's link.
+const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
 const LINK_LOCAL_PREFIX4: u8 = 16;
 const LINK_LOCAL_PREFIX6: u8 = 64;
@@ -22,6 +24,7 @@ pub(super) struct Wishes {
     pub(super) link_local: Vec<IpNet>,
     pub(super) mac: Option<MacAddress>,
     pub(super) ifname: Option<String>,
+    pub(super) settings: Vec<LinkSetting>,
 }
 
 impl Wishes {
@@ -38,9 +41,11 @@ impl Wishes {
     }
 
     fn read_all(settings: &EndpointSettings, complaints: &mut Vec<String>) -> Self {
+        let link_settings = link_settings(settings, complaints);
         let Some(ipam) = &settings.ipam_config else {
             return Self {
                 ifname: ifname(settings),
+                settings: link_settings,
                 ..Self::default()
             };
         };
@@ -77,6 +82,7 @@ impl Wishes {
             link_local: local.into_iter().filter_map(with_prefix).collect(),
             mac: None,
             ifname: ifname(settings),
+            settings: link_settings,
         }
     }
 }
@@ -84,6 +90,54 @@ impl Wishes {
 fn ifname(settings: &EndpointSettings) -> Option<String> {
     let options = settings.driver_opts.as_ref()?;
     options.get(IFNAME).filter(|name| !name.is_empty()).cloned()
+}
+
+/// Reads `net.ipv4.conf.IFNAME.log_martians=1,…`.
+fn link_settings(settings: &EndpointSettings, complaints: &mut Vec<String>) -> Vec<LinkSetting> {
+    let options = settings.driver_opts.as_ref();
+    let Some(text) = options.and_then(|options| options.get(SYSCTLS)) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for one in text.split(',') {
+        match link_setting(one) {
+            Ok(setting) => all.push(setting),
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
+    all
+}
+
+fn link_setting(text: &str) -> std::result::Result<LinkSetting, String> {
+    let parts: Vec<&str> = text.splitn(5, '.').collect();
+    // The command line of Docker makes small letters of it.
+    let [
+        "net",
+        family @ ("ipv4" | "ipv6" | "mpls"),
+        kind,
+        "IFNAME" | "ifname",
+        rest,
+    ] = parts[..]
+    else {
+        return Err(format!(
+            "unrecognised network interface sysctl '{text}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' \
+             must be 'ipv4', 'ipv6' or 'mpls'"
+        ));
+    };
+    let Some((name, value)) = rest.split_once('=') else {
+        return Err(format!("expected sysctl '{text}' to have format name=value"));
+    };
+    let is_plain =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_plain(kind) || !is_plain(name) {
+        return Err(format!("expected sysctl '{text}' to have format net.X.Y.IFNAME.Z"));
+    }
+    Ok(LinkSetting {
+        family: family.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 impl Networks {
@@ -152,5 +206,36 @@ fn refuse(complaints: Vec<String>) -> Result<()> {
             "invalid endpoint settings:\n{}",
             all.join("\n")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_links_are_read() {
+        let setting = link_setting("net.ipv4.conf.IFNAME.log_martians=1").unwrap();
+        assert_eq!((setting.name.as_str(), setting.value.as_str()), ("log_martians", "1"));
+        assert!(link_setting("net.ipv6.neigh.ifname.proxy_delay=7").is_ok());
+        for bad in [
+            "net.ipv4.conf.eth0.log_martians=1",
+            "kernel.shm_rmid_forced=1",
+            "net.core.conf.IFNAME.x=1",
+        ] {
+            let complaint = link_setting(bad).unwrap_err();
+            assert!(
+                complaint.starts_with("unrecognised network interface sysctl"),
+                "{complaint}"
+            );
+        }
+        for bad in [
+            "net.ipv4...=1",
+            "net.ipv4.conf.IFNAME.x",
+            "net.ipv4...IFNAME.x=1",
+            "net.ipv4.conf.IFNAME.a/b=1",
+        ] {
+            assert!(link_setting(bad).is_err(), "{bad}");
+        }
     }
 }

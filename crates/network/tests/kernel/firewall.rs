@@ -106,7 +106,7 @@ fn the_next_engine_takes_over() {
         works();
         assert_eq!(next.links().unwrap(), std::slice::from_ref(&one.link.host_ifname));
         assert!(
-            next.remove_strays(std::slice::from_ref(&one.link.host_ifname))
+            next.strays(std::slice::from_ref(&one.link.host_ifname))
                 .unwrap()
                 .is_empty()
         );

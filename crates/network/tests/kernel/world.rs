@@ -104,6 +104,7 @@ pub(crate) fn endpoint(ipv4: &str, gateway: &str) -> EndpointPlan {
         gateway6: None,
         mac: MacAddress::for_ipv4(net.addr()),
         mtu: 1500,
+        settings: Vec::new(),
     }
 }
 

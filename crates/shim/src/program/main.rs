@@ -18,6 +18,7 @@ mod json_line;
 mod log;
 mod names;
 mod poll;
+mod ports;
 mod relay;
 mod requests;
 mod rotation;

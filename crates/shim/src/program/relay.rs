@@ -13,12 +13,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use corten_shim::protocol::Relay;
+use corten_shim::protocol::{Relay, Target};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use self::datagrams::Datagrams;
 use self::streams::{Pair, Side};
+use crate::ports::local_address;
 
 /// How much is passed on at once.
 const SCRATCH: usize = 64 << 10;
@@ -83,11 +84,11 @@ impl Watch {
     }
 }
 
-/// A socket that holds a port, and where what comes there goes.
+/// A socket that holds a port, and where what comes there goes, if anywhere.
 #[derive(Debug)]
 enum Port {
-    Streams(TcpListener, SocketAddr, Watch),
-    Datagrams(UdpSocket, SocketAddr),
+    Streams(TcpListener, Option<SocketAddr>, Watch),
+    Datagrams(UdpSocket, Option<SocketAddr>),
 }
 
 /// All relays of a container.
@@ -131,16 +132,36 @@ impl Relays {
             let socket = UdpSocket::from(socket);
             socket.set_nonblocking(true)?;
             epoll::add(&self.epoll, &socket, ready.data(), EventFlags::IN)?;
-            self.ports.push(Port::Datagrams(socket, relay.to));
+            self.ports.push(Port::Datagrams(socket, Some(relay.to)));
         } else {
             rustix::net::listen(&socket, BACKLOG)?;
             let socket = TcpListener::from(socket);
             socket.set_nonblocking(true)?;
             let mut watch = Watch::NONE;
             watch.set(&self.epoll, &socket, ready, EventFlags::IN)?;
-            self.ports.push(Port::Streams(socket, relay.to, watch));
+            self.ports.push(Port::Streams(socket, Some(relay.to), watch));
         }
         Ok(())
+    }
+
+    /// Has what comes to the ports go elsewhere from now on, or nowhere; connections that stand are left
+    /// alone. Returns the targets whose ports are not served here.
+    pub(crate) fn retarget(&mut self, targets: &[Target]) -> Vec<Target> {
+        let mut rest = targets.to_vec();
+        for (number, port) in (0..).zip(&mut self.ports) {
+            let (own, datagrams, to) = match port {
+                Port::Streams(socket, to, _) => (local_address(&*socket), false, to),
+                Port::Datagrams(socket, to) => (local_address(&*socket), true, to),
+            };
+            let is_own = |target: &Target| Some(target.host) == own && target.datagrams == datagrams;
+            let new = targets.iter().find(|target| is_own(target)).map(|target| target.to);
+            rest.retain(|target| !is_own(target));
+            if datagrams && *to != new {
+                self.datagrams.close(number);
+            }
+            *to = new;
+        }
+        rest
     }
 
     /// Does what can be done now, or some of it.
@@ -173,8 +194,10 @@ impl Relays {
         match self.ports.get(index) {
             Some(Port::Streams(listener, to, _)) => match listener.accept() {
                 Ok((client, _)) => {
-                    let to = *to;
-                    self.begin(client, to);
+                    // Without a target the client finds its connection closed.
+                    if let Some(to) = *to {
+                        self.begin(client, to);
+                    }
                 }
                 Err(error) if is_passing(&error) => {}
                 // No descriptors are left.
@@ -314,6 +337,50 @@ mod tests {
             inside.write_all(b"done").unwrap();
             drop(inside);
         });
+    }
+
+    #[test]
+    fn ports_lead_elsewhere_when_told() {
+        let targets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let socket = UdpSocket::bind("[::1]:0").unwrap();
+        let host = socket.local_addr().unwrap();
+        let client = UdpSocket::bind("[::1]:0").unwrap();
+        client.connect(host).unwrap();
+        let target = |number: usize| Target {
+            host,
+            datagrams: true,
+            to: targets[number].local_addr().unwrap(),
+        };
+        let relay = Relay {
+            socket: 0,
+            datagrams: true,
+            to: target(0).to,
+        };
+        let mut relays = Relays::new(vec![(socket.into(), relay)]).unwrap();
+        let send = |relays: &mut Relays, text: &[u8]| {
+            client.send(text).unwrap();
+            relays.turn();
+        };
+        let seen = |number: usize| {
+            let mut seen = [0; 9];
+            targets[number].set_nonblocking(true).unwrap();
+            targets[number]
+                .recv(&mut seen)
+                .ok()
+                .map(|length| seen[..length].to_vec())
+        };
+        send(&mut relays, b"a");
+        assert_eq!((seen(0), seen(1)), (Some(b"a".to_vec()), None));
+        let foreign = Target {
+            host: "[::1]:1".parse().unwrap(),
+            ..target(1)
+        };
+        assert_eq!(relays.retarget(&[target(1), foreign]), [foreign]);
+        send(&mut relays, b"b");
+        assert_eq!((seen(0), seen(1)), (None, Some(b"b".to_vec())));
+        assert!(relays.retarget(&[]).is_empty());
+        send(&mut relays, b"c");
+        assert_eq!((seen(0), seen(1)), (None, None));
     }
 
     #[test]

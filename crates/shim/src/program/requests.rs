@@ -60,6 +60,10 @@ impl Supervisor {
                 let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));
                 done(self.relay(first, &relays).map_err(failed))
             }
+            Request::Relays { targets } => {
+                let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));
+                done(self.move_relays(&targets).map_err(failed))
+            }
             Request::Exec {
                 id,
                 process,

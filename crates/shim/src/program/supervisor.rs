@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use corten_shim::connection::Incoming;
-use corten_shim::protocol::{Event, Exit, Message, Relay, SOCKETS_FOR_NAMES, State, VERSION};
+use corten_shim::protocol::{Event, Exit, Message, SOCKETS_FOR_NAMES, State, VERSION};
 use corten_sys::signal::SignalFd;
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus, wait};
@@ -68,7 +68,7 @@ pub(crate) struct Supervisor {
     /// Answers the container's questions for names.
     pub(crate) names: Option<Names>,
     /// What passes on connections that the kernel cannot translate.
-    relays: Option<Relays>,
+    pub(crate) relays: Option<Relays>,
 }
 
 /// An exec, from its start until its clients have its output.
@@ -169,26 +169,6 @@ impl Supervisor {
         }
         let names = Names::new(&self.poll, udp, tcp, self.bundle.path().to_owned(), self.state.pid)?;
         self.names = Some(names);
-        Ok(())
-    }
-
-    /// Serves at held sockets, which are counted from `first` on.
-    pub(crate) fn relay(&mut self, first: usize, list: &[Relay]) -> io::Result<()> {
-        if list.is_empty() {
-            return Ok(());
-        }
-        let socket = |relay: &Relay| {
-            let held = self.held.get(first + usize::try_from(relay.socket).ok()?)?;
-            Some((held.try_clone().ok()?, relay.clone()))
-        };
-        let sockets = list.iter().filter_map(socket).collect();
-        if let Some(relays) = &mut self.relays {
-            relays.add_all(sockets);
-        } else {
-            let relays = Relays::new(sockets)?;
-            self.poll.add(&relays, Source::Relays, EventFlags::IN)?;
-            self.relays = Some(relays);
-        }
         Ok(())
     }
 

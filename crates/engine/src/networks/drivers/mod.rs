@@ -34,8 +34,8 @@ pub(super) struct Shape {
 /// Reads the name of a driver; an empty one means `bridge`.
 ///
 /// # Errors
-/// `Forbidden` for those of which there is one network only, `Unsupported` for those that Docker has
-/// and this engine has not, `NotFound` for unknown ones, which Docker takes for plugins.
+/// `Forbidden` for those of which there is one network only and for those of a swarm, `NotFound` for
+/// unknown ones, which Docker takes for plugins.
 pub(super) fn driver(name: &str) -> Result<Driver> {
     match name {
         "" | "default" | "bridge" => Ok(Driver::Bridge),
@@ -45,8 +45,11 @@ pub(super) fn driver(name: &str) -> Result<Driver> {
             Kind::Forbidden,
             format!("only one instance of \"{single}\" network is allowed"),
         )),
-        "overlay" => Err(Error::unsupported("network driver \"overlay\" is not supported")
-            .hint("networks here are of one host: use bridge, macvlan or ipvlan")),
+        "overlay" => Err(Error::new(
+            Kind::Forbidden,
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node \
+             to swarm and try again.",
+        )),
         other => Err(Error::not_found(format!("plugin \"{other}\" not found"))),
     }
 }
@@ -181,7 +184,7 @@ mod tests {
     fn drivers_are_known_or_refused_by_name() {
         assert_eq!(driver("").unwrap(), Driver::Bridge);
         assert_eq!(driver("weave").unwrap_err().message(), "plugin \"weave\" not found");
-        assert_eq!(driver("overlay").unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(driver("overlay").unwrap_err().kind(), Kind::Forbidden);
         assert_eq!(driver("host").unwrap_err().kind(), Kind::Forbidden);
     }
 }

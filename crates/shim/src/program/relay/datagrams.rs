@@ -35,11 +35,20 @@ struct Flow {
 
 impl Datagrams {
     /// Passes on what has come to a port.
-    pub(super) fn pass(&mut self, epoll: &OwnedFd, port: (u32, &UdpSocket), to: SocketAddr, scratch: &mut [u8]) {
+    pub(super) fn pass(
+        &mut self,
+        epoll: &OwnedFd,
+        port: (u32, &UdpSocket),
+        to: Option<SocketAddr>,
+        scratch: &mut [u8],
+    ) {
         let (number, socket) = port;
         for _ in 0..ROUNDS {
             let Ok((length, client)) = socket.recv_from(scratch) else {
                 return;
+            };
+            let Some(to) = to else {
+                continue;
             };
             let datagram = scratch.get(..length).unwrap_or_default();
             if let Ok(flow) = self.flow(epoll, number, client, to) {
@@ -48,6 +57,12 @@ impl Datagrams {
                 let _ = flow.socket.send(datagram);
             }
         }
+    }
+
+    /// Forgets a port's clients.
+    pub(super) fn close(&mut self, port: u32) {
+        self.flows.retain(|_, flow| flow.port != port);
+        self.by_client.retain(|(own, _), _| *own != port);
     }
 
     /// Gives a client the container's answers.
