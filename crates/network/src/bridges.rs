@@ -23,9 +23,9 @@ pub(crate) fn ensure(
     forwarding: bool,
 ) -> Result<u32> {
     links::check_name(&plan.name)?;
-    let link = match links::find(routes, &plan.name)? {
-        Some(link) => adopt(link)?,
-        None => create(routes, plan)?,
+    let (link, is_new) = match links::find(routes, &plan.name)? {
+        Some(link) => (adopt(link)?, false),
+        None => (create(routes, plan)?, true),
     };
     // Before addresses: IPv6 ones are refused while the setting says that there is none.
     if !plan.ipv6.is_empty() {
@@ -37,11 +37,10 @@ pub(crate) fn ensure(
     if forwarding {
         set(&sysctls::forwarding(!plan.ipv4.is_empty(), !plan.ipv6.is_empty()))?;
     }
-    let present: Vec<IpNet> = links::addresses(routes)?
-        .into_iter()
-        .filter(|(index, _)| *index == link.index)
-        .map(|(_, address)| address)
-        .collect();
+    let present = match is_new {
+        true => Vec::new(),
+        false => addresses_of(routes, link.index)?,
+    };
     if !link.up {
         links::no_link_local(routes, link.index, &plan.name)?;
     }
@@ -57,6 +56,14 @@ pub(crate) fn ensure(
     routes.request(&batch)?;
     links::settle(routes, &plan.name)?;
     Ok(link.index)
+}
+
+fn addresses_of(routes: &mut Connection, link: u32) -> Result<Vec<IpNet>> {
+    let all = links::addresses(routes)?.into_iter();
+    Ok(all
+        .filter(|(index, _)| *index == link)
+        .map(|(_, address)| address)
+        .collect())
 }
 
 fn adopt(link: LinkState) -> Result<LinkState> {

@@ -200,11 +200,10 @@ impl Fabric {
     /// and those of the bridges named. For [`crate::choose_subnet`].
     pub fn host_subnets(&self, except_bridges: &[String]) -> Result<Vec<IpNet>> {
         let mut routes = lock(&self.routes);
-        let own: Vec<u32> = links::list(&mut routes)?
-            .into_iter()
-            .filter(|link| except_bridges.contains(&link.name))
-            .map(|link| link.index)
-            .collect();
+        let mut own = Vec::new();
+        for name in except_bridges {
+            own.extend(self.index_of(&mut routes, name)?);
+        }
         let mut found = links::addresses(&mut routes)?;
         found.extend(links::routes(&mut routes)?);
         let mut subnets: Vec<IpNet> = found
@@ -371,6 +370,18 @@ impl Fabric {
         lock(&self.firewall).to_string()
     }
 
+    /// Finds a bridge's index: from memory if it is known, as there may be very many links.
+    fn index_of(&self, routes: &mut Connection, name: &str) -> Result<Option<u32>> {
+        let known = lock(&self.bridges).get(name).cloned();
+        match known {
+            Some(Place::Bridge { port, .. }) => Ok(Some(port.bridge)),
+            // These have no link of their own, and no name that could be one.
+            Some(Place::Parent(_)) => Ok(None),
+            None if links::check_name(name).is_err() => Ok(None),
+            None => Ok(links::find(routes, name)?.map(|link| link.index)),
+        }
+    }
+
     fn ensure_link(&self, plan: &BridgePlan) -> Result<()> {
         let mut routes = lock(&self.routes);
         if plan.medium != Medium::Bridge {
@@ -404,18 +415,15 @@ impl Fabric {
             return self.remove_parent(medium);
         }
         let mut routes = lock(&self.routes);
-        if let Some(name) = lock(&self.keeper).forget(bridge)
-            && let Some(link) = links::find(&mut routes, &name)?
-        {
-            delete(&mut routes, &link)?;
-        }
-        if matches!(place, Some(Place::Bridge { adopted: true, .. })) {
-            return Ok(());
-        }
-        match links::find(&mut routes, bridge)? {
-            Some(link) => delete(&mut routes, &link),
-            None => Ok(()),
-        }
+        let kept = lock(&self.keeper).forget(bridge);
+        let link = match place {
+            Some(Place::Bridge { adopted: true, .. }) => None,
+            _ => links::find(&mut routes, bridge)?,
+        };
+        let removed = link.map_or(Ok(()), |link| delete(&mut routes, &link));
+        drop(routes);
+        kept.into_iter().for_each(|name| self.remove_later(name));
+        removed
     }
 
     /// Removes a link beneath a network that is gone, if it was made here and no other needs it.
@@ -454,6 +462,23 @@ impl Fabric {
         netns::run_in(self.home.as_fd(), work).map_err(elsewhere)
     }
 
+    /// Removes a link that nobody misses, in the background: it takes some 20 ms.
+    fn remove_later(&self, name: String) {
+        let work = move |home: OwnedFd| {
+            let removed = netns::enter(home.as_fd())
+                .map_err(|error| Error::from_io("cannot enter the host's network", error))
+                .and_then(|()| Connection::open(Protocol::Route))
+                .and_then(|mut routes| match links::find(&mut routes, &name)? {
+                    Some(link) => delete(&mut routes, &link),
+                    None => Ok(()),
+                });
+            if let Err(error) = removed {
+                tracing::warn!(link = name, %error, "cannot remove a link");
+            }
+        };
+        self.in_background("links", work);
+    }
+
     /// Forgets stale connections, in the background: the kernel's table takes some 10 ms to walk.
     /// They are a nuisance, no reason to fail: the log says what happened.
     fn forget_connections(&self, bindings: &[PortBinding]) {
@@ -466,12 +491,17 @@ impl Fabric {
             Ok(count) => tracing::debug!(count, "forgot stale udp connections"),
             Err(error) => tracing::warn!(%error, "cannot forget stale udp connections"),
         };
+        self.in_background("conntrack", work);
+    }
+
+    /// Does work that nobody waits for on a thread of its own, which may enter the host's namespace.
+    fn in_background(&self, name: &str, work: impl FnOnce(OwnedFd) + Send + 'static) {
         let spawned = self.home.try_clone().and_then(|home| {
-            let thread = std::thread::Builder::new().name("conntrack".to_owned());
+            let thread = std::thread::Builder::new().name(name.to_owned());
             thread.stack_size(256 * 1024).spawn(move || work(home))
         });
         if let Err(error) = spawned {
-            tracing::warn!(%error, "cannot forget stale udp connections");
+            tracing::warn!(name, %error, "cannot work in the background");
         }
     }
 }

@@ -120,6 +120,47 @@ fn a_receiver_that_takes_nothing_holds_nobody_up() {
     drop(listener);
 }
 
+/// How many of the lines 1 to 5000 are missing: where they are, a marker says so.
+#[track_caller]
+fn missing(texts: &[String]) -> usize {
+    let (mut last, mut told, mut missing) = (0, false, 0);
+    for text in texts {
+        let Ok(number) = text.parse::<usize>() else {
+            assert!(
+                text.starts_with("corten: lines between") && text.contains("the log was rotated"),
+                "{text}"
+            );
+            told = true;
+            continue;
+        };
+        assert!(number == last + 1 || told, "{number} after {last}");
+        missing += number - last - 1;
+        (last, told) = (number, false);
+    }
+    assert_eq!(last, 5000);
+    missing
+}
+
+#[test]
+fn a_burst_at_the_very_start_is_told_too() {
+    let engine = Engine::start();
+    let options = [TCP, "cache-max-size=20k", "cache-max-file=2"];
+    run(&engine, &["-d", "--name", "burst"], "gelf", &options, "seq 5000").ok();
+    engine.corten(["wait", "burst"]).ok();
+    let gelf = Gelf::tcp(&engine, 12201);
+    until::is("the last line is there", || {
+        texts(&gelf.messages()).last().is_some_and(|text| text == "5000")
+    });
+    let texts = texts(&gelf.messages());
+    assert!(missing(&texts) > 0);
+    // The file that it began with was held.
+    assert_eq!(texts[0], "1");
+    // One file, all of it: nothing is missing, and nothing is said.
+    let options = [TCP, "cache-max-size=1m", "cache-max-file=1"];
+    run(&engine, &["--name", "whole"], "gelf", &options, "seq 5000").ok();
+    until::is("the last line is there", || gelf.messages().len() == texts.len() + 5000);
+}
+
 #[test]
 fn lines_rotated_away_are_told() {
     let engine = Engine::start();
@@ -136,23 +177,7 @@ fn lines_rotated_away_are_told() {
     until::is("the last line is there", || {
         texts(&gelf.messages()).last().is_some_and(|text| text == "5000")
     });
-    // Where lines are missing a marker says so.
-    let (mut last, mut told, mut missing) = (0, false, 0);
-    for text in texts(&gelf.messages()) {
-        let Ok(number) = text.parse::<usize>() else {
-            assert!(
-                text.starts_with("corten: lines between") && text.contains("the log was rotated"),
-                "{text}"
-            );
-            told = true;
-            continue;
-        };
-        assert!(number == last + 1 || told, "{number} after {last}");
-        missing += number - last - 1;
-        (last, told) = (number, false);
-    }
-    assert_eq!(last, 5000);
-    assert!(missing > 0);
+    assert!(missing(&texts(&gelf.messages())) > 0);
 }
 
 #[test]

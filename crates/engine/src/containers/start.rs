@@ -11,7 +11,7 @@
 //!
 //! Every step that acquires something has its undo in [`undo`], which runs when a later step fails.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{fs::File, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use corten_api::time::Time;
 use corten_oci::runtime::Mount;
@@ -40,6 +40,8 @@ pub(super) struct Prepared {
     pub(super) start: Start,
     pub(super) descriptors: Vec<OwnedFd>,
     joined: Joined,
+    /// The log that a follower begins with.
+    pub(super) log: Option<File>,
 }
 
 impl Containers {
@@ -89,6 +91,7 @@ impl Containers {
             mut start,
             mut descriptors,
             joined,
+            log,
         } = prepared;
         take_clients(container, &mut start, &mut descriptors);
         crash::point("start:prepared");
@@ -124,7 +127,7 @@ impl Containers {
         self.0.update_links_to(&container.record());
         self.0.emit(container, "start", &[]);
         self.spawn_watch(container, events);
-        self.0.deliveries.follow(container);
+        self.0.deliveries.follow_from(container, log);
         Ok(())
     }
 
@@ -257,12 +260,14 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
         names,
         joined,
     } = made;
+    let log = super::delivery::begin(record, &container.folder)?;
     let names = names.into_iter().flat_map(|sockets| [sockets.udp, sockets.tcp]);
     Ok(Prepared {
         spawned,
         start,
         descriptors: netns.into_iter().chain(hold.sockets).chain(names).collect(),
         joined,
+        log,
     })
 }
 

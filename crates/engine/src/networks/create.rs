@@ -19,7 +19,11 @@ impl Networks {
         }
         let request = self.configured(request)?;
         let fabric = self.fabric()?;
-        let host = fabric.host_subnets(&self.state().bridges())?;
+        // What the user chose, the host may have in use elsewhere.
+        let host = match plan::chooses_subnets(&request) {
+            true => fabric.host_subnets(&self.state().bridges())?,
+            false => Vec::new(),
+        };
         let (id, bridge) = {
             let mut state = self.state();
             state.check_name(&request.name)?;

@@ -223,6 +223,17 @@ fn shown(wanted: &[IpamConfig], ranges: [(&Option<Range>, bool); 2]) -> Vec<Ipam
     said.into_iter().chain(chosen).collect()
 }
 
+/// Whether the engine is to find a subnet for the network.
+pub(super) fn chooses_subnets(request: &CreateRequest) -> bool {
+    let config = request.ipam.as_ref().and_then(|ipam| ipam.config.as_deref());
+    let has = |is_family: fn(&IpNet) -> bool| {
+        let subnets = config.unwrap_or_default().iter().map(|config| config.subnet.parse());
+        subnets.flatten().any(|subnet| is_family(&subnet))
+    };
+    request.enable_ipv4.unwrap_or(true) && !has(|net| net.addr().is_ipv4())
+        || request.enable_ipv6.unwrap_or(false) && !has(|net| net.addr().is_ipv6())
+}
+
 /// The request's options, and the driver's default ones that it does not name: where a configuration is
 /// taken, that has them already.
 pub(super) fn options(request: &CreateRequest, settings: &Settings) -> drivers::Options {

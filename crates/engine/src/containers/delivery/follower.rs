@@ -1,6 +1,7 @@
 //! One container's lines on their way: read, delivered, noted, until there are no more.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -45,6 +46,8 @@ pub(super) struct Follower {
     /// The container's; none when it is gone.
     pub(super) status: Option<watch::Receiver<Status>>,
     pub(super) changes: Changes,
+    /// The log's first file, if it was there before the first line; then nothing is missed unnoticed.
+    pub(super) begin: Option<File>,
     pub(super) followers: Arc<Mutex<Followers>>,
 }
 
@@ -147,18 +150,25 @@ impl Follower {
         }
     }
 
-    async fn open(&self) -> Result<Work> {
+    async fn open(&mut self) -> Result<Work> {
         let target = Target::new(&self.log, &self.facts)?;
         let whereabouts = self.whereabouts.borrow().clone();
         // Before the first look at the files, so that nothing is missed between it and the wait.
         let change = self.changes.of(&whereabouts.log())?;
         let most = rotation::parse(&self.log)?.map_or(0, |rotation| rotation.max_files);
+        let begin = self.begin.take();
         let mut work = blocking(move || {
             let delivered = Delivered::read(&whereabouts.folder);
             let from = delivered.map_or(From::Beginning, |delivered| From::Position(delivered.position));
-            let mut cursor = Cursor::open(&whereabouts.log(), &from)?;
+            let begin = begin.filter(|_| delivered.is_none());
+            let is_early = begin.is_some();
+            let mut cursor = match begin {
+                Some(file) => Cursor::holding(&whereabouts.log(), file)?,
+                None => Cursor::open(&whereabouts.log(), &from)?,
+            };
             // As many files as are kept, and none noted: there may have been more.
-            let is_late = delivered.is_none() && cursor.files()? >= usize::try_from(most).unwrap_or(usize::MAX);
+            let is_late =
+                delivered.is_none() && !is_early && cursor.files()? >= usize::try_from(most).unwrap_or(usize::MAX);
             let gap = cursor.take_gap() || is_late;
             Ok(Work {
                 target,

@@ -29,6 +29,8 @@ mod tls;
 
 use std::{
     collections::HashMap,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -54,6 +56,8 @@ use crate::error::{Error, Result, blocking};
 const UNDELIVERED: &str = "undelivered";
 /// Where such a log came from.
 const ORIGIN: &str = "origin.json";
+/// What a log's file may be used for, as the shim makes it.
+const MODE: u32 = 0o640;
 /// The number of the origin's format that is written. Older ones are read.
 const FORMAT: u32 = 1;
 
@@ -89,6 +93,11 @@ impl Deliveries {
 
     /// Sees to it that a container's log is delivered, if its driver delivers.
     pub(super) fn follow(&self, container: &Container) {
+        self.follow_from(container, None);
+    }
+
+    /// The same, from a log's first file on, which [`begin`] has opened.
+    pub(super) fn follow_from(&self, container: &Container, begin: Option<File>) {
         let (log, facts) = {
             let record = &container.lock().record;
             let log = &record.host_config.log_config;
@@ -103,14 +112,14 @@ impl Deliveries {
             return;
         }
         let whereabouts = Whereabouts { folder, removed: None };
-        self.spawn(log, facts, whereabouts, Some(container.status.subscribe()));
+        self.spawn(log, facts, (whereabouts, begin), Some(container.status.subscribe()));
     }
 
     fn spawn(
         &self,
         log: LogConfig,
         facts: Facts,
-        whereabouts: Whereabouts,
+        (whereabouts, begin): (Whereabouts, Option<File>),
         status: Option<watch::Receiver<super::Status>>,
     ) {
         let mut followers = self.followers();
@@ -124,6 +133,7 @@ impl Deliveries {
             whereabouts: sender.subscribe(),
             status,
             changes: self.changes.clone(),
+            begin,
             followers: Arc::clone(&self.followers),
         };
         followers.insert(follower.facts.id.clone(), sender);
@@ -158,7 +168,7 @@ impl Deliveries {
             Some(follower) => drop(follower.send_replace(whereabouts)),
             None => {
                 drop(followers);
-                self.spawn(origin.log, origin.facts, whereabouts, None);
+                self.spawn(origin.log, origin.facts, (whereabouts, None), None);
             }
         }
         Ok(())
@@ -179,13 +189,31 @@ impl Deliveries {
                 folder,
                 removed: Some(origin.removed),
             };
-            self.spawn(origin.log, origin.facts, whereabouts, None);
+            self.spawn(origin.log, origin.facts, (whereabouts, None), None);
         }
     }
 
     fn followers(&self) -> MutexGuard<'_, Followers> {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the log of a container that starts for the first time, if its driver delivers: a follower that has
+/// it open knows later what was rotated away before its first look. Its shim writes to the same file.
+pub(super) fn begin(record: &Record, folder: &Path) -> Result<Option<File>> {
+    let log = &record.host_config.log_config;
+    let folder = folder.join(FOLDER);
+    if !matches!(Driver::of(log), Ok(Driver::Remote(_))) || corten_sys::fs::exists(folder.join(POSITION))? {
+        return Ok(None);
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(MODE);
+    let file = corten_sys::fs::open_with(&options, folder.join(COPY))?;
+    // What has lines is an earlier run's.
+    Ok(match file.metadata()?.len() {
+        0 => Some(file),
+        _ => None,
+    })
 }
 
 /// The logs that were kept; what is not one is removed.

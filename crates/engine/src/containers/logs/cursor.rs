@@ -1,6 +1,6 @@
 //! A place in a log: lines from there to the end, over rotations.
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use corten_api::time::Time;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,14 @@ impl Cursor {
             From::Position(position) => cursor.return_to(&files, position)?,
         };
         Ok(cursor)
+    }
+
+    /// Begins with a file that is open already, wherever it is by now.
+    pub(in crate::containers) fn holding(path: &Arc<Path>, file: File) -> Result<Self> {
+        Ok(Self {
+            current: Some(Open::held(file)?),
+            ..Self::idle(path)
+        })
     }
 
     /// A reader that has not begun.

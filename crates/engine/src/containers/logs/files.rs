@@ -138,6 +138,16 @@ impl Open {
         }))
     }
 
+    /// Takes a file that is open already, to be read from its beginning.
+    pub(super) fn held(file: File) -> Result<Self> {
+        Ok(Self {
+            inode: file.metadata()?.ino(),
+            offset: 0,
+            first: None,
+            source: Source::Plain(file),
+        })
+    }
+
     /// The time of its first line; none as long as there is none.
     pub(super) fn first(&mut self) -> Option<Time> {
         if self.first.is_none() {
