@@ -1,6 +1,7 @@
 //! `ARG`: what is given, what is declared where, and what the platform adds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use corten_dockerfile::{Argument, expand};
 use corten_oci::platform::Platform;
@@ -23,13 +24,14 @@ const PROXIES: [&str; 10] = [
 ];
 
 /// The values of a build's arguments.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Arguments {
     given: BTreeMap<String, Option<String>>,
     platform: BTreeMap<String, String>,
     /// Declared before the first stage.
     global: BTreeMap<String, String>,
-    consumed: BTreeSet<String>,
+    /// Asked for by some instruction.
+    consumed: Mutex<BTreeSet<String>>,
 }
 
 impl Arguments {
@@ -62,7 +64,7 @@ impl Arguments {
                     None => None,
                 },
             };
-            self.consumed.insert(argument.name.clone());
+            self.consume(&argument.name);
             if let Some(value) = value {
                 self.global.insert(argument.name.clone(), value);
             }
@@ -76,12 +78,22 @@ impl Arguments {
     }
 
     /// The value of an argument that a stage declares; its default has its variables put in.
-    pub(crate) fn declare(&mut self, name: &str, default: Option<String>) -> Option<String> {
-        self.consumed.insert(name.to_owned());
+    pub(crate) fn declare(&self, name: &str, default: Option<String>) -> Option<String> {
+        self.consume(name);
         match self.given.get(name) {
             Some(Some(value)) => Some(value.clone()),
             _ => default.or_else(|| self.outside(name)),
         }
+    }
+
+    fn consume(&self, name: &str) {
+        let mut consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        consumed.insert(name.to_owned());
+    }
+
+    /// The value of an argument that was given, declared or not.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name)?.as_deref()
     }
 
     /// Proxies that were given, for the environment of commands.
@@ -94,9 +106,10 @@ impl Arguments {
     pub(crate) fn unconsumed(&self) -> Vec<String> {
         let known =
             |name: &str| PROXIES.contains(&name) || name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH";
+        let consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
         let given = self.given.keys();
         given
-            .filter(|name| !self.consumed.contains(*name) && !known(name))
+            .filter(|name| !consumed.contains(*name) && !known(name))
             .cloned()
             .collect()
     }

@@ -1,34 +1,37 @@
-//! The build: stage after stage, step after step, each from the cache or done.
+//! The build: its stages side by side, each waiting for those it needs; then the outputs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-use corten_dockerfile::{Command, Dockerfile, Instruction, expand};
+use corten_dockerfile::{Command, Dockerfile};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
-use corten_oci::reference::Reference;
-use corten_store::{Access, Lease, MountPoints, NewImage, Store};
+use corten_store::{Lease, Store};
 use jiff::Timestamp;
 
 use crate::arguments::Arguments;
-use crate::cache::{Cache, Hit, Key};
-use crate::error::{Error, Result};
-use crate::event::{Event, Vertex};
+use crate::cache::Cache;
+use crate::context::{Context, Folder};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Status, StepEvent, Transfer, Vertex};
 use crate::executor::Executor;
-use crate::metadata;
-use crate::plan::{Base, Plan, Planned, plan};
+use crate::output::Finished;
+use crate::plan::{Plan, plan};
 use crate::request::Request;
-use crate::roots::Root;
-use crate::state::{Line, State};
+use crate::stage::Stage;
+use crate::state::State;
 
 /// What a build made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The image's id.
+    /// The digest of the image's configuration: its id, when an output keeps it in the engine.
     pub image: Digest,
+    /// What outputs say of it, by BuildKit's names.
+    pub answers: BTreeMap<String, String>,
 }
 
-/// Builds an image and gives it its names.
+/// Builds what is asked for and hands it to the outputs.
 ///
 /// # Errors
 /// With the lines of the Dockerfile that failed.
@@ -37,479 +40,337 @@ pub fn build(
     cache: &Arc<Cache>,
     executor: &dyn Executor,
     request: &Request,
-    tell: &mut dyn FnMut(Event),
+    tell: &(dyn Fn(Event) + Sync),
 ) -> Result<Built> {
     let file = Dockerfile::parse(&request.dockerfile)?;
+    tell(Event::Warnings(file.warnings.clone()));
     let target = file.target(&request.target)?;
-    let arguments = Arguments::new(request.arguments.clone(), &request.platform, &request.target);
-    let mut builder = Builder {
+    let mut arguments = Arguments::new(request.arguments.clone(), &request.platform, &request.target);
+    for instruction in &file.arguments {
+        if let Command::Arg(list) = &instruction.command {
+            let declared = arguments.declare_global(list, file.directives.escape);
+            declared.map_err(|error| error.at(instruction.lines))?;
+        }
+    }
+    let plan = plan(&file, target, &arguments, &request.contexts)?;
+    let total = plan.total + usize::from(!request.labels.is_empty());
+    let slots = plan.stages.iter().map(|stage| (stage.index, Slot::default()));
+    let build = Build {
         store,
         cache,
         executor,
         request,
         arguments,
         lease: store.lease(),
-        stages: BTreeMap::new(),
-        images: BTreeMap::new(),
-        models: Vec::new(),
+        slots: slots.collect(),
+        images: Mutex::default(),
+        models: models(store, request),
         tell,
-        number: 0,
-        total: 0,
+        failure: Mutex::default(),
+        contexts: Mutex::default(),
+        ignored: AtomicBool::new(false),
+        total,
         escape: file.directives.escape,
-        file: Arc::new(file),
+        plan,
+        file,
     };
-    builder.run(target)
+    build.run(target)
 }
 
-pub(crate) struct Builder<'a> {
+/// What the stages of a build share.
+pub(crate) struct Build<'a> {
     pub(crate) store: &'a Store,
     pub(crate) cache: &'a Arc<Cache>,
     pub(crate) executor: &'a dyn Executor,
     pub(crate) request: &'a Request,
     pub(crate) arguments: Arguments,
     pub(crate) lease: Lease,
-    /// Stages that are done.
-    stages: BTreeMap<usize, State>,
-    /// Images that files were copied from.
-    images: BTreeMap<String, State>,
+    /// What the stages of the plan became.
+    slots: BTreeMap<usize, Slot>,
+    /// Images by name and platform; each is looked for once.
+    images: Mutex<BTreeMap<(String, String), Arc<OnceLock<Result<State>>>>>,
     /// Configurations of images whose layers may be used again.
-    models: Vec<ImageConfig>,
-    pub(crate) tell: &'a mut dyn FnMut(Event),
-    number: usize,
-    total: usize,
+    pub(crate) models: Vec<ImageConfig>,
+    pub(crate) tell: &'a (dyn Fn(Event) + Sync),
+    /// Why the build failed first.
+    failure: Mutex<Option<Error>>,
+    /// Contexts that were told of.
+    contexts: Mutex<BTreeMap<String, Digest>>,
+    /// Whether it was told what of the context is left out.
+    ignored: AtomicBool,
+    pub(crate) total: usize,
     pub(crate) escape: char,
-    file: Arc<Dockerfile>,
+    pub(crate) plan: Plan,
+    pub(crate) file: Dockerfile,
 }
 
-impl Builder<'_> {
-    fn run(&mut self, target: usize) -> Result<Built> {
-        let file = Arc::clone(&self.file);
-        (self.tell)(Event::Warnings(file.warnings.clone()));
-        self.find_models();
-        for instruction in &file.arguments {
-            if let Command::Arg(list) = &instruction.command {
-                let declared = self.arguments.declare_global(list, self.escape);
-                declared.map_err(|error| error.at(instruction.lines))?;
-            }
-        }
-        let plan = plan(&file, target, &self.arguments)?;
-        self.total = plan.total + usize::from(!self.request.labels.is_empty());
-        for instruction in &file.arguments {
-            self.begin(&instruction.text, &instruction.text, (String::new(), 0, 0));
-        }
-        for planned in &plan.stages {
-            let state = self.stage(planned, &plan)?;
-            self.stages.insert(planned.index, state);
-        }
-        let state = self.stages.remove(&target).unwrap_or_default();
-        self.finish(state)
-    }
+/// What a stage became: nothing yet, nothing ever, or this.
+#[derive(Default)]
+struct Slot {
+    done: Mutex<Option<Option<State>>>,
+    changed: Condvar,
+}
 
-    /// What `cachefrom` names and is here.
-    fn find_models(&mut self) {
-        for name in &self.request.cache_from {
-            if let Ok(image) = self.store.images().resolve(name) {
-                self.models.push(image.config().clone());
-            }
-        }
-    }
-
-    fn stage(&mut self, planned: &Planned, plan: &Plan) -> Result<State> {
-        let file = Arc::clone(&self.file);
-        let stage = &file.stages[planned.index];
-        let name = match (&stage.from.name, plan.stages.len()) {
-            (Some(name), _) if file.stages.len() > 1 => name.clone(),
-            (None, _) if file.stages.len() > 1 => format!("stage-{}", planned.index),
-            _ => String::new(),
-        };
-        let positions = 1 + stage
-            .instructions
-            .iter()
-            .filter(|one| makes_files(&one.command))
-            .count();
-        let from = from_text(planned, &file);
-        self.begin(&stage.begin.text, &from, (name.clone(), 1, positions));
-        let mut state = self.base(planned).map_err(|error| error.of_step(stage.begin.lines))?;
-        let id = state.base.clone();
-        (self.tell)(Event::Done(id));
-        self.triggers(&mut state, planned.index)
-            .map_err(|error| error.of_step(stage.begin.lines))?;
-        let mut position = 1;
-        for instruction in &stage.instructions {
-            let here = makes_files(&instruction.command);
-            position += usize::from(here);
-            let shown = self.shown(&state, instruction);
-            self.begin(
-                &instruction.text,
-                &shown,
-                (name.clone(), if here { position } else { 0 }, positions),
-            );
-            let done = self.step(&mut state, instruction, planned.index);
-            done.map_err(|error| error.of_step(instruction.lines))?;
-            let id = state.id()?;
-            (self.tell)(Event::Done(Some(id)));
-        }
-        let id = state.id()?;
-        (self.tell)(Event::Stage(id));
-        Ok(state)
-    }
-
-    fn begin(&mut self, text: &str, expanded: &str, (stage, position, positions): (String, usize, usize)) {
-        self.number += 1;
-        (self.tell)(Event::Step(Vertex {
-            number: self.number,
-            total: self.total,
-            text: text.to_owned(),
-            expanded: expanded.to_owned(),
-            stage,
-            position,
-            positions,
-        }));
-    }
-
-    /// An instruction's text with its variables put in, for people.
-    fn shown(&self, state: &State, instruction: &Instruction) -> String {
-        let rest = instruction
-            .text
-            .get(instruction.name.len()..)
-            .unwrap_or_default()
-            .trim();
-        let words: Vec<String> = rest
-            .split(' ')
-            .map(
-                |word| match word.contains('$') && !word.contains(['\'', '"', self.escape]) {
-                    true => expand(word, self.escape, &|name| state.lookup(name))
-                        .map_or_else(|_| word.to_owned(), |found| found.text),
-                    false => word.to_owned(),
-                },
-            )
-            .collect();
-        format!("{} {}", instruction.command.name(), words.join(" "))
-    }
-
-    fn base(&mut self, planned: &Planned) -> Result<State> {
-        match &planned.base {
-            Base::Scratch => {
-                let platform = &self.request.platform;
-                let mut state = State::new(ImageConfig {
-                    architecture: platform.architecture.clone(),
-                    variant: platform.variant.clone(),
-                    os: platform.os.clone(),
-                    ..ImageConfig::default()
-                });
-                state.image.rootfs.kind = "layers".into();
-                Ok(state)
-            }
-            Base::Stage(index) => {
-                let below = self.stages.get(index);
-                let mut state = below
-                    .cloned()
-                    .ok_or_else(|| Error::internal("a stage comes before its base"))?;
-                state.has_command = false;
-                state.base = Some(state.id()?);
-                Ok(state)
-            }
-            Base::Image(name) => self.image(name, planned.platform.as_deref()),
-        }
-    }
-
-    /// The state that an image is.
-    fn image(&mut self, name: &str, platform: Option<&str>) -> Result<State> {
-        let platform = match platform {
-            Some(platform) => platform.to_owned(),
-            None if self.request.platform_given => self.request.platform.to_string(),
-            None => String::new(),
-        };
-        let tell = &mut *self.tell;
-        let found = self
-            .executor
-            .image(name, &platform, &mut |line| tell(Event::Pulling(line)))?;
-        for layer in &found.config.rootfs.diff_ids {
-            if !self.lease.hold(layer) {
-                return Err(Error::internal(format!(
-                    "a layer of {name} is not there: pull it again"
-                )));
-            }
-        }
-        let mut state = State::new(found.config);
-        (state.image.container, state.image.comment) = (String::new(), String::new());
-        state.image.docker_version = String::new();
-        state.base = Some(found.id);
-        Ok(state)
-    }
-
-    /// Runs what the base image wants run in builds on top of it.
-    fn triggers(&mut self, state: &mut State, stage: usize) -> Result<()> {
-        let triggers = std::mem::take(&mut state.image.config.on_build);
-        if triggers.is_empty() {
-            return Ok(());
-        }
-        (self.tell)(Event::Triggers(triggers.len()));
-        for trigger in triggers {
-            let instruction = corten_dockerfile::parse_instruction(&trigger, self.escape)?;
-            if matches!(
-                instruction.command,
-                Command::From(_) | Command::Onbuild(_) | Command::Maintainer(_)
-            ) {
-                let name = instruction.command.name();
-                return Err(Error::invalid(format!("{name} isn't allowed as an ONBUILD trigger")));
-            }
-            self.step(state, &instruction, stage)?;
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, state: &mut State, instruction: &Instruction, stage: usize) -> Result<()> {
-        if self.executor.is_cancelled() {
-            return Err(Error::cancelled());
-        }
-        match &instruction.command {
-            Command::Run(run) => self.run_step(state, run, instruction, stage),
-            Command::Copy(copy) => {
-                let add = corten_dockerfile::Add {
-                    copy: copy.clone(),
-                    ..corten_dockerfile::Add::default()
-                };
-                self.copy_step(state, &add, instruction, stage)
-            }
-            Command::Add(add) => self.copy_step(state, add, instruction, stage),
-            Command::Workdir(path) => self.workdir_step(state, path, instruction),
-            command => self.metadata_step(state, command, &instruction.text),
-        }
-    }
-
-    fn metadata_step(&mut self, state: &mut State, command: &Command, text: &str) -> Result<()> {
-        let before = state.id()?;
-        let by = metadata::apply(state, &mut self.arguments, command, self.escape)?;
-        let by = by.ok_or_else(|| Error::internal("an instruction is neither of files nor of the configuration"))?;
-        let key = Key::new("configuration").with(before.as_str()).with(&by).finish();
-        if self.reuse(state, &key, &by) {
-            return Ok(());
-        }
-        self.in_passing()?;
-        self.keep(state, &key, by, None, text)
-    }
-
-    /// What Docker shows for a step that needs no container, and its clients know to expect.
-    pub(crate) fn in_passing(&mut self) -> Result<()> {
-        let id = random_id()?;
-        (self.tell)(Event::Running(id.clone()));
-        (self.tell)(Event::Removed(id));
-        Ok(())
-    }
-
-    /// Takes a step from the cache, if it is there.
-    pub(crate) fn reuse(&mut self, state: &mut State, key: &Digest, by: &str) -> bool {
-        if self.request.no_cache {
-            return false;
-        }
-        // Whoever names images to take steps from wants no others (moby `ImageCache.GetCache`).
-        let hit = match self.request.cache_from.is_empty() {
-            true => self.cache.get(key),
-            false => self.modelled(state, by),
-        };
-        let Some(hit) = hit else { return false };
-        if hit.layer.as_ref().is_some_and(|layer| !self.lease.hold(layer)) {
-            return false;
-        }
-        (self.tell)(Event::Cached);
-        state.add(Line {
-            by: by.to_owned(),
-            created: hit.created,
-            layer: hit.layer,
-        });
-        true
-    }
-
-    /// The step as an image of `cachefrom` made it: one that has the same layers and history so far.
-    fn modelled(&self, state: &State, by: &str) -> Option<Hit> {
-        let (layers, history) = (&state.image.rootfs.diff_ids, &state.image.history);
-        let same = |a: &[corten_oci::image::History]| {
-            a.len() == history.len() && a.iter().zip(history).all(|(a, b)| a.created_by == b.created_by)
-        };
-        self.models.iter().find_map(|model| {
-            let line = model.history.get(history.len())?;
-            let below = model.rootfs.diff_ids.get(..layers.len())?;
-            (same(model.history.get(..history.len())?) && below == layers && line.created_by == by).then_some(())?;
-            let layer = match line.empty_layer {
-                true => None,
-                false => Some(model.rootfs.diff_ids.get(layers.len())?.clone()),
+impl Build<'_> {
+    fn run(&self, target: usize) -> Result<Built> {
+        for (number, instruction) in self.file.arguments.iter().enumerate() {
+            let begun = StepEvent::Begun {
+                total: self.total,
+                text: instruction.text.clone(),
             };
-            Some(Hit {
-                layer,
-                created: line.created.clone()?,
-            })
-        })
-    }
-
-    /// Remembers a step that was done, and goes on from it.
-    pub(crate) fn keep(
-        &mut self,
-        state: &mut State,
-        key: &Digest,
-        by: String,
-        layer: Option<Digest>,
-        text: &str,
-    ) -> Result<()> {
-        let hit = Hit {
-            layer,
-            created: Timestamp::now().to_string(),
-        };
-        self.cache.put(key, &hit, text)?;
-        state.add(Line {
-            by,
-            created: hit.created,
-            layer: hit.layer,
-        });
-        Ok(())
-    }
-
-    /// A root over layers, gone when dropped.
-    pub(crate) fn work(&self, layers: &[Digest]) -> Result<Work> {
-        let id = random_id()?;
-        self.store.snapshots().prepare_layers(&id, layers)?;
-        Ok(Work {
-            id,
-            store: self.store.clone(),
-        })
-    }
-
-    /// The stage or image that files are taken from.
-    pub(crate) fn source(&mut self, name: &str, stage: usize) -> Result<State> {
-        if let Some(index) = self.file.stage_before(name, stage)
-            && let Some(state) = self.stages.get(&index)
-        {
-            return Ok(state.clone());
+            (self.tell)(Event::Step(number + 1, begun));
+            (self.tell)(Event::Step(number + 1, StepEvent::Ended));
         }
-        if let Some(state) = self.images.get(name) {
-            return Ok(state.clone());
+        self.stages();
+        if let Some(error) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
         }
-        let state = self.image(name, None).map_err(|error| {
-            let names = self.file.stages.iter().filter_map(|stage| stage.from.name.as_deref());
-            let names: Vec<&str> = names.collect();
-            match names.is_empty() {
-                true => error,
-                false => error.context(format!(
-                    "{name:?} is no stage of this Dockerfile ({}), and as an image",
-                    names.join(", ")
-                )),
-            }
-        })?;
-        self.images.insert(name.to_owned(), state.clone());
-        Ok(state)
-    }
-
-    /// Labels, names, and the image itself.
-    fn finish(&mut self, mut state: State) -> Result<Built> {
-        if !self.request.labels.is_empty() {
-            let pairs: Vec<(String, String)> = self
-                .request
-                .labels
-                .iter()
-                .map(|(a, b)| (a.clone(), b.clone()))
-                .collect();
-            let words: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let text = format!("LABEL {}", words.join(" "));
-            self.begin(&text, &text, (String::new(), 0, 0));
-            let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-            let escape = self.escape;
-            let quoted_pairs = pairs.iter().map(|(name, value)| {
-                // Labels of the command line have no variables.
-                let value = if escape == '\\' {
-                    quoted(value)
-                } else {
-                    format!("'{value}'")
-                };
-                (name.clone(), value)
-            });
-            self.metadata_step(&mut state, &Command::Label(quoted_pairs.collect()), &text)?;
-            let id = state.id()?;
-            (self.tell)(Event::Done(Some(id)));
-        }
+        let mut state = self.stage_result(target)?;
+        self.label(&mut state)?;
         let unconsumed = self.arguments.unconsumed();
         if !unconsumed.is_empty() {
             (self.tell)(Event::Unconsumed(unconsumed));
         }
-        let image = self.put(&state)?;
-        (self.tell)(Event::Built(image.clone()));
-        for name in &self.request.names {
-            self.store.images().tag(name, &image)?;
-            (self.tell)(Event::Tagged(Reference::clone(name).or_latest().familiar()));
-        }
-        Ok(Built { image })
+        self.export(&state)
     }
 
-    fn put(&self, state: &State) -> Result<Digest> {
-        if let Some(base) = &state.base
-            && self.store.images().get(base).is_ok()
-        {
-            return Ok(base.clone());
-        }
-        if state.image.history.is_empty() && state.image.rootfs.diff_ids.is_empty() {
-            return Err(Error::invalid("No image was generated. Is your Dockerfile empty?"));
-        }
-        let (bytes, _) = state.document()?;
-        let new = NewImage {
-            config: &bytes,
-            ..NewImage::default()
+    /// Runs all stages of the plan, each on a thread of its own.
+    fn stages(&self) {
+        let mut first = self.file.arguments.len() + 1;
+        std::thread::scope(|scope| {
+            let mut last = None;
+            for planned in &self.plan.stages {
+                let begins = first;
+                first += 1 + self.file.stages[planned.index].instructions.len();
+                let work = move || {
+                    let result = Stage::new(self, planned, begins).run();
+                    self.stage_done(planned.index, result);
+                };
+                // The last stage, often the only one, needs no thread of its own.
+                if let Some(before) = last.replace(work) {
+                    scope.spawn(before);
+                }
+            }
+            if let Some(work) = last {
+                work();
+            }
+        });
+    }
+
+    fn stage_done(&self, index: usize, result: Result<State>) {
+        let state = match result {
+            Ok(state) => Some(state),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
         };
-        Ok(self.store.images().put(new)?)
-    }
-}
-
-/// A root that a step works in.
-#[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) id: String,
-    store: Store,
-}
-
-impl Work {
-    pub(crate) fn open(&self, access: Access) -> Result<Root> {
-        Ok(Root::of(self.store.snapshots().open_root(&self.id, access)?))
-    }
-
-    /// Makes a layer of what was changed.
-    pub(crate) fn commit(&self, lease: &Lease) -> Result<Digest> {
-        Ok(self
-            .store
-            .layers()
-            .from_snapshot(lease, &self.id, &MountPoints::default())?
-            .diff_id()
-            .clone())
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        if let Err(error) = self.store.snapshots().remove(&self.id) {
-            tracing::warn!(%error, "cannot remove the root of a build's step");
+        if let Some(slot) = self.slots.get(&index) {
+            *slot.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+            slot.changed.notify_all();
         }
     }
-}
 
-fn makes_files(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Run(_) | Command::Copy(_) | Command::Add(_) | Command::Workdir(_)
-    )
-}
+    /// Remembers why the build failed and ends what still runs. What only failed because of that is
+    /// not the reason.
+    fn fail(&self, error: Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.as_ref().is_none_or(|first| first.kind() == Kind::Cancelled) {
+            *failure = Some(error);
+        }
+        drop(failure);
+        self.executor.abort();
+    }
 
-/// `FROM` with the base's whole name, as BuildKit shows it.
-fn from_text(planned: &Planned, file: &Dockerfile) -> String {
-    match &planned.base {
-        Base::Scratch => "FROM scratch".to_owned(),
-        Base::Stage(index) => format!("FROM {}", file.stages[*index].from.name.clone().unwrap_or_default()),
-        Base::Image(name) => match name.parse::<Reference>() {
-            Ok(reference) => format!("FROM {}", reference.or_latest()),
-            Err(_) => format!("FROM {name}"),
-        },
+    /// What a stage became; waits for it.
+    pub(crate) fn stage_result(&self, index: usize) -> Result<State> {
+        let slot = self
+            .slots
+            .get(&index)
+            .ok_or_else(|| Error::internal("a stage that is needed is not planned"))?;
+        let mut done = slot.done.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &*done {
+                Some(Some(state)) => return Ok(state.clone()),
+                Some(None) => return Err(Error::cancelled()),
+                None => done = slot.changed.wait(done).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// An image, looked for once however many ask.
+    pub(crate) fn image(&self, name: &str, platform: &str, pulling: &mut dyn FnMut(Transfer)) -> Result<State> {
+        let key = (name.to_owned(), platform.to_owned());
+        let cell = {
+            let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(images.entry(key).or_default())
+        };
+        cell.get_or_init(|| self.find_image(name, platform, pulling)).clone()
+    }
+
+    fn find_image(&self, name: &str, platform: &str, pulling: &mut dyn FnMut(Transfer)) -> Result<State> {
+        let title = format!("[internal] load metadata for {}", crate::stage::whole_name(name));
+        self.internal(&title, Vec::new(), |_| {
+            let found = self.executor.image(name, platform, pulling)?;
+            for layer in &found.config.rootfs.diff_ids {
+                if !self.lease.hold(layer) {
+                    return Err(Error::internal(format!(
+                        "a layer of {name} is not there: pull it again"
+                    )));
+                }
+            }
+            let mut state = State::new(found.config);
+            (state.image.container, state.image.comment) = (String::new(), String::new());
+            state.image.docker_version = String::new();
+            state.base = Some(found.id);
+            Ok(state)
+        })
+    }
+
+    /// Tells, once, that it is known what of the context is left out.
+    pub(crate) fn ignored(&self) {
+        if self.request.context.is_none() || self.ignored.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let _ = self.internal("[internal] load .dockerignore", Vec::new(), |vertex| {
+            let now = Timestamp::now();
+            (self.tell)(Event::Status(Status {
+                vertex: vertex.clone(),
+                id: "transferring context:".to_owned(),
+                name: String::new(),
+                current: 2,
+                total: 0,
+                timestamp: now,
+                started: now,
+                completed: Some(now),
+            }));
+            Ok(())
+        });
+    }
+
+    /// The folder of a context, with what is wanted of it.
+    pub(crate) fn folder(&self, name: &str, context: &dyn Context, wanted: &[String]) -> Result<(Folder, Digest)> {
+        let (title, id) = match name {
+            "" => ("[internal] load build context".to_owned(), "transferring context:"),
+            name => (format!("[context {name}] load from client"), "transferring:"),
+        };
+        let known = self
+            .contexts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
+        if let Some(vertex) = known {
+            return Ok((context.folder(wanted)?, vertex));
+        }
+        let digest = vertex_digest(&title, &[]);
+        self.contexts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), digest.clone());
+        let folder = self.internal(&title, Vec::new(), |vertex| {
+            let began = Timestamp::now();
+            let folder = context.folder(wanted)?;
+            let now = Timestamp::now();
+            (self.tell)(Event::Status(Status {
+                vertex: vertex.clone(),
+                id: id.to_owned(),
+                name: String::new(),
+                current: 0,
+                total: 0,
+                timestamp: now,
+                started: began,
+                completed: Some(now),
+            }));
+            Ok(folder)
+        })?;
+        Ok((folder, digest))
+    }
+
+    /// Does something that has a vertex and is no step.
+    pub(crate) fn internal<T>(
+        &self,
+        name: &str,
+        inputs: Vec<Digest>,
+        work: impl FnOnce(&Digest) -> Result<T>,
+    ) -> Result<T> {
+        let mut vertex = Vertex {
+            digest: vertex_digest(name, &inputs),
+            name: name.to_owned(),
+            inputs,
+            started: Some(Timestamp::now()),
+            completed: None,
+            cached: false,
+            error: String::new(),
+        };
+        (self.tell)(Event::Vertex(vertex.clone()));
+        let result = work(&vertex.digest);
+        vertex.completed = Some(Timestamp::now());
+        if let Err(error) = &result {
+            vertex.error = error.told();
+        }
+        (self.tell)(Event::Vertex(vertex));
+        result
+    }
+
+    /// Labels of the request, as a last instruction.
+    fn label(&self, state: &mut State) -> Result<()> {
+        if self.request.labels.is_empty() {
+            return Ok(());
+        }
+        let labels = self.request.labels.iter();
+        let words: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+        let text = format!("LABEL {}", words.join(" "));
+        let quoted = self.request.labels.iter().map(|(name, value)| {
+            // Labels of the request have no variables.
+            let value = match self.escape {
+                '\\' => format!("'{}'", value.replace('\'', "'\\''")),
+                _ => format!("'{value}'"),
+            };
+            (name.clone(), value)
+        });
+        let command = Command::Label(quoted.collect());
+        Stage::after_all(self, &self.plan.stages[0]).last(state, &command, &text)
+    }
+
+    /// Hands the result to the outputs.
+    fn export(&self, state: &State) -> Result<Built> {
+        let (bytes, id) = state.document()?;
+        let mut answers = BTreeMap::new();
+        for output in &self.request.outputs {
+            let inputs: Vec<Digest> = state.vertex.iter().cloned().collect();
+            let answer = self.internal(&output.title(), inputs, |vertex| {
+                output.export(&Finished {
+                    store: self.store,
+                    lease: &self.lease,
+                    tell: self.tell,
+                    vertex: vertex.clone(),
+                    config: &state.image,
+                    bytes: &bytes,
+                    base: state.base.as_ref(),
+                })
+            })?;
+            answers.extend(answer);
+        }
+        let image = match &state.base {
+            Some(base) => base.clone(),
+            None => id,
+        };
+        Ok(Built { image, answers })
     }
 }
 
-/// 64 hexadecimal digits that nobody has had.
-pub(crate) fn random_id() -> Result<String> {
-    let mut bytes = [0_u8; 32];
-    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// What `cachefrom` names and is here.
+fn models(store: &Store, request: &Request) -> Vec<ImageConfig> {
+    let found = request
+        .cache_from
+        .iter()
+        .filter_map(|name| store.images().resolve(name).ok());
+    found.map(|image| image.config().clone()).collect()
+}
+
+/// A vertex's identity.
+pub(crate) fn vertex_digest(name: &str, inputs: &[Digest]) -> Digest {
+    let text: Vec<&str> = std::iter::once(name).chain(inputs.iter().map(Digest::as_str)).collect();
+    Digest::sha256(text.join("\n").as_bytes())
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use corten_dockerfile::Sharing;
 use corten_oci::digest::{Algorithm, Digest, Hasher};
 use corten_store::{GcOptions, Lease, Store};
 use corten_sys::fs;
@@ -14,10 +16,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::known::FileDigests;
 
 const FORMAT: u32 = 1;
 /// How long a record is not rewritten after a use.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+/// After which a step that waits for a cache mount looks whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// All steps that were run and are remembered.
 #[derive(Debug)]
@@ -27,9 +32,11 @@ pub struct Cache {
     store: Store,
     /// Guards the records in memory.
     entries: Mutex<BTreeMap<Digest, Held>>,
-    /// Cache mounts in use that want to be alone.
-    locked: Mutex<HashSet<String>>,
-    unlocked: Condvar,
+    /// Cache mounts in use: by how many steps, none for one that wants to be alone.
+    in_use: Mutex<BTreeMap<String, Option<usize>>>,
+    freed: Condvar,
+    /// Digests of files of contexts.
+    pub(crate) known: FileDigests,
 }
 
 #[derive(Debug)]
@@ -109,8 +116,9 @@ impl Cache {
             mounts,
             store,
             entries: Mutex::new(entries),
-            locked: Mutex::default(),
-            unlocked: Condvar::new(),
+            in_use: Mutex::default(),
+            freed: Condvar::new(),
+            known: FileDigests::default(),
         })
     }
 
@@ -251,11 +259,11 @@ impl Cache {
     }
 
     fn prune_mounts(&self, pruned: &mut CachePruned) -> Result<()> {
-        let locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in fs::read_dir(&self.mounts)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !locked.contains(&name) {
+            if !in_use.contains_key(&name) {
                 pruned.bytes += size_of(&path);
                 fs::remove_dir_all(&path)?;
                 pruned.ids.push(name);
@@ -264,52 +272,83 @@ impl Cache {
         Ok(())
     }
 
-    /// The folder of a cache mount, made with these attributes if it is not there.
+    /// The folder of a cache mount, made with these attributes if it is not there. Waits while another
+    /// step has it for itself, or while others have it that this one wants for itself.
     pub(crate) fn mount(
         self: &Arc<Self>,
         id: &str,
-        alone: bool,
+        sharing: Sharing,
+        is_cancelled: &dyn Fn() -> bool,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<InUse> {
-        let name = Digest::sha256(id.as_bytes()).hex().to_owned();
-        if alone {
-            let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
-            while locked.contains(&name) {
-                locked = self.unlocked.wait(locked).unwrap_or_else(PoisonError::into_inner);
+        let hash = Digest::sha256(id.as_bytes()).hex().to_owned();
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = loop {
+            if let Some(name) = take(&mut in_use, &hash, sharing) {
+                break name;
             }
-            locked.insert(name.clone());
-        }
-        let in_use = InUse {
-            path: self.mounts.join(&name),
-            cache: Arc::clone(self),
-            locked: alone.then_some(name),
+            if is_cancelled() {
+                return Err(crate::Error::cancelled());
+            }
+            let waited = self.freed.wait_timeout(in_use, PATIENCE);
+            in_use = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
-        if !fs::exists(&in_use.path)? {
-            fs::create_dir(&in_use.path)?;
-            make(&in_use.path)?;
+        let mount = InUse {
+            path: self.mounts.join(&name),
+            name,
+            cache: Arc::clone(self),
+        };
+        if !fs::exists(&mount.path)? {
+            // Under the lock: nobody finds it half made.
+            let unfinished = self.mounts.join(format!(".{}", mount.name));
+            fs::if_there(fs::remove_dir_all(&unfinished))?;
+            fs::create_dir(&unfinished)?;
+            make(&unfinished)?;
+            fs::rename(&unfinished, &mount.path)?;
         }
-        Ok(in_use)
+        drop(in_use);
+        Ok(mount)
     }
+}
+
+/// Takes a cache mount, or one of its own for a step that shares it with nobody; none when it must wait.
+fn take(in_use: &mut BTreeMap<String, Option<usize>>, hash: &str, sharing: Sharing) -> Option<String> {
+    match sharing {
+        Sharing::Shared => match in_use.entry(hash.to_owned()).or_insert(Some(0)) {
+            Some(users) => *users += 1,
+            None => return None,
+        },
+        Sharing::Locked => match in_use.contains_key(hash) {
+            true => return None,
+            false => drop(in_use.insert(hash.to_owned(), None)),
+        },
+        Sharing::Private => {
+            let names = std::iter::once(hash.to_owned()).chain((1..).map(|number| format!("{hash}-{number}")));
+            let free = names.into_iter().find(|name| !in_use.contains_key(name))?;
+            in_use.insert(free.clone(), None);
+            return Some(free);
+        }
+    }
+    Some(hash.to_owned())
 }
 
 /// A cache mount that a step uses.
 #[derive(Debug)]
 pub(crate) struct InUse {
     pub(crate) path: PathBuf,
+    name: String,
     cache: Arc<Cache>,
-    locked: Option<String>,
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        if let Some(name) = &self.locked {
-            self.cache
-                .locked
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(name);
-            self.cache.unlocked.notify_all();
+        let mut in_use = self.cache.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        match in_use.get_mut(&self.name) {
+            Some(Some(users)) if *users > 1 => *users -= 1,
+            _ => drop(in_use.remove(&self.name)),
         }
+        drop(in_use);
+        self.cache.freed.notify_all();
     }
 }
 

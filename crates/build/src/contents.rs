@@ -12,51 +12,98 @@ use corten_oci::digest::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::error::{Error, Result};
+use crate::known::{FileDigests, Seen, bytes_of};
 use crate::paths;
 use crate::roots::{self, Root};
 
 /// The most bytes of paths that a pattern may find.
 const MOST: usize = 100_000;
 
+/// What is left out of a tree: what its context does not have, and what the instruction excludes.
+#[derive(Debug, Default)]
+pub(crate) struct Filter<'a> {
+    context: Option<(&'a Ignore, String)>,
+    excludes: Option<&'a Ignore>,
+}
+
+impl<'a> Filter<'a> {
+    /// For what is below a path of a context.
+    pub(crate) fn new(context: &'a Ignore, path: &str, excludes: Option<&'a Ignore>) -> Self {
+        Self {
+            context: (!context.is_empty()).then(|| (context, path.to_owned())),
+            excludes: excludes.filter(|excludes| !excludes.is_empty()),
+        }
+    }
+
+    /// Whether a path from where the filter is for is left out.
+    pub(crate) fn leaves_out(&self, path: &str) -> bool {
+        let context = self.context.as_ref();
+        context.is_some_and(|(ignore, below)| ignore.excludes(&join(below, path)))
+            || self.excludes.is_some_and(|excludes| excludes.excludes(path))
+    }
+
+    /// Whether a source that is a file itself is left out by the instruction.
+    pub(crate) fn leaves_out_file(&self, name: &str) -> bool {
+        self.excludes.is_some_and(|excludes| excludes.excludes(name))
+    }
+
+    /// Whether a folder that is left out may nevertheless have something in it that is not.
+    pub(crate) fn may_keep_below(&self) -> bool {
+        let context = self.context.as_ref();
+        context.is_some_and(|(ignore, _)| ignore.may_keep_below()) || self.excludes.is_some_and(Ignore::may_keep_below)
+    }
+}
+
 /// The paths in a tree that a source means, from its root, sorted; none when a pattern finds nothing.
 ///
 /// # Errors
 /// When a plain path is not there.
-pub(crate) fn find(root: &Root, source: &str) -> Result<Vec<String>> {
+pub(crate) fn find(root: &Root, source: &str, filter: &Filter<'_>) -> Result<Vec<String>> {
     let source = paths::below(source);
     if !source.contains(['*', '?', '[', '\\']) {
         return match root.find(&source)? {
-            Some(_) => Ok(vec![source]),
-            None => Err(missing(&source)),
+            Some(stat) if !is_hidden(&source, &stat, filter) => Ok(vec![source]),
+            _ => Err(missing(&source)),
         };
     }
     let mut found = vec![String::new()];
     for part in source.split('/') {
-        found = step(root, &found, part)?;
+        found = step(root, &found, part, filter)?;
     }
     Ok(found)
 }
 
-fn missing(source: &str) -> Error {
+/// Whether the context does not have a path. A folder that it does not have may have something in it
+/// that it has.
+fn is_hidden(path: &str, stat: &Stat, filter: &Filter<'_>) -> bool {
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    !path.is_empty() && filter.leaves_out(path) && !(is_folder && filter.may_keep_below())
+}
+
+pub(crate) fn missing(source: &str) -> Error {
     Error::new(
         crate::Kind::NotFound,
         format!("file not found in build context or excluded by .dockerignore: stat {source}: file does not exist"),
     )
+    .in_other_words(format!(
+        "failed to compute cache key: failed to calculate checksum of ref: \"/{source}\": not found"
+    ))
 }
 
 /// What a pattern for one part of a path finds below the paths found so far.
-fn step(root: &Root, folders: &[String], part: &str) -> Result<Vec<String>> {
+fn step(root: &Root, folders: &[String], part: &str, filter: &Filter<'_>) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for folder in folders {
         let Ok(open) = root.folder(folder) else { continue };
         if part == "**" {
-            deep(root, folder, &mut found)?;
+            deep(root, folder, filter, &mut found)?;
             continue;
         }
         for name in roots::names(open.as_fd())? {
             let name = name.to_string_lossy();
-            if glob_matches(part, &name) {
-                found.push(join(folder, &name));
+            let path = join(folder, &name);
+            if glob_matches(part, &name) && (!filter.leaves_out(&path) || filter.may_keep_below()) {
+                found.push(path);
             }
         }
         if found.len() > MOST {
@@ -67,13 +114,17 @@ fn step(root: &Root, folders: &[String], part: &str) -> Result<Vec<String>> {
 }
 
 /// A folder and all below it.
-fn deep(root: &Root, folder: &str, found: &mut Vec<String>) -> Result<()> {
+fn deep(root: &Root, folder: &str, filter: &Filter<'_>, found: &mut Vec<String>) -> Result<()> {
     found.push(folder.to_owned());
     let open = root.folder(folder)?;
     for name in roots::names(open.as_fd())? {
+        let path = join(folder, &name.to_string_lossy());
+        if filter.leaves_out(&path) && !filter.may_keep_below() {
+            continue;
+        }
         let stat = roots::look(open.as_fd(), &name)?;
         if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-            deep(root, &join(folder, &name.to_string_lossy()), found)?;
+            deep(root, &path, filter, found)?;
         }
     }
     Ok(())
@@ -97,11 +148,19 @@ pub(crate) enum Owners {
 }
 
 /// The digest of a file or tree.
-pub(crate) fn digest(root: &Root, path: &str, excludes: &Ignore, owners: Owners) -> Result<Digest> {
+pub(crate) fn digest(
+    root: &Root,
+    path: &str,
+    filter: &Filter<'_>,
+    owners: Owners,
+    known: &FileDigests,
+) -> Result<Digest> {
     let mut walk = Walk {
         hasher: Hasher::new(Algorithm::Sha256),
-        excludes,
+        filter,
         owners,
+        known,
+        buffer: Vec::new(),
     };
     let stat = root.find(path)?.ok_or_else(|| missing(path))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -110,20 +169,23 @@ pub(crate) fn digest(root: &Root, path: &str, excludes: &Ignore, owners: Owners)
         walk.folder(folder.as_fd(), "")?;
     } else {
         walk.head(paths::name(path).as_bytes(), b'f', &stat);
-        walk.bytes(root.file(path)?)?;
+        walk.content(&stat, || Ok(root.file(path)?.into()))?;
     }
     Ok(walk.hasher.finish())
 }
 
 struct Walk<'a> {
     hasher: Hasher,
-    excludes: &'a Ignore,
+    filter: &'a Filter<'a>,
     owners: Owners,
+    known: &'a FileDigests,
+    buffer: Vec<u8>,
 }
 
 impl Walk<'_> {
     fn head(&mut self, path: &[u8], kind: u8, stat: &Stat) {
-        let mut head = path.to_vec();
+        let mut head = Vec::with_capacity(path.len() + 16);
+        head.extend_from_slice(path);
         head.extend([0, kind]);
         head.extend((stat.st_mode & 0o7777).to_le_bytes());
         if self.owners == Owners::Keep {
@@ -136,8 +198,8 @@ impl Walk<'_> {
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &str) -> Result<()> {
         for name in roots::names(folder)? {
             let path = join(path, &name.to_string_lossy());
-            let excluded = self.excludes.excludes(&path);
-            if excluded && !self.excludes.may_keep_below() {
+            let excluded = self.filter.leaves_out(&path);
+            if excluded && !self.filter.may_keep_below() {
                 continue;
             }
             let Some(stat) = roots::look(folder, &name)? else {
@@ -161,9 +223,10 @@ impl Walk<'_> {
         match kind {
             FileType::RegularFile => {
                 self.head(path.as_bytes(), b'f', stat);
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
-                self.bytes(file.into())
+                self.content(stat, || {
+                    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                    Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
+                })
             }
             FileType::Symlink => {
                 self.head(path.as_bytes(), b'l', stat);
@@ -179,20 +242,25 @@ impl Walk<'_> {
         }
     }
 
-    fn bytes(&mut self, mut file: std::fs::File) -> Result<()> {
-        let mut buffer = vec![0; 128 * 1024];
-        let mut length: u64 = 0;
+    /// A file's bytes, by their digest; a file that is as it was is not read again.
+    fn content(&mut self, stat: &Stat, open: impl FnOnce() -> Result<std::os::fd::OwnedFd>) -> Result<()> {
+        if let Some(digest) = self.known.get(stat) {
+            self.hasher.update(&digest);
+            return Ok(());
+        }
+        let seen = Seen::now();
+        let mut file = std::fs::File::from(open()?);
+        self.buffer.resize(128 * 1024, 0);
+        let mut hasher = Hasher::new(Algorithm::Sha256);
         loop {
-            match file.read(&mut buffer)? {
+            match file.read(&mut self.buffer)? {
                 0 => break,
-                read => {
-                    self.hasher.update(&buffer[..read]);
-                    length += read as u64;
-                }
+                read => hasher.update(&self.buffer[..read]),
             }
         }
-        // After the bytes, so that none can be taken for the next file's.
-        self.hasher.update(&length.to_le_bytes());
+        let digest = bytes_of(&hasher.finish());
+        self.hasher.update(&digest);
+        self.known.put(stat, digest, seen);
         Ok(())
     }
 }
@@ -215,7 +283,9 @@ mod tests {
     #[test]
     fn sources_are_found() {
         let (_folder, root) = tree();
-        let check = |source: &str, expected: &[&str]| assert_eq!(find(&root, source).unwrap(), expected, "{source}");
+        let check = |source: &str, expected: &[&str]| {
+            assert_eq!(find(&root, source, &Filter::default()).unwrap(), expected, "{source}")
+        };
         check("a.txt", &["a.txt"]);
         check("/a.txt", &["a.txt"]);
         check("../../a.txt", &["a.txt"]);
@@ -224,13 +294,19 @@ mod tests {
         check("d/?.txt", &["d/c.txt"]);
         check("**/*.o", &["d/e/f.o"]);
         check("*.nothing", &[]);
-        assert!(find(&root, "nosuch").unwrap_err().to_string().contains("stat nosuch"));
+        assert!(
+            find(&root, "nosuch", &Filter::default())
+                .unwrap_err()
+                .to_string()
+                .contains("stat nosuch")
+        );
     }
 
     #[test]
     fn digests_are_of_content() {
         let (folder, root) = tree();
-        let of = |path: &str| digest(&root, path, &Ignore::default(), Owners::Reset).unwrap();
+        let known = FileDigests::default();
+        let of = |path: &str| digest(&root, path, &Filter::default(), Owners::Reset, &known).unwrap();
         let before = (of(""), of("a.txt"), of("d"));
         let again = fs::read(folder.path().join("a.txt")).unwrap();
         fs::remove_file(folder.path().join("a.txt")).unwrap();
@@ -242,7 +318,10 @@ mod tests {
         assert_ne!(of("d"), before.2);
         let without = |text| {
             fs::write(folder.path().join("d/e/f.o"), text).unwrap();
-            digest(&root, "d", &Ignore::of(["**/*.o"]), Owners::Reset).unwrap()
+            let excludes = Ignore::of(["**/*.o"]);
+            let none = Ignore::default();
+            let filter = Filter::new(&none, "d", Some(&excludes));
+            digest(&root, "d", &filter, Owners::Reset, &known).unwrap()
         };
         assert_eq!(without("1"), without("2"));
     }

@@ -13,6 +13,8 @@ pub struct Error {
     lines: Option<Lines>,
     failure: Option<Failure>,
     of_step: bool,
+    /// The sentence in BuildKit's words, when those are others.
+    told: Option<String>,
 }
 
 /// A command of the build that failed.
@@ -36,6 +38,7 @@ impl Error {
             lines: None,
             failure: None,
             of_step: false,
+            told: None,
         }
     }
 
@@ -59,7 +62,14 @@ impl Error {
             lines: None,
             failure: Some(Failure { command, code }),
             of_step: true,
+            told: None,
         }
+    }
+
+    /// An error that BuildKit tells in other words than the classic builder.
+    pub(crate) fn in_other_words(mut self, told: impl Into<String>) -> Self {
+        self.told = Some(told.into());
+        self
     }
 
     /// Nobody wants the result any more.
@@ -106,6 +116,18 @@ impl Error {
         self.of_step
     }
 
+    /// The sentence as BuildKit tells it of a vertex.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.failure {
+            Some(failure) => format!(
+                "process {:?} did not complete successfully: exit code: {}",
+                failure.command, failure.code
+            ),
+            None => self.told.clone().unwrap_or_else(|| self.message.clone()),
+        }
+    }
+
     /// The command that failed, if that is what happened.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
@@ -135,6 +157,7 @@ impl From<corten_dockerfile::Error> for Error {
             lines: error.lines(),
             failure: None,
             of_step: false,
+            told: None,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! What a build needs of an engine.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use corten_dockerfile::{Network, Security};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
 
 use crate::error::Result;
+use crate::event::Transfer;
+use crate::request::{Agents, Secret};
 
 /// Which of a command's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub enum Stream {
 }
 
 /// A command to be run in a container of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// The container's id, and that of the root that was made for it.
     pub id: String,
@@ -42,7 +45,7 @@ pub struct Process {
 }
 
 /// Something mounted while a command runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ProcessMount {
     /// A file or folder of the host.
     Bind {
@@ -60,6 +63,37 @@ pub enum ProcessMount {
         /// Most bytes; 0 for no bound of its own.
         size: u64,
     },
+    /// A secret's bytes, kept in memory only.
+    Secret {
+        /// Where they appear.
+        target: String,
+        /// The bytes.
+        secret: Secret,
+        /// Who may read them.
+        access: FileAccess,
+    },
+    /// A socket at which an agent answers.
+    Agent {
+        /// Where it appears.
+        target: String,
+        /// The agent's name.
+        id: String,
+        /// Who has it.
+        agents: Arc<dyn Agents>,
+        /// Who may speak to it.
+        access: FileAccess,
+    },
+}
+
+/// Mode and owner of a file that is made for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileAccess {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// The image that a stage begins with.
@@ -71,13 +105,27 @@ pub struct BaseImage {
     pub config: ImageConfig,
 }
 
-/// The engine, as a build sees it. Its functions block, and return soon after the build was cancelled.
-pub trait Executor {
+/// A repository of git that files are wanted of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GitSource {
+    /// Its address.
+    pub address: String,
+    /// Branch, tag or commit; empty for the default branch.
+    pub reference: String,
+    /// The folder that is wanted; empty for all.
+    pub folder: String,
+    /// Whether `.git` stays.
+    pub keep_git_dir: bool,
+}
+
+/// The engine, as a build sees it. Its functions block, may be called by several steps at once, and return
+/// soon after the build was cancelled.
+pub trait Executor: Sync {
     /// Finds an image, pulling it when it is not there or when the build wants the newest.
     ///
     /// # Errors
     /// As the registry says.
-    fn image(&self, reference: &str, platform: &str, pulling: &mut dyn FnMut(String)) -> Result<BaseImage>;
+    fn image(&self, reference: &str, platform: &str, pulling: &mut dyn FnMut(Transfer)) -> Result<BaseImage>;
 
     /// Runs a command to its end; gives its exit code. Nothing is left of it.
     ///
@@ -91,6 +139,80 @@ pub trait Executor {
     /// As the server says.
     fn fetch(&self, url: &str) -> Result<(Box<dyn Read>, Option<i64>)>;
 
+    /// Checks a repository out into an empty folder; gives the commit.
+    ///
+    /// # Errors
+    /// As git says.
+    fn git(&self, source: &GitSource, agents: &dyn Agents, folder: &Path) -> Result<String>;
+
     /// Whether nobody wants the result any more.
     fn is_cancelled(&self) -> bool;
+
+    /// Ends what still runs: a step failed, and the others are not wanted any more.
+    fn abort(&self);
+}
+
+impl GitSource {
+    /// Reads an address as `docker build` has it: `https://host/path.git#reference:folder`, `git@host:path`,
+    /// `git://…`, `ssh://…`, `github.com/…`, and since 1.19 `?ref=…&subdir=…`; none for what is no repository.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let (plain, query) = before.split_once('?').unwrap_or((before, ""));
+        let is_web = plain.starts_with("http://") || plain.starts_with("https://");
+        let is_git = plain.starts_with("git://")
+            || plain.starts_with("ssh://")
+            || plain.starts_with("git@")
+            || plain.starts_with("github.com/")
+            || (is_web && plain.trim_end_matches('/').ends_with(".git"))
+            || plain.starts_with("https://github.com/") && plain.split('/').count() == 5;
+        if !is_git {
+            return None;
+        }
+        let (reference, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
+        let mut source = Self {
+            address: match plain.strip_prefix("github.com/") {
+                Some(path) => format!("https://github.com/{path}"),
+                None => plain.to_owned(),
+            },
+            reference: reference.to_owned(),
+            folder: folder.trim_matches('/').to_owned(),
+            keep_git_dir: false,
+        };
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match key {
+                "ref" | "branch" | "tag" | "commit" | "checksum" => value.clone_into(&mut source.reference),
+                "subdir" => value.trim_matches('/').clone_into(&mut source.folder),
+                "keep-git-dir" => source.keep_git_dir = matches!(value, "1" | "true"),
+                _ => {}
+            }
+        }
+        Some(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_repositories() {
+        let check = |text: &str, expected: Option<(&str, &str, &str)>| {
+            let found = GitSource::parse(text);
+            let found = found
+                .as_ref()
+                .map(|s| (s.address.as_str(), s.reference.as_str(), s.folder.as_str()));
+            assert_eq!(found, expected, "{text}");
+        };
+        check("https://x/y.git", Some(("https://x/y.git", "", "")));
+        check("https://x/y.git#main:a/b", Some(("https://x/y.git", "main", "a/b")));
+        check("https://x/y.git#:d", Some(("https://x/y.git", "", "d")));
+        check("git@github.com:a/b.git#v1", Some(("git@github.com:a/b.git", "v1", "")));
+        check("git://x/y", Some(("git://x/y", "", "")));
+        check("github.com/a/b", Some(("https://github.com/a/b", "", "")));
+        check("https://x/y.git?ref=v2&subdir=d", Some(("https://x/y.git", "v2", "d")));
+        for other in ["https://x/y.tar.gz", "a.git", "./x", "https://x/y.git/archive.tar"] {
+            check(other, None);
+        }
+    }
 }

@@ -8,15 +8,17 @@ use corten_store::{Access, Scratch};
 use corten_sys::fs;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
-use crate::builder::{Builder, Work};
 use crate::cache::Key;
 use crate::chmod::Chmod;
-use crate::contents::{self, Owners};
+use crate::contents::{self, Filter, Owners};
 use crate::error::{Error, Kind, Result};
+use crate::executor::GitSource;
+use crate::known::FileDigests;
 use crate::metadata;
+use crate::origin::Origin;
 use crate::paths;
-use crate::request::Context;
 use crate::roots::{Owner, Root};
+use crate::stage::Stage;
 use crate::state::State;
 use crate::transfer::{self, Attributes, Place};
 
@@ -32,29 +34,14 @@ enum Item {
     Text { name: String, text: String, place: Place },
 }
 
-/// Where sources come from.
-struct Origin {
-    root: Option<Root>,
-    owners: Owners,
-    is_context: bool,
-    /// Keeps the root.
-    _work: Option<Work>,
-}
-
-impl Builder<'_> {
-    pub(crate) fn copy_step(
-        &mut self,
-        state: &mut State,
-        add: &Add,
-        instruction: &Instruction,
-        stage: usize,
-    ) -> Result<()> {
+impl Stage<'_> {
+    pub(crate) fn copy_step(&mut self, state: &mut State, add: &Add, instruction: &Instruction) -> Result<()> {
         let name = instruction.command.name();
         let copy = &add.copy;
         let value = |text: &str, state: &State, escape: char| -> Result<String> {
             Ok(expand(text, escape, &|name| state.lookup(name))?.text)
         };
-        let escape = self.escape;
+        let escape = self.build.escape;
         let destination = value(&copy.destination, state, escape)?;
         let is_folder = destination.ends_with('/') || matches!(paths::name(&destination), "." | "..");
         if copy.sources.len() > 1 && !is_folder {
@@ -82,24 +69,40 @@ impl Builder<'_> {
             is_folder,
         };
         let layers = state.image.rootfs.diff_ids.clone();
+        let excludes = Ignore::of(excludes.iter().map(String::as_str));
         let mut attributes = Attributes {
             owner: chown.as_deref().map(|text| self.owner(text, &layers)).transpose()?,
             chmod: chmod.as_deref().map(Chmod::parse).transpose()?,
             modified: None,
-            excludes: Ignore::of(excludes.iter().map(String::as_str)),
         };
-        let origin = self.origin(copy.from.as_deref(), stage)?;
-        if origin.owners == Owners::Reset {
+        let mut sources = Vec::new();
+        for source in &copy.sources {
+            if let Source::Path(path) = source {
+                sources.push(value(path, state, escape)?);
+            }
+        }
+        let wanted: Vec<String> = sources
+            .iter()
+            .filter(|source| !is_remote(name, source))
+            .cloned()
+            .collect();
+        let origin = match wanted.is_empty() {
+            true => None,
+            false => Some(self.origin(copy.from.as_deref(), &wanted)?),
+        };
+        if origin.as_ref().is_none_or(|origin| origin.owners == Owners::Reset) {
             attributes.owner.get_or_insert_default();
         }
         let mut items = Vec::new();
+        let mut paths = sources.iter();
         for source in &copy.sources {
-            match source {
-                Source::Text(heredoc) => items.push(self.text(heredoc, state, &place)?),
-                Source::Path(path) => {
-                    let path = value(path, state, escape)?;
-                    self.items(name, &path, add, &origin, &place, &mut items)?;
+            match (source, paths.as_slice()) {
+                (Source::Text(heredoc), _) => items.push(self.text(heredoc, state, &place)?),
+                (Source::Path(_), [path, ..]) => {
+                    self.items(name, path, add, origin.as_ref(), &place, &mut items)?;
+                    paths.next();
                 }
+                (Source::Path(_), []) => {}
             }
         }
         if items.is_empty() {
@@ -113,7 +116,7 @@ impl Builder<'_> {
                 attributes.owner, attributes.chmod, copy.parents
             ));
         for item in &items {
-            key = key.with_all(digests(item, &origin, &attributes.excludes)?);
+            key = key.with_all(digests(item, origin.as_ref(), &excludes, &self.build.cache.known)?);
         }
         let key = key.finish();
         let by = instruction.text.clone();
@@ -124,15 +127,15 @@ impl Builder<'_> {
         {
             let root = work.open(Access::ReadWrite)?;
             for item in &items {
-                put(item, &origin, &root, &attributes)?;
+                put(item, origin.as_ref(), &root, &attributes, &excludes)?;
             }
         }
-        let layer = work.commit(&self.lease)?;
+        let layer = self.commit(&work)?;
         self.keep(state, &key, by, Some(layer), &instruction.text)
     }
 
     pub(crate) fn workdir_step(&mut self, state: &mut State, path: &str, instruction: &Instruction) -> Result<()> {
-        let path = metadata::workdir(state, path, self.escape)?;
+        let path = metadata::workdir(state, path, self.build.escape)?;
         let layers = state.image.rootfs.diff_ids.clone();
         let by = format!("WORKDIR {path}");
         state.image.config.working_dir.clone_from(&path);
@@ -156,33 +159,9 @@ impl Builder<'_> {
         };
         let layer = match is_there {
             true => None,
-            false => Some(work.commit(&self.lease)?),
+            false => Some(self.commit(&work)?),
         };
         self.keep(state, &key, by, layer, &instruction.text)
-    }
-
-    /// The tree that sources are looked for in.
-    fn origin(&mut self, from: Option<&str>, stage: usize) -> Result<Origin> {
-        let Some(from) = from else {
-            let root = match &self.request.context {
-                Context::None => None,
-                Context::Files(files) => Some(Root::open(&files.path())?),
-            };
-            return Ok(Origin {
-                root,
-                owners: Owners::Reset,
-                is_context: true,
-                _work: None,
-            });
-        };
-        let source = self.source(from, stage)?;
-        let work = self.work(&source.image.rootfs.diff_ids)?;
-        Ok(Origin {
-            root: Some(work.open(Access::ReadOnly)?),
-            owners: Owners::Keep,
-            is_context: false,
-            _work: Some(work),
-        })
     }
 
     /// What one source means.
@@ -191,7 +170,7 @@ impl Builder<'_> {
         name: &str,
         source: &str,
         add: &Add,
-        origin: &Origin,
+        origin: Option<&Origin>,
         place: &Place,
         items: &mut Vec<Item>,
     ) -> Result<()> {
@@ -209,12 +188,11 @@ impl Builder<'_> {
                 "checksum can't be specified for non-HTTP(S) & non-Git sources",
             ));
         }
-        let root = origin
-            .root
-            .as_ref()
-            .ok_or_else(|| Error::invalid(format!("{name} failed: there is no build context")))?;
+        let origin = origin.ok_or_else(|| Error::internal("a path without a tree"))?;
+        let root = &origin.root;
         let (pivot, pattern) = pivot(source, add.copy.parents);
-        let found = contents::find(root, &pattern).map_err(|error| error.context(format!("{name} failed")))?;
+        let found = contents::find(root, &pattern, &origin.filter("", None));
+        let found = found.map_err(|error| error.context(format!("{name} failed")))?;
         for path in found {
             let place = if add.copy.parents {
                 parented(place, &pivot, &path, root)?
@@ -240,7 +218,7 @@ impl Builder<'_> {
         if !looks_packed(&start) {
             return Ok(None);
         }
-        match self.store.scratch_from_tar(&mut root.file(path)?) {
+        match self.build.store.scratch_from_tar(&mut root.file(path)?) {
             Ok(tree) => Ok(Some(tree)),
             // Compressed, and no archive: copied as it is.
             Err(error) if error.kind() == Kind::Invalid => Ok(None),
@@ -254,8 +232,8 @@ impl Builder<'_> {
         if place.is_folder && name.is_empty() {
             return Err(Error::invalid(format!("cannot determine filename from url: {url}")));
         }
-        let (mut body, modified) = self.executor.fetch(url)?;
-        let tree = self.store.scratch()?;
+        let (mut body, modified) = self.build.executor.fetch(url)?;
+        let tree = self.build.store.scratch()?;
         let file = tree.path().join("file");
         let mut hasher = Hasher::sha256();
         {
@@ -277,7 +255,7 @@ impl Builder<'_> {
             return Err(Error::invalid(format!("digest mismatch {digest}: {wanted}")));
         }
         if add.unpack == Some(true)
-            && let Ok(tree) = self.store.scratch_from_tar(&mut fs::open(&file)?)
+            && let Ok(tree) = self.build.store.scratch_from_tar(&mut fs::open(&file)?)
         {
             return Ok(Item::Unpacked {
                 tree,
@@ -307,7 +285,7 @@ impl Builder<'_> {
     fn text(&self, heredoc: &Heredoc, state: &State, place: &Place) -> Result<Item> {
         let text = match heredoc.expand {
             false => heredoc.content.clone(),
-            true => variables(&heredoc.content, state, self.escape)?,
+            true => variables(&heredoc.content, state, self.build.escape)?,
         };
         Ok(Item::Text {
             name: heredoc.name.clone(),
@@ -371,15 +349,13 @@ fn variables(text: &str, state: &State, escape: char) -> Result<String> {
 }
 
 /// What the key has of an item.
-fn digests(item: &Item, origin: &Origin, excludes: &Ignore) -> Result<Vec<String>> {
-    let none = Ignore::default();
+fn digests(item: &Item, origin: Option<&Origin>, excludes: &Ignore, known: &FileDigests) -> Result<Vec<String>> {
+    let none = Filter::default();
     Ok(match item {
         Item::Tree { path, place } => {
-            let root = origin
-                .root
-                .as_ref()
-                .ok_or_else(|| Error::internal("a path without a tree"))?;
-            let digest = contents::digest(root, path, excludes, origin.owners)?;
+            let origin = origin.ok_or_else(|| Error::internal("a path without a tree"))?;
+            let filter = origin.filter(path, Some(excludes));
+            let digest = contents::digest(&origin.root, path, &filter, origin.owners, known)?;
             vec![
                 format!("tree {place:?}"),
                 paths::name(path).to_owned(),
@@ -387,35 +363,42 @@ fn digests(item: &Item, origin: &Origin, excludes: &Ignore) -> Result<Vec<String
             ]
         }
         Item::Unpacked { tree, place } => {
-            let digest = contents::digest(&Root::open(&tree.path())?, "", &none, Owners::Keep)?;
+            let digest = contents::digest(&Root::open(&tree.path())?, "", &none, Owners::Keep, known)?;
             vec![format!("archive {place:?}"), digest.to_string()]
         }
         Item::Fetched { tree, name, place } => {
-            let digest = contents::digest(&Root::open(&tree.path())?, "file", &none, Owners::Reset)?;
+            let digest = contents::digest(&Root::open(&tree.path())?, "file", &none, Owners::Reset, known)?;
             vec![format!("url {place:?}"), name.clone(), digest.to_string()]
         }
         Item::Text { name, text, place } => vec![format!("text {place:?}"), name.clone(), text.clone()],
     })
 }
 
-fn put(item: &Item, origin: &Origin, to: &Root, attributes: &Attributes) -> Result<()> {
+fn put(item: &Item, origin: Option<&Origin>, to: &Root, attributes: &Attributes, excludes: &Ignore) -> Result<()> {
+    let own = Ignore::default();
+    let filter = Filter::new(&own, "", Some(excludes));
     match item {
         Item::Tree { path, place } => {
-            let root = origin
-                .root
-                .as_ref()
-                .ok_or_else(|| Error::internal("a path without a tree"))?;
-            transfer::copy(root, path, to, place, attributes)
+            let origin = origin.ok_or_else(|| Error::internal("a path without a tree"))?;
+            let filter = origin.filter(path, Some(excludes));
+            transfer::copy(&origin.root, path, to, place, attributes, &filter)
         }
         Item::Unpacked { tree, place } => {
             // Archives keep their owners unless others were asked for.
-            let own = Attributes {
+            let kept = Attributes {
                 owner: attributes.owner.filter(|owner| *owner != Owner::default()),
                 ..attributes.clone()
             };
-            transfer::copy(&Root::open(&tree.path())?, "", to, place, &own)
+            transfer::copy(&Root::open(&tree.path())?, "", to, place, &kept, &filter)
         }
-        Item::Fetched { tree, place, .. } => transfer::copy(&Root::open(&tree.path())?, "file", to, place, attributes),
+        Item::Fetched { tree, place, .. } => transfer::copy(
+            &Root::open(&tree.path())?,
+            "file",
+            to,
+            place,
+            attributes,
+            &Filter::default(),
+        ),
         Item::Text { name, text, place } => transfer::write(to, place, name, text.as_bytes(), attributes),
     }
 }
@@ -444,13 +427,15 @@ fn parented(place: &Place, pivot: &str, path: &str, root: &Root) -> Result<Place
     Ok(Place { path, is_folder })
 }
 
-/// Git's own addresses, and repositories on the web by their ending.
+/// Whether a source of ADD is no path.
+fn is_remote(instruction: &str, source: &str) -> bool {
+    let is_address = source.starts_with("http://") || source.starts_with("https://") || is_git(source);
+    instruction == "ADD" && is_address
+}
+
+/// Whether a source is a repository of git.
 fn is_git(source: &str) -> bool {
-    let path = source.split(['#', '?']).next().unwrap_or(source);
-    source.starts_with("git://")
-        || source.starts_with("git@")
-        || source.starts_with("ssh://")
-        || (source.starts_with("http") && path.contains("://") && path.ends_with(".git"))
+    GitSource::parse(source).is_some()
 }
 
 /// The beginnings of archives that ADD unpacks: tar, gzip, zstd, bzip2, xz.
@@ -476,20 +461,6 @@ mod tests {
             "a \"value\" 'value' value\n".replace("'value'", "'b'").as_str(),
         );
         check("\\$V \\n", "$V \\n");
-    }
-
-    #[test]
-    fn addresses_of_git() {
-        for text in [
-            "git://x/y",
-            "git@github.com:a/b",
-            "https://x/y.git",
-            "https://x/y.git#main:d",
-            "ssh://x/y",
-        ] {
-            assert!(is_git(text), "{text}");
-        }
-        assert!(!is_git("https://x/y.tar.gz") && !is_git("a.git"));
     }
 
     #[test]

@@ -23,20 +23,30 @@ mod error;
 mod event;
 mod executor;
 mod files;
+mod known;
 mod metadata;
+mod mounts;
+mod origin;
+mod output;
 mod paths;
 mod plan;
 mod request;
 mod roots;
 mod run;
+mod stage;
 mod state;
 mod transfer;
+mod work;
 
 pub use builder::{Built, build};
 pub use cache::{Cache, CacheEntry, CachePruned};
-pub use context::{Given, take as take_context};
-pub use corten_dockerfile::{Network, Security, Warning, excerpt};
+pub use context::{
+    Context, Folder, Given, Local, Unpacked, take as take_context, take_local as take_local_context,
+    take_tree as take_context_of,
+};
+pub use corten_dockerfile::{Ignore, Lines, Network, Security, Warning, excerpt};
 pub use error::{Error, Failure, Kind, Result};
-pub use event::{Event, Vertex};
-pub use executor::{BaseImage, Executor, Process, ProcessMount, Stream};
-pub use request::{Context, Request, Secret};
+pub use event::{Event, Log, Status, StepEvent, Transfer, Vertex};
+pub use executor::{BaseImage, Executor, FileAccess, GitSource, Process, ProcessMount, Stream};
+pub use output::{Archive, ArchiveOutput, Finished, ImageOutput, Output};
+pub use request::{Agents, Allowed, Fresh, Named, Request, Secret, Secrets, StepsFrom};

@@ -11,7 +11,7 @@ use crate::state::State;
 /// Applies an instruction and tells what the history says of it; none for an instruction that makes files.
 pub(crate) fn apply(
     state: &mut State,
-    arguments: &mut Arguments,
+    arguments: &Arguments,
     command: &Command,
     escape: char,
 ) -> Result<Option<String>> {
@@ -125,7 +125,7 @@ fn joined(pairs: &[(String, String)]) -> String {
     pairs.join(" ")
 }
 
-fn declare(state: &mut State, arguments: &mut Arguments, list: &[Argument], escape: char) -> Result<String> {
+fn declare(state: &mut State, arguments: &Arguments, list: &[Argument], escape: char) -> Result<String> {
     let mut said = Vec::new();
     for argument in list {
         let default = match &argument.default {

@@ -1,11 +1,12 @@
 //! What a build has to do: which stages, in which order, and on what each is based.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use corten_dockerfile::{Command, Dockerfile, MountKind, expand};
+use corten_dockerfile::{Command, Dockerfile, Mount, MountKind, expand};
 
 use crate::arguments::Arguments;
 use crate::error::{Error, Result};
+use crate::request::Named;
 
 /// A build's stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,80 +37,157 @@ pub(crate) enum Base {
     Stage(usize),
     /// An image.
     Image(String),
+    /// What the request says stands for the name.
+    Context(String),
+}
+
+impl Base {
+    /// Whether it comes from elsewhere, and is shown.
+    pub(crate) fn is_fetched(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Context(_))
+    }
 }
 
 /// Decides what is to be done for a target.
-pub(crate) fn plan(file: &Dockerfile, target: usize, arguments: &Arguments) -> Result<Plan> {
-    let mut needed = BTreeSet::from([target]);
-    let mut stages = Vec::new();
-    // A stage only needs earlier ones: seen from the last, all who need it came before it.
-    for index in (0..=target).rev() {
-        if !needed.contains(&index) {
-            continue;
-        }
-        let planned = planned(file, index, arguments)?;
-        if let Base::Stage(base) = planned.base {
-            needed.insert(base);
-        }
-        needed.extend(sources(file, index));
-        stages.push(planned);
-    }
-    stages.reverse();
-    let steps = stages
+pub(crate) fn plan(
+    file: &Dockerfile,
+    target: usize,
+    arguments: &Arguments,
+    contexts: &BTreeMap<String, Named>,
+) -> Result<Plan> {
+    let mut planner = Planner {
+        file,
+        arguments,
+        contexts,
+        marks: BTreeMap::new(),
+        stages: Vec::new(),
+    };
+    planner.visit(target)?;
+    let steps = planner
+        .stages
         .iter()
         .map(|stage| 1 + file.stages[stage.index].instructions.len());
     Ok(Plan {
         total: file.arguments.len() + steps.sum::<usize>(),
-        stages,
+        stages: planner.stages,
     })
 }
 
-fn planned(file: &Dockerfile, index: usize, arguments: &Arguments) -> Result<Planned> {
-    let stage = &file.stages[index];
-    let escape = file.directives.escape;
-    let value = |word: &str| -> Result<String> {
-        let expanded = expand(word, escape, &|name| arguments.outside(name));
-        Ok(expanded.map_err(|error| error.at(stage.begin.lines))?.text)
-    };
-    let image = value(&stage.from.image)?;
-    if image.is_empty() {
-        let message = format!("base name ({}) should not be blank", stage.from.image);
-        return Err(Error::invalid(message).at(stage.begin.lines));
+/// The stage that `--from` names: by its number, which must be one, or by its name.
+pub(crate) fn stage_of(file: &Dockerfile, name: &str) -> Result<Option<usize>> {
+    match name.parse::<usize>() {
+        Ok(number) if number < file.stages.len() => Ok(Some(number)),
+        Ok(number) => Err(Error::invalid(format!("invalid stage index {number}"))),
+        Err(_) => Ok(file.stage(name)),
     }
-    // Only a name leads to a stage: `FROM 0` is an image.
-    let by_name = file
-        .stage_before(&image, index)
-        .filter(|_| image.parse::<usize>().is_err());
-    let base = match by_name {
-        Some(base) => Base::Stage(base),
-        None if image == "scratch" => Base::Scratch,
-        None => Base::Image(image),
-    };
-    let platform = stage.from.platform.as_deref().map(value).transpose()?;
-    Ok(Planned {
-        index,
-        base,
-        platform: platform.filter(|platform| !platform.is_empty()),
-    })
 }
 
-/// Stages whose files a stage uses.
-fn sources(file: &Dockerfile, index: usize) -> Vec<usize> {
-    let mut names: Vec<&str> = Vec::new();
-    for instruction in &file.stages[index].instructions {
-        match &instruction.command {
-            Command::Copy(copy) => names.extend(copy.from.as_deref()),
-            Command::Run(run) => names.extend(run.mounts.iter().filter_map(|mount| match &mount.kind {
-                MountKind::Bind { from, .. } | MountKind::Cache { from, .. } => from.as_deref(),
-                _ => None,
-            })),
-            _ => {}
+/// What stands for a name: as it is written, or as an image's whole name.
+pub(crate) fn context_of<'a>(contexts: &'a BTreeMap<String, Named>, name: &str) -> Option<(&'a str, &'a Named)> {
+    let whole = crate::stage::whole_name(name);
+    contexts
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name) || crate::stage::whole_name(known) == whole)
+        .map(|(known, named)| (known.as_str(), named))
+}
+
+struct Planner<'a> {
+    file: &'a Dockerfile,
+    arguments: &'a Arguments,
+    contexts: &'a BTreeMap<String, Named>,
+    /// Stages that were looked at: whether that is over.
+    marks: BTreeMap<usize, bool>,
+    stages: Vec<Planned>,
+}
+
+impl Planner<'_> {
+    /// Puts a stage behind all that it needs.
+    fn visit(&mut self, index: usize) -> Result<()> {
+        let stage = &self.file.stages[index];
+        match self.marks.insert(index, false) {
+            None => {}
+            Some(true) => {
+                self.marks.insert(index, true);
+                return Ok(());
+            }
+            Some(false) => {
+                let name = stage.from.name.clone().unwrap_or_else(|| index.to_string());
+                let message = format!("circular dependency detected on stage: {name}");
+                return Err(Error::invalid(message).at(stage.begin.lines));
+            }
         }
+        let planned = self.planned(index)?;
+        let base = match planned.base {
+            Base::Stage(base) => Some(base),
+            _ => None,
+        };
+        for needed in base.into_iter().chain(self.sources(index)?) {
+            self.visit(needed)?;
+        }
+        self.marks.insert(index, true);
+        self.stages.push(planned);
+        Ok(())
     }
-    names
-        .into_iter()
-        .filter_map(|name| file.stage_before(name, index))
-        .collect()
+
+    fn planned(&self, index: usize) -> Result<Planned> {
+        let (file, arguments) = (self.file, self.arguments);
+        let stage = &file.stages[index];
+        let escape = file.directives.escape;
+        let value = |word: &str| -> Result<String> {
+            let expanded = expand(word, escape, &|name| arguments.outside(name));
+            let expanded = expanded
+                .map_err(|error| Error::invalid(format!("failed to process arguments for base name {word}: {error}")));
+            Ok(expanded.map_err(|error| error.at(stage.begin.lines))?.text)
+        };
+        let image = value(&stage.from.image)?;
+        if image.is_empty() {
+            let message = format!("base name ({}) should not be blank", stage.from.image);
+            return Err(Error::invalid(message).at(stage.begin.lines));
+        }
+        // Only a name leads to a stage: `FROM 0` is an image.
+        let by_name = file
+            .stage_before(&image, index)
+            .filter(|_| image.parse::<usize>().is_err());
+        let base = match (context_of(self.contexts, &image), by_name) {
+            (Some((name, _)), _) => Base::Context(name.to_owned()),
+            (None, Some(base)) => Base::Stage(base),
+            (None, None) if image == "scratch" => Base::Scratch,
+            (None, None) => Base::Image(image),
+        };
+        let platform = stage.from.platform.as_deref().map(value).transpose()?;
+        Ok(Planned {
+            index,
+            base,
+            platform: platform.filter(|platform| !platform.is_empty()),
+        })
+    }
+
+    /// Stages whose files a stage uses.
+    fn sources(&self, index: usize) -> Result<Vec<usize>> {
+        let mut found = Vec::new();
+        for instruction in &self.file.stages[index].instructions {
+            let names: Vec<&str> = match &instruction.command {
+                Command::Copy(copy) => copy.from.as_deref().into_iter().collect(),
+                Command::Run(run) => run.mounts.iter().filter_map(from).collect(),
+                _ => continue,
+            };
+            for name in names
+                .into_iter()
+                .filter(|name| context_of(self.contexts, name).is_none())
+            {
+                let stage = stage_of(self.file, name).map_err(|error| error.at(instruction.lines))?;
+                found.extend(stage);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn from(mount: &Mount) -> Option<&str> {
+    match &mount.kind {
+        MountKind::Bind { from, .. } | MountKind::Cache { from, .. } => from.as_deref(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +203,7 @@ mod tests {
                 arguments.declare_global(list, '\\').unwrap();
             }
         }
-        let plan = plan(&file, file.target(target).unwrap(), &arguments)?;
+        let plan = plan(&file, file.target(target).unwrap(), &arguments, &BTreeMap::new())?;
         Ok(plan.stages.into_iter().map(|stage| (stage.index, stage.base)).collect())
     }
 
@@ -136,6 +214,23 @@ mod tests {
         assert_eq!(stages(text, "").unwrap(), [(1, image("b")), (3, Base::Stage(1))]);
         assert_eq!(stages(text, "three").unwrap(), [(0, image("a")), (2, Base::Scratch)]);
         assert_eq!(stages(text, "one").unwrap(), [(0, image("a"))]);
+    }
+
+    #[test]
+    fn copies_may_come_from_later_stages_but_not_in_circles() {
+        let image = |name: &str| Base::Image(name.into());
+        let text = "FROM a AS one\nCOPY --from=two / /\nFROM b AS two\n";
+        assert_eq!(stages(text, "one").unwrap(), [(1, image("b")), (0, image("a"))]);
+        let error = |text: &str| stages(text, "").unwrap_err().to_string();
+        assert_eq!(
+            error("FROM a AS one\nCOPY --from=two / /\nFROM one AS two\n"),
+            "circular dependency detected on stage: two"
+        );
+        assert_eq!(
+            error("FROM a AS one\nCOPY --from=one / /\n"),
+            "circular dependency detected on stage: one"
+        );
+        assert_eq!(error("FROM a\nCOPY --from=7 / /\n"), "invalid stage index 7");
     }
 
     #[test]

@@ -1,55 +1,149 @@
 //! What is to be built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use corten_oci::platform::Platform;
-use corten_oci::reference::Reference;
-use corten_store::Scratch;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::Output;
 
 /// Everything that a build is told.
 #[derive(Debug)]
 pub struct Request {
     /// The Dockerfile's bytes.
     pub dockerfile: Vec<u8>,
-    /// Files for COPY and ADD.
-    pub context: Context,
+    /// Its name, for people.
+    pub name: String,
+    /// Files for COPY, ADD and mounts; none when only a Dockerfile was sent.
+    pub context: Option<Arc<dyn Context>>,
+    /// What stands for images and contexts of these names (`--build-context`).
+    pub contexts: BTreeMap<String, Named>,
     /// The stage to build; empty for the last.
     pub target: String,
-    /// Names for the image.
-    pub names: Vec<Reference>,
     /// Values for `ARG`; none takes the default.
     pub arguments: BTreeMap<String, Option<String>>,
     /// Labels for the image.
     pub labels: BTreeMap<String, String>,
-    /// Whether nothing is taken from the cache.
-    pub no_cache: bool,
+    /// What is not taken from the cache.
+    pub fresh: Fresh,
     /// Images whose layers may be used again.
     pub cache_from: Vec<String>,
+    /// Where steps that were done before are looked for.
+    pub steps_from: StepsFrom,
     /// What the image is for.
     pub platform: Platform,
     /// Whether the platform was asked for; then the base image must be for it.
     pub platform_given: bool,
     /// What `RUN --mount=type=secret` may see.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: Arc<dyn Secrets>,
+    /// What `RUN --mount=type=ssh` may talk to.
+    pub agents: Arc<dyn Agents>,
+    /// What steps are allowed beyond the usual.
+    pub allowed: Allowed,
     /// The name of the build's network, part of what a step sees.
     pub network: String,
+    /// Whether misses of the cache are explained.
+    pub explain: bool,
+    /// Whether all layers of the build become one.
+    pub squash: bool,
+    /// What becomes of the result; nothing when there are none.
+    pub outputs: Vec<Arc<dyn Output>>,
 }
 
-/// Where COPY and ADD look for files.
-#[derive(Debug)]
-pub enum Context {
-    /// Nowhere: only a Dockerfile was sent.
-    None,
-    /// In an unpacked archive.
-    Files(Scratch),
+/// What stands for a name.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// Files.
+    Files(Arc<dyn Context>),
+    /// An image, by its own name or id.
+    Image(String),
+}
+
+/// What is done anew although the cache may have it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Fresh {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Stages of these names, in lower case (`--no-cache-filter`).
+    Stages(BTreeSet<String>),
+    /// Everything (`--no-cache`).
+    Everything,
+}
+
+/// Where steps that were done before are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StepsFrom {
+    /// In the engine's cache, and in the images of `cache_from`.
+    #[default]
+    Cache,
+    /// In those images only (moby `ImageCache.GetCache`).
+    Images,
+}
+
+/// What was allowed by `--allow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowed {
+    /// `network.host`
+    pub host_network: bool,
+    /// `security.insecure`
+    pub insecure: bool,
 }
 
 /// A secret's bytes; not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Vec<u8>);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+/// Secrets by their names. They may be asked for by several steps at once.
+pub trait Secrets: fmt::Debug + Send + Sync {
+    /// A secret; none when there is none of that name.
+    ///
+    /// # Errors
+    /// When whoever has it cannot be asked.
+    fn get(&self, id: &str) -> Result<Option<Secret>>;
+}
+
+impl Secrets for BTreeMap<String, Secret> {
+    fn get(&self, id: &str) -> Result<Option<Secret>> {
+        Ok(BTreeMap::get(self, id).cloned())
+    }
+}
+
+/// Agents of SSH by their names.
+pub trait Agents: fmt::Debug + Send + Sync {
+    /// Whether there is one of a name.
+    ///
+    /// # Errors
+    /// When whoever has it cannot be asked.
+    fn has(&self, id: &str) -> Result<bool>;
+
+    /// A new conversation with one. Both ends block.
+    ///
+    /// # Errors
+    /// When it is not there.
+    fn connect(&self, id: &str) -> Result<UnixStream>;
+}
+
+/// Agents that listen at sockets of this machine.
+impl Agents for BTreeMap<String, std::path::PathBuf> {
+    fn has(&self, id: &str) -> Result<bool> {
+        Ok(self.contains_key(id))
+    }
+
+    fn connect(&self, id: &str) -> Result<UnixStream> {
+        let path = self
+            .get(id)
+            .ok_or_else(|| crate::Error::new(crate::Kind::NotFound, format!("no SSH agent is named {id:?}")))?;
+        Ok(UnixStream::connect(path)?)
     }
 }

@@ -35,6 +35,10 @@ impl Root {
         Self(root)
     }
 
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
     /// Opens a folder, through links.
     pub(crate) fn folder(&self, path: &str) -> Result<OwnedFd, Errno> {
         rustix::fs::openat2(&self.0, here(path), FOLDER, Mode::empty(), INSIDE)
@@ -42,9 +46,17 @@ impl Root {
 
     /// What is at a path, links followed; none when nothing is.
     pub(crate) fn find(&self, path: &str) -> Result<Option<Stat>> {
+        match self.open_path(path)? {
+            Some(found) => Ok(Some(rustix::fs::statat(found, "", AtFlags::EMPTY_PATH)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens what is at a path without reading it, links followed; none when nothing is.
+    pub(crate) fn open_path(&self, path: &str) -> Result<Option<OwnedFd>> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         match rustix::fs::openat2(&self.0, here(path), flags, Mode::empty(), INSIDE) {
-            Ok(found) => Ok(Some(rustix::fs::statat(found, "", AtFlags::EMPTY_PATH)?)),
+            Ok(found) => Ok(Some(found)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(errno.into()),
         }

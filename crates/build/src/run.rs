@@ -1,72 +1,38 @@
 //! `RUN`: a command in a container over the stage's root.
 
-use std::path::{Path, PathBuf};
-
-use corten_dockerfile::{Ignore, Instruction, Line, Mount, MountKind, Run, Sharing, expand};
+use corten_dockerfile::{Instruction, Line, Mount, MountKind, Network, Run, Security, expand};
 use corten_oci::digest::Digest;
-use corten_store::{Access, Scratch};
-use corten_sys::fs;
 
 use crate::arguments;
-use crate::builder::{Builder, Work};
-use crate::cache::{InUse, Key};
-use crate::contents::{self, Owners};
+use crate::cache::Key;
+use crate::contents;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::executor::{Process, ProcessMount};
+use crate::event::StepEvent;
+use crate::executor::Process;
+use crate::mounts::Extras;
 use crate::paths;
-use crate::request::Context;
-use crate::roots::Root;
+use crate::stage::Stage;
 use crate::state::State;
-use crate::transfer::{self, Attributes, Place};
+use crate::work::Work;
 
 /// Where scripts in heredocs appear; `/dev` is memory, and nothing of it is left.
 const SCRIPTS: &str = "/dev/pipes";
 
-impl Builder<'_> {
-    pub(crate) fn run_step(
-        &mut self,
-        state: &mut State,
-        run: &Run,
-        instruction: &Instruction,
-        stage: usize,
-    ) -> Result<()> {
-        if let Some(device) = run.devices.first() {
-            return Err(Error::unsupported(format!(
-                "RUN --device={device} is not supported yet"
-            )));
-        }
+impl Stage<'_> {
+    pub(crate) fn run_step(&mut self, state: &mut State, run: &Run, instruction: &Instruction) -> Result<()> {
+        self.allowed(run)?;
         let line = command(run, state);
-        let environment = self.environment(state);
         let by = history(&line.words, state);
         let layers = state.image.rootfs.diff_ids.clone();
         let mounts = self.resolve(run, state)?;
-        let mut key = Key::new("run")
-            .with_all(layers.iter().map(Digest::as_str))
-            .with_all(&line.words)
-            .with(line.script.as_deref().unwrap_or_default())
-            .with_all(self.keyed(state))
-            .with(state.folder())
-            .with(&state.image.config.user)
-            .with(format!("{:?} {:?} {}", run.network, run.security, self.request.network));
-        for mount in &mounts {
-            key = key.with(format!("{mount:?}"));
-            if let MountKind::Bind { from, source } = &mount.kind {
-                key = key.with(self.bound(from.as_deref(), source, stage, |root, path| {
-                    Ok(contents::digest(root, path, &Ignore::default(), Owners::Keep)?
-                        .as_str()
-                        .to_owned())
-                })?);
-            }
-        }
-        let key = key.finish();
+        let key = self.run_key(state, run, &line, &mounts)?;
         if self.reuse(state, &key, &by) {
             return Ok(());
         }
         let work = self.work(&layers)?;
-        let mut extras = Extras::new(self.store.scratch()?)?;
+        let mut extras = Extras::new(self.build.store.scratch()?)?;
         for mount in &mounts {
-            self.provide(mount, stage, &mut extras)?;
+            self.provide(mount, &mut extras)?;
         }
         if let Some(script) = &line.script {
             extras.script(&line.words[0], script)?;
@@ -74,7 +40,7 @@ impl Builder<'_> {
         let process = Process {
             id: work.id.clone(),
             arguments: line.words.clone(),
-            environment: [environment, extras.environment.clone()].concat(),
+            environment: [self.environment(state), extras.environment.clone()].concat(),
             folder: state.folder().to_owned(),
             user: state.image.config.user.clone(),
             network: run.network,
@@ -83,35 +49,81 @@ impl Builder<'_> {
             mounts: extras.mounts.clone(),
         };
         self.execute(&process, &work)?;
-        let layer = work.commit(&self.lease)?;
-        (self.tell)(Event::Removed(work.id.clone()));
+        let layer = self.commit(&work)?;
+        self.say(StepEvent::Removed(work.id.clone()));
         drop(work);
         self.keep(state, &key, by, Some(layer), &instruction.text)
     }
 
-    fn execute(&mut self, process: &Process, work: &Work) -> Result<()> {
-        (self.tell)(Event::Running(work.id.clone()));
-        let tell = &mut *self.tell;
-        let ended = self.executor.run(process, &mut |stream, bytes| {
-            tell(Event::Output(stream, bytes.to_vec()))
-        });
-        match ended {
-            Ok(0) => Ok(()),
-            Ok(code) => {
-                (self.tell)(Event::Removed(work.id.clone()));
-                Err(Error::failed(process.arguments.join(" "), code))
-            }
-            Err(error) => {
-                (self.tell)(Event::Removed(work.id.clone()));
-                Err(error)
-            }
+    /// Refuses what the request does not allow (BuildKit's entitlements), and devices.
+    fn allowed(&self, run: &Run) -> Result<()> {
+        let allowed = self.build.request.allowed;
+        if run.network == Network::Host && !allowed.host_network {
+            return Err(Error::new(crate::Kind::Forbidden, "network.host is not allowed"));
         }
+        if run.security == Security::Insecure && !allowed.insecure {
+            return Err(Error::new(crate::Kind::Forbidden, "security.insecure is not allowed"));
+        }
+        match run.devices.first() {
+            Some(device) => Err(Error::unsupported(format!(
+                "RUN --device={device} is not supported: no device was registered with the engine"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn run_key(&mut self, state: &State, run: &Run, line: &Ready, mounts: &[Mount]) -> Result<Digest> {
+        let mut key = Key::new("run")
+            .with_all(state.image.rootfs.diff_ids.iter().map(Digest::as_str))
+            .with_all(&line.words)
+            .with(line.script.as_deref().unwrap_or_default())
+            .with_all(self.keyed(state))
+            .with(state.folder())
+            .with(&state.image.config.user)
+            .with(format!(
+                "{:?} {:?} {}",
+                run.network, run.security, self.build.request.network
+            ));
+        for mount in mounts {
+            key = key.with(format!("{mount:?}"));
+            let (MountKind::Bind { from, source } | MountKind::Cache { from, source, .. }) = &mount.kind else {
+                continue;
+            };
+            // A cache begins empty unless it is told with what.
+            if from.is_none() && matches!(mount.kind, MountKind::Cache { .. }) {
+                continue;
+            }
+            let origin = self.origin(from.as_deref(), std::slice::from_ref(source))?;
+            let path = paths::below(source);
+            let digest = contents::digest(
+                &origin.root,
+                &path,
+                &origin.filter(&path, None),
+                origin.owners,
+                &self.build.cache.known,
+            );
+            key = key.with(digest?.as_str());
+        }
+        Ok(key.finish())
+    }
+
+    fn execute(&mut self, process: &Process, work: &Work) -> Result<()> {
+        self.say(StepEvent::Running(work.id.clone()));
+        let executor = self.build.executor;
+        let ended = executor.run(process, &mut |stream, bytes| self.log(stream, bytes));
+        let error = match ended {
+            Ok(0) => return Ok(()),
+            Ok(code) => Error::failed(process.arguments.join(" "), code),
+            Err(error) => error,
+        };
+        self.say(StepEvent::Removed(work.id.clone()));
+        Err(error)
     }
 
     /// What the command finds in its environment: the image's variables over the arguments.
     fn environment(&self, state: &State) -> Vec<String> {
         let mut all = self.keyed(state);
-        for (name, value) in self.arguments.proxies() {
+        for (name, value) in self.build.arguments.proxies() {
             if state.lookup(&name).is_none() {
                 all.push(format!("{name}={value}"));
             }
@@ -135,7 +147,8 @@ impl Builder<'_> {
 
     /// Mounts with their variables put in and their targets made absolute.
     fn resolve(&self, run: &Run, state: &State) -> Result<Vec<Mount>> {
-        let value = |text: &str| -> Result<String> { Ok(expand(text, self.escape, &|name| state.lookup(name))?.text) };
+        let value =
+            |text: &str| -> Result<String> { Ok(expand(text, self.build.escape, &|name| state.lookup(name))?.text) };
         let mut mounts = run.mounts.clone();
         for mount in &mut mounts {
             let target = value(&mount.target)?;
@@ -155,189 +168,6 @@ impl Builder<'_> {
             }
         }
         Ok(mounts)
-    }
-
-    /// Does something with what a mount binds.
-    fn bound<T>(
-        &mut self,
-        from: Option<&str>,
-        source: &str,
-        stage: usize,
-        with: impl FnOnce(&Root, &str) -> Result<T>,
-    ) -> Result<T> {
-        let path = paths::below(source);
-        let Some(from) = from else {
-            let Context::Files(files) = &self.request.context else {
-                return Err(Error::invalid("there is no build context to mount files of"));
-            };
-            return with(&Root::open(&files.path())?, &path);
-        };
-        let source = self.source(from, stage)?;
-        let work = self.work(&source.image.rootfs.diff_ids)?;
-        let root = work.open(Access::ReadOnly)?;
-        with(&root, &path)
-    }
-
-    /// Makes what a mount needs.
-    fn provide(&mut self, mount: &Mount, stage: usize, extras: &mut Extras) -> Result<()> {
-        match &mount.kind {
-            MountKind::Tmpfs { size } => {
-                extras.add_folder(&mount.target)?;
-                extras.mounts.push(ProcessMount::Tmpfs {
-                    target: mount.target.clone(),
-                    size: *size,
-                });
-            }
-            MountKind::Bind { from, source } => {
-                let copied = self.store.scratch()?;
-                // A copy: the command may not write to the context, and a stage has no folder of its own.
-                let place = copied.path();
-                let (path, is_folder) = self.bound(from.as_deref(), source, stage, |root, path| {
-                    let to = Root::open(&place)?;
-                    let is_folder = root.is_folder(path)?;
-                    let target = Place {
-                        path: if is_folder { String::new() } else { "file".into() },
-                        is_folder: false,
-                    };
-                    transfer::copy(root, path, &to, &target, &Attributes::default())?;
-                    Ok((if is_folder { place.clone() } else { place.join("file") }, is_folder))
-                })?;
-                extras.bind(path, mount, is_folder)?;
-                extras.held.push(copied);
-            }
-            MountKind::Cache { id, sharing, from, .. } => {
-                if from.is_some() {
-                    return Err(Error::unsupported("RUN --mount=type=cache,from=… is not supported yet"));
-                }
-                let id = if id.is_empty() { &mount.target } else { id };
-                self.cache_mount(id, *sharing, mount, extras)?;
-            }
-            MountKind::Secret { id, env, required, .. } => self.secret(id, env.as_deref(), *required, mount, extras)?,
-            MountKind::Ssh { id, required } => {
-                if *required {
-                    return Err(Error::unsupported(format!(
-                        "RUN --mount=type=ssh,id={id},required is not supported yet: this builder forwards no agent"
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn cache_mount(&mut self, id: &str, sharing: Sharing, mount: &Mount, extras: &mut Extras) -> Result<()> {
-        let MountKind::Cache { mode, uid, gid, .. } = &mount.kind else {
-            return Ok(());
-        };
-        let make = |path: &Path| -> Result<()> {
-            rustix::fs::chown(
-                path,
-                Some(rustix::fs::Uid::from_raw(*uid)),
-                Some(rustix::fs::Gid::from_raw(*gid)),
-            )?;
-            Ok(fs::set_mode(path, *mode)?)
-        };
-        if sharing == Sharing::Private {
-            let own = self.store.scratch()?;
-            make(&own.path())?;
-            extras.bind(own.path(), mount, true)?;
-            extras.held.push(own);
-            return Ok(());
-        }
-        let in_use = self.cache.mount(id, sharing == Sharing::Locked, make)?;
-        extras.bind(in_use.path.clone(), mount, true)?;
-        extras.caches.push(in_use);
-        Ok(())
-    }
-
-    fn secret(
-        &mut self,
-        id: &str,
-        env: Option<&str>,
-        required: bool,
-        mount: &Mount,
-        extras: &mut Extras,
-    ) -> Result<()> {
-        let Some(secret) = self.request.secrets.get(id) else {
-            return match required {
-                true => Err(Error::invalid(format!("secret {id}: not found"))),
-                false => Ok(()),
-            };
-        };
-        if let Some(name) = env {
-            let value = String::from_utf8_lossy(&secret.0);
-            extras.environment.push(format!("{name}={value}"));
-        }
-        if env.is_none() || !mount.target.is_empty() {
-            return Err(Error::unsupported(
-                "RUN --mount=type=secret with a file is not supported yet: use env=NAME",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What goes with one command and ends with it.
-struct Extras {
-    /// An empty place for every mount, below all layers, so that none is made in the step's own.
-    stubs: Scratch,
-    mounts: Vec<ProcessMount>,
-    environment: Vec<String>,
-    held: Vec<Scratch>,
-    caches: Vec<InUse>,
-}
-
-impl Extras {
-    fn new(stubs: Scratch) -> Result<Self> {
-        let root = stubs.path();
-        for folder in ["dev", "proc", "sys", "etc"] {
-            fs::create_dir(root.join(folder))?;
-        }
-        for file in ["hosts", "hostname", "resolv.conf"] {
-            fs::write(root.join("etc").join(file), "")?;
-        }
-        Ok(Self {
-            stubs,
-            mounts: Vec::new(),
-            environment: Vec::new(),
-            held: Vec::new(),
-            caches: Vec::new(),
-        })
-    }
-
-    fn add_folder(&self, target: &str) -> Result<()> {
-        Ok(fs::create_dir_all(self.stubs.path().join(paths::below(target)))?)
-    }
-
-    fn bind(&mut self, source: PathBuf, mount: &Mount, is_folder: bool) -> Result<()> {
-        if is_folder {
-            self.add_folder(&mount.target)?;
-        } else {
-            let (above, _) = mount.target.rsplit_once('/').unwrap_or(("", ""));
-            self.add_folder(above)?;
-            let stub = self.stubs.path().join(paths::below(&mount.target));
-            if !fs::exists(&stub)? {
-                fs::write(stub, "")?;
-            }
-        }
-        self.mounts.push(ProcessMount::Bind {
-            source,
-            target: mount.target.clone(),
-            read_only: mount.read_only,
-        });
-        Ok(())
-    }
-
-    /// A heredoc that names its own interpreter.
-    fn script(&mut self, target: &str, content: &str) -> Result<()> {
-        let path = self.stubs.beside().join("script");
-        fs::write(&path, content)?;
-        fs::set_mode(&path, 0o755)?;
-        self.mounts.push(ProcessMount::Bind {
-            source: path,
-            target: target.to_owned(),
-            read_only: true,
-        });
-        Ok(())
     }
 }
 

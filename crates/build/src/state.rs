@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) base: Option<Digest>,
     /// Whether `CMD` was given in this stage, so that `ENTRYPOINT` leaves it alone.
     pub(crate) has_command: bool,
+    /// The vertex that made it so.
+    pub(crate) vertex: Option<Digest>,
 }
 
 /// What a step adds to the history.

@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use corten_dockerfile::Ignore;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::chmod::Chmod;
-use crate::contents::join;
+use crate::contents::{Filter, join};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::roots::{self, Owner, Root};
@@ -26,8 +25,6 @@ pub(crate) struct Attributes {
     pub(crate) chmod: Option<Chmod>,
     /// When they were changed, in seconds; none keeps the sources' times.
     pub(crate) modified: Option<i64>,
-    /// What is left out.
-    pub(crate) excludes: Ignore,
 }
 
 /// Where one source goes.
@@ -40,13 +37,21 @@ pub(crate) struct Place {
 }
 
 /// Copies a file, or what a folder holds.
-pub(crate) fn copy(from: &Root, source: &str, to: &Root, place: &Place, attributes: &Attributes) -> Result<()> {
+pub(crate) fn copy(
+    from: &Root,
+    source: &str,
+    to: &Root,
+    place: &Place,
+    attributes: &Attributes,
+    filter: &Filter<'_>,
+) -> Result<()> {
     let stat = from
         .find(source)?
         .ok_or_else(|| Error::invalid(format!("/{source} vanished meanwhile")))?;
     let owner = attributes.owner.unwrap_or_default();
     let mut copier = Copier {
         attributes,
+        filter,
         links: HashMap::new(),
         root: to,
     };
@@ -60,7 +65,7 @@ pub(crate) fn copy(from: &Root, source: &str, to: &Root, place: &Place, attribut
         }
         return Ok(());
     }
-    if attributes.excludes.excludes(paths::name(source)) {
+    if filter.leaves_out_file(paths::name(source)) {
         return Ok(());
     }
     let as_folder = place.is_folder || to.is_folder(&place.path)?;
@@ -103,6 +108,7 @@ pub(crate) fn write(to: &Root, place: &Place, name: &str, bytes: &[u8], attribut
 
 struct Copier<'a> {
     attributes: &'a Attributes,
+    filter: &'a Filter<'a>,
     /// Where files with several names were first put: folder and name, from the destination's root.
     links: HashMap<(u64, u64), (String, CString)>,
     root: &'a Root,
@@ -114,8 +120,8 @@ impl Copier<'_> {
         for name in roots::names(from)? {
             let text = name.to_string_lossy();
             let (path, target_path) = (join(path, &text), join(target, &text));
-            let excluded = self.attributes.excludes.excludes(&path);
-            if excluded && !self.attributes.excludes.may_keep_below() {
+            let excluded = self.filter.leaves_out(&path);
+            if excluded && !self.filter.may_keep_below() {
                 continue;
             }
             let Some(stat) = roots::look(from, &name)? else {
@@ -163,7 +169,7 @@ impl Copier<'_> {
     fn keeps_below(&self, folder: BorrowedFd<'_>, path: &str) -> Result<bool> {
         for name in roots::names(folder)? {
             let path = join(path, &name.to_string_lossy());
-            if !self.attributes.excludes.excludes(&path) {
+            if !self.filter.leaves_out(&path) {
                 return Ok(true);
             }
             let stat = roots::look(folder, &name)?;
@@ -330,7 +336,12 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
+    use corten_dockerfile::Ignore;
     use corten_sys::fs;
+
+    fn copy(from: &Root, source: &str, to: &Root, place: &Place, attributes: &Attributes) -> Result<()> {
+        super::copy(from, source, to, place, attributes, &Filter::default())
+    }
 
     fn roots() -> (tempfile::TempDir, Root, Root) {
         let folder = tempfile::tempdir().unwrap();
@@ -380,11 +391,13 @@ mod tests {
         let (folder, from, to) = roots();
         let attributes = Attributes {
             chmod: Some(Chmod::parse("u=rw,go=").unwrap()),
-            excludes: Ignore::of(["h", "link"]),
             modified: Some(1000),
             ..Attributes::default()
         };
-        copy(&from, "d", &to, &place("d", false), &attributes).unwrap();
+        let excludes = Ignore::of(["h", "link"]);
+        let none = Ignore::default();
+        let filter = Filter::new(&none, "d", Some(&excludes));
+        super::copy(&from, "d", &to, &place("d", false), &attributes, &filter).unwrap();
         let file = fs::metadata(folder.path().join("to/d/g")).unwrap();
         assert_eq!((file.mode() & 0o7777, file.mtime()), (0o600, 1000));
         assert!(!folder.path().join("to/d/h").exists());

@@ -167,12 +167,8 @@ pub enum MountKind {
         env: Option<String>,
         /// Whether the build fails without it.
         required: bool,
-        /// The file's mode.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// Who may read it.
+        access: Access,
     },
     /// The socket of an agent.
     Ssh {
@@ -180,7 +176,20 @@ pub enum MountKind {
         id: String,
         /// Whether the build fails without it.
         required: bool,
+        /// Who may speak to it.
+        access: Access,
     },
+}
+
+/// Mode and owner of a file that is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// Who may use a cache at the same time.

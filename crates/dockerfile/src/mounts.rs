@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::instruction::{Mount, MountKind, Sharing};
+use crate::instruction::{Access, Mount, MountKind, Sharing};
 use crate::suggest;
 
 /// Keys of each type.
@@ -127,6 +127,7 @@ impl Options {
                 MountKind::Ssh {
                     id: self.given("id").unwrap_or_else(|| "default".into()),
                     required: self.switch("required")?.unwrap_or(false),
+                    access: self.access(0o600)?,
                 },
                 false,
             ),
@@ -172,7 +173,13 @@ impl Options {
             id,
             env: self.given("env"),
             required: self.switch("required")?.unwrap_or(false),
-            mode: self.number("mode", 8, 0o400)?,
+            access: self.access(0o400)?,
+        })
+    }
+
+    fn access(&self, mode: u32) -> Result<Access> {
+        Ok(Access {
+            mode: self.number("mode", 8, mode)?,
             uid: self.number("uid", 10, 0)?,
             gid: self.number("gid", 10, 0)?,
         })

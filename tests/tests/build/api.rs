@@ -114,7 +114,7 @@ fn the_route_refuses_what_cannot_be() {
     assert_eq!(status("/build?version=2"), 501);
     assert_eq!(status("/build?squash=1"), 400);
     assert_eq!(status("/build?memory=x"), 500);
-    assert_eq!(status("/build?remote=git%40github.com%3Aa%2Fb"), 501);
+    assert_eq!(status("/build?remote=ftp%3A%2F%2Fx%2Fy"), 400);
     assert_eq!(status("/build/cancel"), 400);
     assert_eq!(status("/build/cancel?id=x"), 200);
     assert_eq!(status("/session"), 501);

@@ -216,5 +216,5 @@ fn sources_do_not_lead_out_of_the_context() {
         "up",
         &[("Dockerfile", "FROM busybox\nCOPY ../../etc/hostname /stolen\n")],
     );
-    assert!(engine.corten(["build", &up]).fails(1).contains("does not exist"));
+    assert!(engine.corten(["build", &up]).fails(1).contains("not found"));
 }

@@ -3,12 +3,25 @@
 mod context;
 mod order;
 mod plain;
+mod raw;
+mod show;
 mod tar;
+mod tty;
 
-use corten_api::{build::TRACE, image::Progress};
+use std::io::IsTerminal as _;
+
+use corten_api::{
+    build::{Event, TRACE, Warning},
+    image::Progress,
+};
 use corten_client::Messages;
 
-use self::{context::Source, order::Order, plain::Plain};
+use self::{
+    context::Source,
+    order::Order,
+    plain::Plain,
+    show::{Quiet, Show, pass},
+};
 use crate::{
     cli::Cli,
     command::{Arity, Command, Entry, Flag},
@@ -121,7 +134,7 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
     let image = match (classic, quiet) {
         (true, false) => cli.wait(told_classically(cli, &order, source))?,
         (_, true) => cli.wait(quietly(cli, &order, source)).map_err(failed)?,
-        (false, false) => cli.wait(shown(cli, &order, source))?,
+        (false, false) => cli.wait(shown(cli, &order, source, m.get("progress")))?.image,
     };
     if let Some(path) = m.opt("iidfile") {
         corten_sys::fs::write(path, &image).map_err(|error| Error::new(error.to_string()))?;
@@ -138,13 +151,7 @@ fn refuse(m: &Matches) -> Result<()> {
         }
     }
     match m.get("progress") {
-        "auto" | "plain" | "quiet" => {}
-        "tty" | "rawjson" => {
-            return Err(Error::new(format!(
-                "--progress={} is not supported yet",
-                m.get("progress")
-            )));
-        }
+        "auto" | "plain" | "quiet" | "tty" | "rawjson" => {}
         other => return Err(Error::new(format!("invalid progress mode {other:?}"))),
     }
     match m.get("call") {
@@ -160,18 +167,57 @@ async fn begin(cli: &Cli, order: &Order, source: Source, output: &str) -> Result
     Ok(cli.client()?.build(&options, body).await?)
 }
 
-/// Shows steps as BuildKit's plain progress does, on standard error.
-async fn shown(cli: &Cli, order: &Order, source: Source) -> Result<String> {
-    let mut display = Plain::new(cli, &source);
+/// What shows the build.
+fn display(cli: &Cli, mode: &str) -> Box<dyn Show> {
+    let is_terminal = std::io::stderr().is_terminal() && cli.variable("TERM").as_deref() != Some("dumb");
+    match mode {
+        "quiet" => Box::new(Quiet),
+        "rawjson" => Box::new(raw::Raw),
+        "tty" => Box::new(tty::Tty::new(width())),
+        "auto" | "" if is_terminal => Box::new(tty::Tty::new(width())),
+        _ => Box::new(Plain::new(cli.program)),
+    }
+}
+
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(80, |size| usize::from(size.ws_col))
+}
+
+/// What a build gave.
+#[derive(Debug, Default)]
+struct Made {
+    image: String,
+    answers: std::collections::BTreeMap<String, String>,
+    warnings: Vec<Warning>,
+}
+
+/// Shows vertices on standard error.
+async fn shown(cli: &Cli, order: &Order, source: Source, mode: &str) -> Result<Made> {
+    let mut display = display(cli, mode);
     let mut messages = begin(cli, order, source, "trace").await.map_err(|error| Error {
         message: format!("ERROR: failed to build: failed to solve: {}", error.message),
         ..error
     })?;
+    let mut made = Made::default();
+    let mut is_over = false;
     while let Some(message) = messages.next().await? {
         match message.aux {
             Some(event) if message.id == TRACE => {
                 let event = serde_json::from_value(event).map_err(|error| Error::new(error.to_string()))?;
-                display.event(event)?;
+                pass(display.as_mut(), &event);
+                match event {
+                    Event::Loaded { warnings, .. } => made.warnings = warnings,
+                    Event::Built(image) => made.image = image,
+                    Event::Finished(answers) => (made.answers, is_over) = (answers, true),
+                    Event::Failed(failed) => {
+                        let message = failed.message;
+                        return Err(Error::new(format!(
+                            "ERROR: failed to build: failed to solve: {message}"
+                        )));
+                    }
+                    _ => {}
+                }
             }
             _ if !message.error.is_empty() => {
                 return Err(Error::new(format!(
@@ -182,7 +228,33 @@ async fn shown(cli: &Cli, order: &Order, source: Source) -> Result<String> {
             _ => display.pulling(&message),
         }
     }
-    display.finish()
+    display.finish();
+    if !is_over {
+        return Err(Error::new(
+            "ERROR: failed to build: the engine ended the build without a word",
+        ));
+    }
+    if let Some(text) = found(cli, &made.warnings) {
+        display.message(&text);
+    }
+    Ok(made)
+}
+
+/// What is said of warnings at the end.
+fn found(cli: &Cli, warnings: &[Warning]) -> Option<String> {
+    let count = warnings.len();
+    if count == 0 {
+        return None;
+    }
+    let noun = if count == 1 { "warning" } else { "warnings" };
+    let lines: String = warnings
+        .iter()
+        .map(|warning| format!(" - {}: {} (line {})\n", warning.rule, warning.message, warning.line))
+        .collect();
+    Some(format!(
+        "\n \u{1b}[33m{count} {noun} found (use {} --debug to expand):\n\u{1b}[0m{lines}",
+        cli.program
+    ))
 }
 
 async fn quietly(cli: &Cli, order: &Order, source: Source) -> Result<String> {

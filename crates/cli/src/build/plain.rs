@@ -1,66 +1,53 @@
-//! Shows a build as BuildKit's plain progress: numbered steps, their output with the seconds since they
+//! Shows a build as BuildKit's plain progress: numbered vertices, what they write with the seconds since they
 //! began, an excerpt of the Dockerfile where it failed.
 
-use std::{io::Write as _, time::Instant};
+use std::{collections::BTreeMap, io::Write as _};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::{
-    build::{Event, Failed, Step, Warning},
+    build::{Failed, Log, Status, Vertex, Warning},
     image::Progress,
 };
+use jiff::Timestamp;
 
-use super::context::Source;
-use crate::{
-    cli::Cli,
-    error::{Error, Result},
-    opts::size::human,
-};
+use super::show::Show;
+use crate::opts::size::human;
 
 /// Lines of a failed step that are shown again.
 const AGAIN: usize = 10;
 
 /// What is shown so far.
 pub(super) struct Plain {
-    program: &'static str,
-    /// The Dockerfile's name and length.
-    dockerfile: (String, usize),
-    number: usize,
+    known: BTreeMap<String, Shown>,
+    /// The vertex that was shown last, while it goes on.
+    current: Option<String>,
     began: bool,
-    /// The step under way: its title and when it began.
-    step: Option<(String, Instant)>,
-    is_cached: bool,
-    was_pulled: bool,
-    output: Vec<String>,
+    failed: Option<String>,
+}
+
+/// A vertex that was shown.
+struct Shown {
+    number: usize,
+    name: String,
+    started: Option<Timestamp>,
     /// The beginning of a line.
-    partial: String,
-    loaded_context: bool,
-    warnings: Vec<Warning>,
-    image: String,
-    exporting: Option<Instant>,
+    partial: Vec<u8>,
+    /// The last lines.
+    lines: Vec<String>,
+    is_done: bool,
 }
 
 impl Plain {
-    pub(super) fn new(cli: &Cli, source: &Source) -> Self {
-        let text = source.dockerfile().unwrap_or_default();
-        let mut display = Self {
-            program: cli.program,
-            dockerfile: (source.name().to_owned(), text.len()),
-            number: 0,
-            began: false,
-            step: None,
-            is_cached: false,
-            was_pulled: false,
-            output: Vec::new(),
-            partial: String::new(),
-            loaded_context: false,
-            warnings: Vec::new(),
-            image: String::new(),
-            exporting: None,
+    pub(super) fn new(program: &str) -> Self {
+        let display = Self {
+            known: BTreeMap::new(),
+            current: None,
+            began: true,
+            failed: None,
         };
         display.say(&format!(
-            "#0 building with \"default\" instance using {} driver\n",
-            cli.program
+            "#0 building with \"default\" instance using {program} driver\n"
         ));
-        display.began = true;
         display
     }
 
@@ -69,205 +56,191 @@ impl Plain {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
-    /// Begins a numbered step.
-    fn head(&mut self, title: &str) {
-        self.number += 1;
+    /// Goes over to a vertex; gives its number.
+    fn at(&mut self, digest: &str) -> Option<usize> {
+        let (number, name) = {
+            let shown = self.known.get(digest)?;
+            (shown.number, shown.name.clone())
+        };
+        if self.current.as_deref() == Some(digest) {
+            return Some(number);
+        }
+        if let Some(old) = self.current.take().and_then(|old| self.known.get(&old))
+            && !old.is_done
+        {
+            self.say(&format!("#{} ...\n", old.number));
+        }
         let gap = if self.began { "\n" } else { "" };
         self.began = true;
-        self.say(&format!("{gap}#{} {title}\n", self.number));
+        self.say(&format!("{gap}#{number} {name}\n"));
+        self.current = Some(digest.to_owned());
+        Some(number)
     }
 
-    fn line(&self, text: &str) {
-        self.say(&format!("#{} {text}\n", self.number));
+    fn line(&mut self, digest: &str, text: &str) {
+        if let Some(number) = self.at(digest) {
+            self.say(&format!("#{number} {text}\n"));
+        }
     }
 
-    fn done(&self, since: Instant) {
-        self.line(&format!("DONE {:.1}s", since.elapsed().as_secs_f64()));
-    }
-
-    pub(super) fn event(&mut self, event: Event) -> Result<()> {
-        match event {
-            Event::Loaded { warnings, .. } => self.loaded(warnings),
-            Event::Step(step) => self.begin(&step),
-            Event::Cached => self.is_cached = true,
-            Event::Output(text) => self.written(&text),
-            Event::Done => self.end(),
-            Event::Unconsumed(names) => self.say(&format!(
-                "\n[Warning] One or more build-args [{}] were not consumed\n",
-                names.join(" ")
-            )),
-            Event::Built(image) => {
-                self.head("exporting to image");
-                self.line("exporting layers done");
-                self.line(&format!("writing image {image} done"));
-                self.exporting = Some(Instant::now());
-                self.image = image;
+    /// Shows the complete lines of what a vertex wrote; at its end, what is left too.
+    fn lines(&mut self, digest: &str, at: &str, is_end: bool) {
+        loop {
+            let Some(shown) = self.known.get_mut(digest) else {
+                return;
+            };
+            let end = shown.partial.iter().position(|byte| *byte == b'\n');
+            let line: Vec<u8> = match end {
+                Some(end) => shown.partial.drain(..=end).collect(),
+                None if is_end && !shown.partial.is_empty() => std::mem::take(&mut shown.partial),
+                None => return,
+            };
+            let text = String::from_utf8_lossy(&line);
+            let line = format!(
+                "{:.3} {}",
+                seconds(shown.started, at),
+                text.trim_end_matches(['\n', '\r'])
+            );
+            shown.lines.push(line.clone());
+            if shown.lines.len() > AGAIN {
+                shown.lines.remove(0);
             }
-            Event::Tagged(name) => {
-                let whole = name.parse::<corten_oci::reference::Reference>();
-                let whole = whole.map_or(name, |name| name.to_string());
-                self.line(&format!("naming to {whole} done"));
-            }
-            Event::Failed(failed) => return Err(self.failed(&failed)),
+            self.line(digest, &line);
         }
-        Ok(())
     }
 
-    fn definition(&mut self) {
-        let title = format!("[internal] load build definition from {}", self.dockerfile.0);
-        self.head(&title);
-        self.line(&format!("transferring dockerfile: {} done", bytes(self.dockerfile.1)));
-    }
-
-    fn loaded(&mut self, warnings: Vec<Warning>) {
-        let since = Instant::now();
-        self.definition();
-        for warning in &warnings {
-            self.line(&format!(
-                "WARN: {}: {} (line {})",
-                warning.rule, warning.message, warning.line
-            ));
-        }
-        self.done(since);
-        self.warnings = warnings;
-    }
-
-    fn begin(&mut self, step: &Step) {
-        self.end();
-        if step.position == 0 {
-            self.step = None;
-            return;
-        }
-        let since = Instant::now();
-        if let Some(image) = step.text.strip_prefix("FROM ").filter(|_| step.position == 1) {
-            if image.contains('/') {
-                self.head(&format!("[internal] load metadata for {image}"));
-                self.done(since);
-            }
-            if !self.loaded_context && self.number <= 2 {
-                self.head("[internal] load .dockerignore");
-                self.line("transferring context: 2B done");
-                self.done(since);
-            }
-        }
-        let copies = step.text.starts_with("COPY ") || step.text.starts_with("ADD ");
-        if copies && !step.text.contains("--from=") && !self.loaded_context {
-            self.loaded_context = true;
-            self.head("[internal] load build context");
-            self.line("transferring context: done");
-            self.done(since);
-        }
-        let stage = if step.stage.is_empty() {
-            String::new()
-        } else {
-            format!("{} ", step.stage)
+    fn complete(&mut self, vertex: &Vertex, at: &str) {
+        self.lines(&vertex.digest, at, true);
+        let started = self.known.get(&vertex.digest).and_then(|shown| shown.started);
+        let text = match vertex {
+            _ if vertex.error == "the build was cancelled" => "CANCELED".to_owned(),
+            _ if !vertex.error.is_empty() => format!("ERROR: {}", vertex.error),
+            _ if vertex.cached => "CACHED".to_owned(),
+            _ => format!("DONE {:.1}s", seconds(started, at)),
         };
-        let title = format!("[{stage}{}/{}] {}", step.position, step.positions, step.text);
-        self.head(&title);
-        self.step = Some((title, since));
-        self.is_cached = step.position == 1 && step.text.starts_with("FROM ");
-        self.was_pulled = false;
-        self.output.clear();
-    }
-
-    fn end(&mut self) {
-        if let Some((_, since)) = self.step.take() {
-            self.rest(since);
-            if self.is_cached && !self.was_pulled {
-                self.line("CACHED");
-            } else {
-                self.done(since);
-            }
+        self.line(&vertex.digest, &text);
+        if let Some(shown) = self.known.get_mut(&vertex.digest) {
+            shown.is_done = true;
         }
-    }
-
-    fn written(&mut self, text: &str) {
-        let Some((_, since)) = &self.step else { return };
-        let since = *since;
-        self.partial.push_str(text);
-        while let Some(end) = self.partial.find('\n') {
-            let line: String = self.partial.drain(..=end).collect();
-            self.show_output(line.trim_end_matches(['\n', '\r']), since);
+        if !vertex.error.is_empty() && self.failed.is_none() {
+            self.failed = Some(vertex.digest.clone());
         }
-    }
-
-    fn rest(&mut self, since: Instant) {
-        if !self.partial.is_empty() {
-            let line = std::mem::take(&mut self.partial);
-            self.show_output(&line, since);
-        }
-    }
-
-    fn show_output(&mut self, line: &str, since: Instant) {
-        let line = format!("{:.3} {line}", since.elapsed().as_secs_f64());
-        self.line(&line);
-        self.output.push(line);
-    }
-
-    /// A message of a pull.
-    pub(super) fn pulling(&mut self, message: &Progress) {
-        self.was_pulled = true;
-        let is_count = message
-            .detail
-            .is_some_and(|detail| detail.current != 0 || detail.total != 0);
-        if is_count || message.status.is_empty() {
-            return;
-        }
-        let id = if message.id.is_empty() {
-            String::new()
-        } else {
-            format!("{} ", message.id)
-        };
-        self.line(&format!("{id}{}", message.status));
-    }
-
-    fn failed(&mut self, failed: &Failed) -> Error {
-        let message = &failed.message;
-        match self.step.take().filter(|_| failed.in_step) {
-            Some((title, since)) => {
-                self.rest(since);
-                self.line(&format!("ERROR: {message}"));
-                let from = self.output.len().saturating_sub(AGAIN);
-                let again: String = self.output[from..].iter().map(|line| format!("{line}\n")).collect();
-                self.say(&format!("------\n > {title}:\n{again}------\n"));
-            }
-            None if self.number == 0 => {
-                let since = Instant::now();
-                self.definition();
-                self.done(since);
-            }
-            None => {}
-        }
-        self.say(&failed.excerpt);
-        Error::new(format!("ERROR: failed to build: failed to solve: {message}"))
-    }
-
-    /// The end: the image's id.
-    pub(super) fn finish(&mut self) -> Result<String> {
-        let Some(since) = self.exporting else {
-            return Err(Error::new(
-                "ERROR: failed to build: the engine ended the build without a word",
-            ));
-        };
-        self.done(since);
-        let count = self.warnings.len();
-        if count > 0 {
-            let noun = if count == 1 { "warning" } else { "warnings" };
-            let lines: String = self
-                .warnings
-                .iter()
-                .map(|warning| format!(" - {}: {} (line {})\n", warning.rule, warning.message, warning.line))
-                .collect();
-            self.say(&format!(
-                "\n \u{1b}[33m{count} {noun} found (use {} --debug to expand):\n\u{1b}[0m{lines}",
-                self.program
-            ));
-        }
-        Ok(std::mem::take(&mut self.image))
+        self.current = None;
     }
 }
 
+impl Show for Plain {
+    fn loaded(&mut self, name: &str, size: u64, warnings: &[Warning]) {
+        let digest = "definition".to_owned();
+        let now = Timestamp::now();
+        let number = self.known.len() + 1;
+        self.known.insert(
+            digest.clone(),
+            Shown {
+                number,
+                name: format!("[internal] load build definition from {name}"),
+                started: Some(now),
+                partial: Vec::new(),
+                lines: Vec::new(),
+                is_done: false,
+            },
+        );
+        self.line(&digest, &format!("transferring dockerfile: {} done", bytes(size)));
+        for warning in warnings {
+            let text = format!("WARN: {}: {} (line {})", warning.rule, warning.message, warning.line);
+            self.line(&digest, &text);
+        }
+        let vertex = Vertex {
+            digest,
+            ..Vertex::default()
+        };
+        self.complete(&vertex, &now.to_string());
+    }
+
+    fn vertex(&mut self, vertex: &Vertex) {
+        let number = self.known.len() + 1;
+        let shown = self.known.entry(vertex.digest.clone()).or_insert_with(|| Shown {
+            number,
+            name: vertex.name.clone(),
+            started: None,
+            partial: Vec::new(),
+            lines: Vec::new(),
+            is_done: false,
+        });
+        if shown.is_done {
+            return;
+        }
+        shown.started = vertex.started.as_deref().and_then(|text| text.parse().ok());
+        match &vertex.completed {
+            Some(at) => self.complete(vertex, at),
+            None => drop(self.at(&vertex.digest)),
+        }
+    }
+
+    fn status(&mut self, status: &Status) {
+        if status.completed.is_none() {
+            return;
+        }
+        let began = status.started.as_deref().and_then(|text| text.parse().ok());
+        let taken = seconds(began, status.completed.as_deref().unwrap_or_default());
+        let mut text = [status.name.as_str(), status.id.as_str()].join(" ").trim().to_owned();
+        if status.current > 0 {
+            text.push_str(&format!(" {}", bytes(status.current)));
+        }
+        if taken >= 0.05 {
+            text.push_str(&format!(" {taken:.1}s"));
+        }
+        self.line(&status.vertex, &format!("{text} done"));
+    }
+
+    fn log(&mut self, log: &Log) {
+        let Some(shown) = self.known.get_mut(&log.vertex) else {
+            return;
+        };
+        shown.partial.extend(STANDARD.decode(&log.data).unwrap_or_default());
+        self.lines(&log.vertex, &log.timestamp, false);
+    }
+
+    fn message(&mut self, text: &str) {
+        self.say(text);
+    }
+
+    fn pulling(&mut self, message: &Progress) {
+        let is_count = message
+            .detail
+            .is_some_and(|detail| detail.current != 0 || detail.total != 0);
+        if let Some(current) = self.current.clone()
+            && !is_count
+            && !message.status.is_empty()
+        {
+            let text = format!("{} {}", message.id, message.status);
+            self.line(&current, text.trim_start());
+        }
+    }
+
+    fn failed(&mut self, failed: &Failed) {
+        if let Some(shown) = self
+            .failed
+            .as_ref()
+            .and_then(|digest| self.known.get(digest))
+            .filter(|_| failed.in_step)
+        {
+            let again: String = shown.lines.iter().map(|line| format!("{line}\n")).collect();
+            self.say(&format!("------\n > {}:\n{again}------\n", shown.name));
+        }
+        self.say(&failed.excerpt);
+    }
+}
+
+/// Seconds between two times.
+fn seconds(from: Option<Timestamp>, to: &str) -> f64 {
+    let (Some(from), Ok(to)) = (from, to.parse::<Timestamp>()) else {
+        return 0.0;
+    };
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
-fn bytes(count: usize) -> String {
+pub(super) fn bytes(count: u64) -> String {
     human(count as f64)
 }

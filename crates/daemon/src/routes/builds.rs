@@ -100,6 +100,7 @@ fn request(query: &Query, headers: &HeaderMap) -> ApiResult<BuildRequest> {
         security: Vec::new(),
         registries: registries(headers),
         id: query.text("buildid").to_owned(),
+        preface: query.number("preface")?.unwrap_or(0),
     })
 }
 

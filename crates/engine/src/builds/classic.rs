@@ -1,7 +1,13 @@
 //! A build's events as the text of Docker's classic builder, which clients of `POST /build` read.
+//!
+//! Steps of several stages go on at once; the text has them one after the other. What later steps say waits
+//! until those before them have ended.
 
-use corten_api::image::{ErrorDetail, Progress};
-use corten_build::{Event, Stream};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use corten_api::image::{ErrorDetail, Progress, ProgressDetail};
+use corten_build::{Event, StepEvent, Stream, Transfer};
 use corten_oci::digest::Digest;
 use tokio::sync::mpsc;
 
@@ -9,31 +15,124 @@ use super::BuildRequest;
 use crate::{
     error::{Error, Kind},
     identifiers::short,
+    images::bar,
 };
 
-/// What tells a client.
-pub(super) fn teller(lines: mpsc::Sender<Progress>, request: &BuildRequest) -> impl FnMut(&Event) + use<> {
-    let (quiet, remove) = (request.quiet, request.remove);
-    let mut held = Held::default();
-    move |event| {
-        if quiet {
-            if let Event::Built(id) = event {
-                send(&lines, text(format!("{id}\n")));
+/// Tells a client.
+pub(super) struct Teller {
+    lines: mpsc::Sender<Progress>,
+    quiet: bool,
+    remove: bool,
+    order: Mutex<Order>,
+}
+
+/// Which step is being told, and what waits.
+#[derive(Default)]
+struct Order {
+    step: usize,
+    waiting: BTreeMap<usize, Vec<Said>>,
+    held: Held,
+}
+
+/// Something that a step said.
+enum Said {
+    Event(StepEvent),
+    Output(Stream, Vec<u8>),
+}
+
+impl Teller {
+    pub(super) fn new(lines: mpsc::Sender<Progress>, request: &BuildRequest) -> Self {
+        Self {
+            lines,
+            quiet: request.quiet,
+            remove: request.remove,
+            order: Mutex::new(Order {
+                step: 1,
+                ..Order::default()
+            }),
+        }
+    }
+
+    pub(super) fn event(&self, event: Event) {
+        match event {
+            Event::Built(id) if self.quiet => send(&self.lines, text(format!("{id}\n"))),
+            _ if self.quiet => {}
+            Event::Step(number, event) => self.said(number, Said::Event(event)),
+            Event::Log(log) if log.step > 0 => self.said(log.step, Said::Output(log.stream, log.bytes)),
+            Event::Unconsumed(names) => self.line(format!(
+                "[Warning] One or more build-args [{}] were not consumed\n",
+                names.join(" ")
+            )),
+            Event::Built(id) => self.line(format!("Successfully built {}\n", short(id.hex()))),
+            Event::Tagged(name) => self.line(format!("Successfully tagged {name}\n")),
+            Event::Warnings(_) | Event::Vertex(_) | Event::Status(_) | Event::Log(_) | Event::Exported(..) => {}
+        }
+    }
+
+    /// Tells what still waits: the build is over, well or badly.
+    pub(super) fn finish(&self) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, said) in std::mem::take(&mut order.waiting) {
+            for said in said {
+                self.tell(&mut order, said);
             }
+        }
+        if let Some(rest) = order.held.rest() {
+            self.line(rest);
+        }
+    }
+
+    fn line(&self, line: String) {
+        send(&self.lines, text(line));
+    }
+
+    fn said(&self, number: usize, said: Said) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if number != order.step {
+            order.waiting.entry(number).or_default().push(said);
             return;
         }
-        if let Event::Output(stream, bytes) = event {
-            if let Some(output) = held.take(*stream, bytes) {
-                send(&lines, text(coloured(*stream, output)));
+        self.tell(&mut order, said);
+        // The next ones may have said everything already.
+        while let Some(waiting) = {
+            let step = order.step;
+            order.waiting.remove(&step)
+        } {
+            let step = order.step;
+            for said in waiting {
+                self.tell(&mut order, said);
             }
-            return;
+            if order.step == step {
+                break;
+            }
         }
-        if let Some(rest) = held.rest() {
-            send(&lines, text(rest));
+    }
+
+    fn tell(&self, order: &mut Order, said: Said) {
+        match said {
+            Said::Output(stream, bytes) => {
+                if let Some(output) = order.held.take(stream, &bytes) {
+                    self.line(coloured(stream, output));
+                }
+            }
+            Said::Event(StepEvent::Ended) => order.step += 1,
+            Said::Event(event) => {
+                if let Some(rest) = order.held.rest() {
+                    self.line(rest);
+                }
+                if let Some(message) = message(&event, order.step, self.remove) {
+                    send(&self.lines, message);
+                }
+            }
         }
-        messages(event, remove)
-            .into_iter()
-            .for_each(|message| send(&lines, message));
+    }
+}
+
+/// Docker shows in red what a command writes to its standard error.
+fn coloured(stream: Stream, text: String) -> String {
+    match stream {
+        Stream::Out => text,
+        Stream::Err => format!("\x1b[91m{text}\x1b[0m"),
     }
 }
 
@@ -61,42 +160,43 @@ impl Held {
     }
 }
 
-/// Docker shows in red what a command writes to its standard error.
-fn coloured(stream: Stream, text: String) -> String {
-    match stream {
-        Stream::Out => text,
-        Stream::Err => format!("\x1b[91m{text}\x1b[0m"),
-    }
-}
-
-fn messages(event: &Event, remove: bool) -> Vec<Progress> {
+fn message(event: &StepEvent, number: usize, remove: bool) -> Option<Progress> {
     let shown = |id: &Digest| short(id.hex()).to_owned();
     let line = match event {
-        Event::Step(step) => format!("Step {}/{} : {}\n", step.number, step.total, step.text),
-        Event::Triggers(1) => "# Executing 1 build trigger\n".to_owned(),
-        Event::Triggers(count) => format!("# Executing {count} build triggers\n"),
-        Event::Cached => " ---> Using cache\n".to_owned(),
-        Event::Running(id) => format!(" ---> Running in {}\n", short(id)),
-        Event::Removed(id) if remove => format!(" ---> Removed intermediate container {}\n", short(id)),
-        Event::Done(Some(id)) => format!(" ---> {}\n", shown(id)),
-        Event::Done(None) => " ---> \n".to_owned(),
-        Event::Stage(id) => {
-            return vec![Progress {
+        StepEvent::Begun { total, text } => format!("Step {number}/{total} : {text}\n"),
+        StepEvent::Pulling(transfer) => return Some(pulling(transfer)),
+        StepEvent::Triggers(1) => "# Executing 1 build trigger\n".to_owned(),
+        StepEvent::Triggers(count) => format!("# Executing {count} build triggers\n"),
+        StepEvent::Cached => " ---> Using cache\n".to_owned(),
+        StepEvent::Running(id) => format!(" ---> Running in {}\n", short(id)),
+        StepEvent::Removed(id) if remove => format!(" ---> Removed intermediate container {}\n", short(id)),
+        StepEvent::Removed(_) | StepEvent::Ended => return None,
+        StepEvent::Done(Some(id)) => format!(" ---> {}\n", shown(id)),
+        StepEvent::Done(None) => " ---> \n".to_owned(),
+        StepEvent::Stage(id) => {
+            return Some(Progress {
                 aux: Some(serde_json::json!({"ID": id.as_str()})),
                 ..Progress::default()
-            }];
+            });
         }
-        Event::Unconsumed(names) => {
-            format!(
-                "[Warning] One or more build-args [{}] were not consumed\n",
-                names.join(" ")
-            )
-        }
-        Event::Built(id) => format!("Successfully built {}\n", shown(id)),
-        Event::Tagged(name) => format!("Successfully tagged {name}\n"),
-        Event::Warnings(_) | Event::Pulling(_) | Event::Removed(_) | Event::Output(..) => return Vec::new(),
     };
-    vec![text(line)]
+    Some(text(line))
+}
+
+/// A message of a pull, as `POST /images/create` has it.
+fn pulling(transfer: &Transfer) -> Progress {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let (current, total) = (signed(transfer.current), signed(transfer.total));
+    Progress {
+        id: transfer.id.clone(),
+        status: transfer.status.clone(),
+        detail: (!transfer.id.is_empty()).then_some(ProgressDetail { current, total }),
+        progress: match total {
+            0 => String::new(),
+            _ => bar(current, total),
+        },
+        ..Progress::default()
+    }
 }
 
 /// Tells how a build failed, when a command's exit code goes with it: a plain error has no place for that.
@@ -155,21 +255,35 @@ mod tests {
     }
 
     #[test]
-    fn events_become_docker_s_text() {
-        let id = Digest::sha256(b"");
-        let line = |event: &Event| {
-            messages(event, true)
-                .first()
-                .map(|m| m.stream.clone())
-                .unwrap_or_default()
+    fn steps_that_go_on_at_once_are_told_in_order() {
+        let (lines, mut told) = mpsc::channel(64);
+        let request = BuildRequest::default();
+        let teller = Teller::new(lines, &request);
+        let begun = |number: usize| {
+            let text = format!("RUN {number}");
+            Event::Step(number, StepEvent::Begun { total: 3, text })
         };
-        assert_eq!(line(&Event::Done(Some(id.clone()))), " ---> e3b0c44298fc\n");
-        assert_eq!(line(&Event::Built(id.clone())), "Successfully built e3b0c44298fc\n");
-        assert_eq!(line(&Event::Cached), " ---> Using cache\n");
+        for event in [
+            begun(3),
+            Event::Step(3, StepEvent::Ended),
+            begun(1),
+            begun(2),
+            Event::Step(2, StepEvent::Cached),
+            Event::Step(2, StepEvent::Ended),
+            Event::Step(1, StepEvent::Done(Some(Digest::sha256(b"")))),
+            Event::Step(1, StepEvent::Ended),
+            Event::Unconsumed(vec!["A".into(), "B".into()]),
+        ] {
+            teller.event(event);
+        }
+        let mut text = String::new();
+        while let Ok(message) = told.try_recv() {
+            text.push_str(&message.stream);
+        }
         assert_eq!(
-            line(&Event::Unconsumed(vec!["A".into(), "B".into()])),
-            "[Warning] One or more build-args [A B] were not consumed\n"
+            text,
+            "Step 1/3 : RUN 1\n ---> e3b0c44298fc\nStep 2/3 : RUN 2\n ---> Using cache\nStep 3/3 : RUN 3\n\
+             [Warning] One or more build-args [A B] were not consumed\n"
         );
-        assert!(messages(&Event::Removed("x".into()), false).is_empty());
     }
 }

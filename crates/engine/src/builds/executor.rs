@@ -1,21 +1,22 @@
 //! What a build asks of the engine: base images, commands run, files fetched.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
 use bytes::{Buf, Bytes};
-use corten_api::{
-    container::Config,
-    host_config::HostConfig,
-    image::{AuthConfig, Progress},
+use corten_api::{container::Config, host_config::HostConfig, image::Progress};
+use corten_build::{
+    Agents, BaseImage, Error, Executor, GitSource, Network, Process, ProcessMount, Security, Stream, Transfer,
 };
-use corten_build::{BaseImage, Error, Executor, Network, Process, ProcessMount, Security, Stream};
 use corten_oci::{platform::Platform, reference::Reference};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
 };
 
-use super::{BuildRequest, Builds, host_config};
+use super::{Builds, StepSettings};
 use crate::{
     containers::{Step, StepMount},
     error::{Kind, Result},
@@ -29,36 +30,26 @@ const WAITING: usize = 64;
 pub(super) struct EngineExecutor {
     runtime: Handle,
     builds: Builds,
+    settings: StepSettings,
     host_config: HostConfig,
-    pull: bool,
-    registries: std::collections::BTreeMap<String, AuthConfig>,
-    cancelled: watch::Receiver<bool>,
-    lines: mpsc::Sender<Progress>,
-    quiet: bool,
+    cancel: watch::Sender<bool>,
 }
 
 impl EngineExecutor {
-    pub(super) fn new(
-        builds: &Builds,
-        request: &BuildRequest,
-        cancelled: watch::Receiver<bool>,
-        lines: mpsc::Sender<Progress>,
-    ) -> Result<Self> {
-        Ok(Self {
+    /// To be made where the engine's runtime is the current one.
+    pub(super) fn new(builds: &Builds, settings: StepSettings, cancel: watch::Sender<bool>) -> Self {
+        Self {
             runtime: Handle::current(),
             builds: builds.clone(),
-            host_config: host_config(request),
-            pull: request.pull,
-            registries: request.registries.clone(),
-            cancelled,
-            lines,
-            quiet: request.quiet,
-        })
+            host_config: settings.host_config(),
+            settings,
+            cancel,
+        }
     }
 
     /// Waits for something, unless the build is cancelled before.
-    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> corten_build::Result<T> {
-        let mut cancelled = self.cancelled.clone();
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> corten_build::Result<T> {
+        let mut cancelled = self.cancel.subscribe();
         self.runtime.block_on(async {
             tokio::select! {
                 result = work => result.map_err(|error| build_error(&error)),
@@ -81,9 +72,14 @@ impl EngineExecutor {
         })
     }
 
-    async fn fetch_image(&self, reference: &Reference, platform: &str) -> Result<()> {
+    async fn fetch_image(
+        &self,
+        reference: &Reference,
+        platform: &str,
+        pulling: &mut dyn FnMut(Transfer),
+    ) -> Result<()> {
         let domain = reference.domain();
-        let auth = self.registries.iter().find(|(registry, _)| {
+        let auth = self.settings.registries.iter().find(|(registry, _)| {
             let host = registry.trim_start_matches("https://").trim_start_matches("http://");
             let host = host.split('/').next().unwrap_or(host);
             host == domain || (domain == "docker.io" && host == "index.docker.io")
@@ -94,15 +90,26 @@ impl EngineExecutor {
             platform: platform.to_owned(),
             auth: auth.map(|(_, auth)| auth.clone()),
         };
-        let (sender, mut nobody) = mpsc::channel(WAITING);
-        // The one that is not used must go at once: it would keep the other end waiting.
-        let lines = Some(sender)
-            .filter(|_| self.quiet)
-            .unwrap_or_else(|| self.lines.clone());
-        let drain = async { while nobody.recv().await.is_some() {} };
-        let pull = self.builds.0.images.pull(request, lines);
-        let (pulled, ()) = tokio::join!(pull, drain);
+        let (sender, mut messages) = mpsc::channel(WAITING);
+        let told = async {
+            while let Some(message) = messages.recv().await {
+                pulling(transfer(message));
+            }
+        };
+        let (pulled, ()) = tokio::join!(self.builds.0.images.pull(request, sender), told);
         pulled
+    }
+}
+
+/// A message of a pull as the builder's.
+fn transfer(message: Progress) -> Transfer {
+    let detail = message.detail.unwrap_or_default();
+    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    Transfer {
+        id: message.id,
+        status: message.status,
+        current: count(detail.current),
+        total: count(detail.total),
     }
 }
 
@@ -111,10 +118,10 @@ impl Executor for EngineExecutor {
         &self,
         reference: &str,
         platform: &str,
-        _pulling: &mut dyn FnMut(String),
+        pulling: &mut dyn FnMut(Transfer),
     ) -> corten_build::Result<BaseImage> {
         let by_id = reference.parse::<Reference>().is_err() || reference.len() == 64;
-        if (!self.pull || by_id)
+        if (!self.settings.pull || by_id)
             && let Some(found) = self.here(reference, platform)
         {
             return Ok(found);
@@ -126,7 +133,7 @@ impl Executor for EngineExecutor {
                 format!("failed to parse stage name {reference:?}: {error}"),
             )
         })?;
-        self.wait(self.fetch_image(&parsed, platform))?;
+        self.wait(self.fetch_image(&parsed, platform, pulling))?;
         self.here(reference, platform).ok_or_else(|| {
             let message = format!("image with reference {reference} was found but does not match the specified platform: wanted {platform}");
             Error::new(Kind::NotFound.into(), message)
@@ -134,24 +141,14 @@ impl Executor for EngineExecutor {
     }
 
     fn run(&self, process: &Process, output: &mut dyn FnMut(Stream, &[u8])) -> corten_build::Result<i32> {
+        // The builder has checked that these are allowed.
         let mut host_config = self.host_config.clone();
         match process.network {
             Network::Default => {}
             Network::None => host_config.network_mode = "none".into(),
-            Network::Host if host_config.network_mode == "host" => {}
-            Network::Host => {
-                return Err(refused(
-                    "RUN --network=host needs the entitlement network.host",
-                    "build with --network=host",
-                ));
-            }
+            Network::Host => host_config.network_mode = "host".into(),
         }
-        if process.security == Security::Insecure {
-            return Err(refused(
-                "RUN --security=insecure needs the entitlement security.insecure",
-                "which is not supported yet",
-            ));
-        }
+        host_config.privileged = process.security == Security::Insecure;
         let step = Step {
             id: process.id.clone(),
             command: process.arguments.clone(),
@@ -167,7 +164,7 @@ impl Executor for EngineExecutor {
         };
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let containers = self.builds.0.containers.clone();
-        let cancelled = self.cancelled.clone();
+        let cancelled = self.cancel.subscribe();
         let running = self
             .runtime
             .spawn(async move { containers.run_step(step, sender, cancelled).await });
@@ -196,18 +193,22 @@ impl Executor for EngineExecutor {
             runtime: self.runtime.clone(),
             download,
             current: Bytes::new(),
-            cancelled: self.cancelled.clone(),
+            cancelled: self.cancel.subscribe(),
         };
         Ok((Box::new(body), modified))
     }
 
-    fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow()
+    fn git(&self, source: &GitSource, agents: &dyn Agents, folder: &Path) -> corten_build::Result<String> {
+        self.wait(super::git::check_out(source, agents, folder))
     }
-}
 
-fn refused(what: &str, hint: &str) -> Error {
-    Error::new(Kind::Forbidden.into(), format!("{what} ({hint})"))
+    fn is_cancelled(&self) -> bool {
+        *self.cancel.borrow()
+    }
+
+    fn abort(&self) {
+        self.cancel.send_replace(true);
+    }
 }
 
 fn mount(mount: &ProcessMount) -> StepMount {
@@ -222,6 +223,18 @@ fn mount(mount: &ProcessMount) -> StepMount {
             read_only,
         },
         ProcessMount::Tmpfs { target, size } => StepMount::Tmpfs { target, size },
+        ProcessMount::Secret { target, secret, access } => StepMount::Secret { target, secret, access },
+        ProcessMount::Agent {
+            target,
+            id,
+            agents,
+            access,
+        } => StepMount::Agent {
+            target,
+            id,
+            agents,
+            access,
+        },
     }
 }
 

@@ -5,11 +5,12 @@
 
 mod classic;
 mod executor;
+mod git;
+mod sources;
 mod trace;
 
 use std::{
     collections::BTreeMap,
-    io::Read,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -19,8 +20,7 @@ use corten_api::{
     image::{AuthConfig, Progress},
     system::BuildCache,
 };
-use corten_build::{Cache, Context, Event, Given, Request};
-use corten_oci::platform::Platform;
+use corten_build::{Built, Cache, Event, Request};
 use corten_store::Store;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,9 @@ use crate::{
     settings::Settings,
     time_filter,
 };
+
+/// What [`Builds::solve`] is told, and tells.
+pub use corten_build as builder;
 
 /// The builds of the engine.
 #[derive(Debug, Clone)]
@@ -95,6 +98,53 @@ pub struct BuildRequest {
     pub registries: BTreeMap<String, AuthConfig>,
     /// The name by which it can be cancelled.
     pub id: String,
+    /// Bytes at the beginning of the context that say more ([`corten_api::build::Extended`]).
+    pub preface: usize,
+}
+
+/// How the commands of a build run, and how its base images are fetched.
+#[derive(Debug, Clone, Default)]
+pub struct StepSettings {
+    /// Their network.
+    pub network: String,
+    /// Entries for their `/etc/hosts`.
+    pub extra_hosts: Vec<String>,
+    /// Bytes of their `/dev/shm`; 0 for the default.
+    pub shm_size: i64,
+    /// Their limits.
+    pub resources: Resources,
+    /// Options of their confinement.
+    pub security: Vec<String>,
+    /// Credentials by registry.
+    pub registries: BTreeMap<String, AuthConfig>,
+    /// Whether base images are fetched even if they are here.
+    pub pull: bool,
+}
+
+impl StepSettings {
+    fn of(request: &BuildRequest) -> Self {
+        Self {
+            network: request.network.clone(),
+            extra_hosts: request.extra_hosts.clone(),
+            shm_size: request.shm_size,
+            resources: request.resources.clone(),
+            security: request.security.clone(),
+            registries: request.registries.clone(),
+            pull: request.pull,
+        }
+    }
+
+    /// Where commands run.
+    fn host_config(&self) -> HostConfig {
+        HostConfig {
+            network_mode: self.network.clone(),
+            extra_hosts: Some(self.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
+            shm_size: self.shm_size,
+            resources: self.resources.clone(),
+            security_opt: Some(self.security.clone()).filter(|options| !options.is_empty()),
+            ..HostConfig::default()
+        }
+    }
 }
 
 /// What was forgotten of the cache.
@@ -135,7 +185,7 @@ impl Builds {
         }))
     }
 
-    /// Builds an image from a context. Dropping the future ends the build.
+    /// Builds what a request says and a context holds. Dropping the future ends the build.
     ///
     /// # Errors
     /// `Invalid` for what is no Dockerfile and for commands that fail, otherwise as the step says.
@@ -145,21 +195,50 @@ impl Builds {
         context: pipe::Reader,
         lines: mpsc::Sender<Progress>,
     ) -> Result<()> {
-        let (cancel, cancelled) = watch::channel(false);
+        let (cancel, _) = watch::channel(false);
         if !request.id.is_empty() {
             self.named().insert(request.id.clone(), cancel.clone());
         }
-        let cancel = CancelOnDrop(cancel);
+        let guard = CancelOnDrop(cancel.clone());
         let builds = self.clone();
-        let executor = EngineExecutor::new(self, &request, cancelled, lines.clone())?;
+        let executor = EngineExecutor::new(self, StepSettings::of(&request), cancel);
         let name = request.id.clone();
         let result = on_thread(move || builds.run(&request, context, &executor, &lines)).await;
         self.named().remove(&name);
-        drop(cancel);
+        drop(guard);
         match result {
             Err(error) if classic::is_told(&error) => Ok(()),
             other => other,
         }
+    }
+
+    /// Builds a request whose context, secrets and outputs are the caller's own. What is sent to `cancel`
+    /// ends it, and so does dropping the future.
+    ///
+    /// # Errors
+    /// The builder's, with the lines of the Dockerfile.
+    pub async fn solve(
+        &self,
+        request: Request,
+        settings: StepSettings,
+        cancel: watch::Sender<bool>,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> std::result::Result<Built, corten_build::Error> {
+        let guard = CancelOnDrop(cancel.clone());
+        let builds = self.clone();
+        let executor = EngineExecutor::new(self, settings, cancel);
+        let solved = on_thread(move || Ok(builds.solved(&executor, &request, &tell))).await;
+        drop(guard);
+        match solved {
+            Ok(result) => result,
+            Err(error) => Err(corten_build::Error::new(error.kind().into(), error.to_string())),
+        }
+    }
+
+    /// Where images and layers of builds are kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.0.store
     }
 
     /// Ends a build by its name; one that is not there is fine.
@@ -180,94 +259,57 @@ impl Builds {
         executor: &EngineExecutor,
         lines: &mpsc::Sender<Progress>,
     ) -> Result<()> {
-        let given = self.context(request, &mut context, executor)?;
-        drop(context);
-        let mut teller: Box<dyn FnMut(&Event)> = match request.trace {
-            true => Box::new(trace::teller(lines.clone(), &given)),
-            false => Box::new(classic::teller(lines.clone(), request)),
+        let sources = sources::Sources {
+            builds: self,
+            request,
+            executor,
         };
+        let (given, extended) = sources.take(&mut context)?;
+        drop(context);
+        let order = sources.order(&given, &extended)?;
         let (name, text) = (
             given.name.clone(),
             String::from_utf8_lossy(&given.dockerfile).into_owned(),
         );
-        let order = order(request, given)?;
-        let store = &self.0.store;
-        let built = corten_build::build(store, &self.0.cache, executor, &order, &mut |event| teller(&event));
-        let built = built.map_err(|error| {
-            let result = if request.trace {
-                trace::failure(lines, &error, &name, &text)
-            } else {
-                classic::failure(lines, &error)
-            };
-            result.unwrap_or_else(|| converted(&error))
-        })?;
-        self.announce(&built.image, &order);
-        self.trim();
+        if request.trace {
+            let teller = trace::Teller::new(lines.clone(), &given);
+            let built = self.solved(executor, &order, &|event| teller.event(event));
+            let built = built
+                .map_err(|error| trace::failure(lines, &error, &name, &text).unwrap_or_else(|| converted(&error)))?;
+            trace::finished(lines, &built);
+            return Ok(());
+        }
+        let teller = classic::Teller::new(lines.clone(), request);
+        let built = self.solved(executor, &order, &|event| teller.event(event));
+        teller.finish();
+        built.map_err(|error| classic::failure(lines, &error).unwrap_or_else(|| converted(&error)))?;
         Ok(())
     }
 
-    fn context(&self, request: &BuildRequest, body: &mut dyn Read, executor: &EngineExecutor) -> Result<Given> {
-        let store = &self.0.store;
-        let given = match request.remote.as_str() {
-            "" => corten_build::take_context(store, body, &request.dockerfile),
-            url if url.starts_with("http://") || url.starts_with("https://") => self.remote(url, request, executor),
-            "client-session" => Err(corten_build::Error::new(
-                Kind::Unsupported.into(),
-                "not supported yet: contexts from a session (set DOCKER_BUILDKIT=0)",
-            )),
-            git => Err(corten_build::Error::new(
-                Kind::Unsupported.into(),
-                format!("not supported yet: the git repository {git} as context"),
-            )),
-        };
-        given.map_err(|error| converted(&error))
-    }
-
-    /// A tar or a Dockerfile from a web server.
-    fn remote(
+    /// Builds, and does what is to be done afterwards.
+    fn solved(
         &self,
-        url: &str,
-        request: &BuildRequest,
         executor: &EngineExecutor,
-    ) -> Result<Given, corten_build::Error> {
-        use corten_build::Executor as _;
-        if url.split(['#', '?']).next().is_some_and(|url| url.ends_with(".git")) || url.contains("github.com/") {
-            return Err(corten_build::Error::new(
-                Kind::Unsupported.into(),
-                format!("not supported yet: the git repository {url} as context"),
-            ));
-        }
-        let (mut body, _) = executor.fetch(url)?;
-        let mut start = vec![0; 512];
-        let mut filled = 0;
-        while filled < start.len() {
-            match body.read(&mut start[filled..])? {
-                0 => break,
-                read => filled += read,
+        order: &Request,
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> corten_build::Result<Built> {
+        let image = Mutex::new(String::new());
+        let told = |event: Event| {
+            let mut image = image.lock().unwrap_or_else(PoisonError::into_inner);
+            match &event {
+                Event::Built(id) => *image = id.to_string(),
+                Event::Tagged(name) => {
+                    let attributes = BTreeMap::from([("name".to_owned(), name.clone())]);
+                    self.0.events.emit("image", "tag", &image, attributes);
+                }
+                _ => {}
             }
-        }
-        start.truncate(filled);
-        let is_text = !start.contains(&0) && std::str::from_utf8(&start).is_ok();
-        let mut whole = std::io::Cursor::new(start).chain(body);
-        if !is_text {
-            return corten_build::take_context(&self.0.store, &mut whole, &request.dockerfile);
-        }
-        let mut dockerfile = Vec::new();
-        whole.take(16 << 20).read_to_end(&mut dockerfile)?;
-        Ok(Given {
-            dockerfile,
-            name: "Dockerfile".into(),
-            context: Context::None,
-        })
-    }
-
-    fn announce(&self, image: &corten_oci::digest::Digest, order: &Request) {
-        let id = image.as_str();
-        for name in &order.names {
-            let name = corten_oci::reference::Reference::clone(name).or_latest().familiar();
-            let attributes = BTreeMap::from([("name".to_owned(), name)]);
-            self.0.events.emit("image", "tag", id, attributes);
-        }
+            drop(image);
+            tell(event);
+        };
+        let built = corten_build::build(&self.0.store, &self.0.cache, executor, order, &told)?;
+        self.trim();
+        Ok(built)
     }
 
     /// Keeps the cache in its bounds.
@@ -327,47 +369,6 @@ struct CancelOnDrop(watch::Sender<bool>);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.send_replace(true);
-    }
-}
-
-/// The order for the builder.
-fn order(request: &BuildRequest, given: Given) -> Result<Request> {
-    let platform = match request.platform.as_str() {
-        "" => Platform::host(),
-        text => text.parse().map_err(|error| Error::invalid(format!("{error}")))?,
-    };
-    let names = request.tags.iter().map(|tag| {
-        let name = crate::images::parse_name(tag)?;
-        match name.digest() {
-            Some(_) => Err(Error::invalid("refusing to create a tag with a digest reference")),
-            None => Ok(name),
-        }
-    });
-    Ok(Request {
-        names: names.collect::<Result<_>>()?,
-        dockerfile: given.dockerfile,
-        context: given.context,
-        target: request.target.clone(),
-        arguments: request.arguments.clone(),
-        labels: request.labels.clone(),
-        no_cache: request.no_cache,
-        cache_from: request.cache_from.clone(),
-        platform,
-        platform_given: !request.platform.is_empty(),
-        secrets: BTreeMap::new(),
-        network: request.network.clone(),
-    })
-}
-
-/// Where commands run.
-fn host_config(request: &BuildRequest) -> HostConfig {
-    HostConfig {
-        network_mode: request.network.clone(),
-        extra_hosts: Some(request.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
-        shm_size: request.shm_size,
-        resources: request.resources.clone(),
-        security_opt: Some(request.security.clone()).filter(|options| !options.is_empty()),
-        ..HostConfig::default()
     }
 }
 

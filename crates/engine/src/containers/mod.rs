@@ -57,6 +57,7 @@ mod spec;
 mod start;
 mod state;
 mod stats;
+mod step_files;
 mod steps;
 mod stop;
 pub(crate) mod supported;

@@ -9,6 +9,7 @@ use corten_api::{
     container::{Config, HostConfig, MountPoint, TmpfsOptions},
     time::Time,
 };
+use corten_build::{Agents, FileAccess, Secret};
 use corten_oci::{digest::Digest, runtime::Mount};
 use corten_shim::protocol::{Attach, Event, Request};
 use tokio::{
@@ -22,6 +23,7 @@ use super::{
     link::{self, Link},
     record::{FORMAT, MountRecord, Record},
     start::{self, Prepared},
+    step_files,
 };
 use crate::error::{Error, Kind, Result, blocking};
 
@@ -64,6 +66,26 @@ pub enum StepMount {
         /// Most bytes; 0 for no bound of its own.
         size: u64,
     },
+    /// Bytes that no disk sees.
+    Secret {
+        /// Where they appear.
+        target: String,
+        /// The bytes.
+        secret: Secret,
+        /// Who may read them.
+        access: FileAccess,
+    },
+    /// A socket at which an agent of the build's client answers.
+    Agent {
+        /// Where it appears.
+        target: String,
+        /// The agent's name.
+        id: String,
+        /// Who has it.
+        agents: Arc<dyn Agents>,
+        /// Who may speak to it.
+        access: FileAccess,
+    },
 }
 
 impl Containers {
@@ -74,11 +96,12 @@ impl Containers {
     /// When it cannot be started; `Cancelled` when it was killed for that.
     pub async fn run_step(
         &self,
-        step: Step,
+        mut step: Step,
         output: mpsc::Sender<(u8, Vec<u8>)>,
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<i32> {
         let stubs = step.stubs.clone();
+        let _private = step_files::provide(&self.0.settings.exec_root, &mut step)?;
         let container = self.0.container_of(self.step_record(step)?);
         let result = self.run_to_end(&container, &stubs, output, &mut cancelled).await;
         let (inner, held) = (Arc::clone(&self.0), Arc::clone(&container));
@@ -169,7 +192,7 @@ impl Containers {
             command,
             config,
             host_config,
-            mounts: mounts.into_iter().map(mount).collect(),
+            mounts: mounts.into_iter().filter_map(mount).collect(),
             networks,
             id,
             ports: BTreeMap::new(),
@@ -186,6 +209,7 @@ impl Containers {
 
     /// Ends commands of builds that an earlier engine ran: shims of which there is no container.
     pub(super) async fn end_stray_steps(&self) {
+        step_files::remove_stray(&self.0.settings.exec_root);
         let folder = self.0.settings.exec_root.join("containers");
         for entry in corten_sys::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -274,7 +298,8 @@ fn put_below(rootfs: &mut [Mount], stubs: &std::path::Path) {
     }
 }
 
-fn mount(mount: StepMount) -> MountRecord {
+/// None for what [`step_files`] has not made a file of.
+fn mount(mount: StepMount) -> Option<MountRecord> {
     let mut point = MountPoint {
         rw: true,
         ..MountPoint::default()
@@ -301,8 +326,9 @@ fn mount(mount: StepMount) -> MountRecord {
                 ..TmpfsOptions::default()
             });
         }
+        StepMount::Secret { .. } | StepMount::Agent { .. } => return None,
     }
-    MountRecord {
+    Some(MountRecord {
         point,
         fill: false,
         non_recursive: false,
@@ -311,5 +337,5 @@ fn mount(mount: StepMount) -> MountRecord {
         shallow: false,
         subpath: String::new(),
         tmpfs,
-    }
+    })
 }

@@ -30,6 +30,7 @@ use corten_oci::{
 use corten_store::{Image, ImageUser, Store};
 
 pub(crate) use self::archive::named;
+pub(crate) use self::pull::bar;
 pub use self::{
     archive::ImportRequest,
     changes::apply as apply_changes,

@@ -258,7 +258,7 @@ fn message(event: &Event) -> Progress {
 }
 
 /// The bar that old clients print: `[=====>      ]  1.2MB/3.4MB`.
-pub(super) fn bar(current: i64, total: i64) -> String {
+pub(crate) fn bar(current: i64, total: i64) -> String {
     if total <= 0 || current > total {
         return size(current);
     }
