@@ -27,7 +27,7 @@ use crate::command::{Call, code, wait_for};
 use crate::http::{self, Response};
 use crate::registry::Registry;
 use crate::terminal::Terminal;
-use crate::{images, programs, until};
+use crate::{images, process, programs, until};
 use place::Place;
 
 /// Where the registry listens in every engine's network namespace.
@@ -282,6 +282,39 @@ impl Engine {
     #[track_caller]
     pub fn inspect(&self, container: &str, template: &str) -> String {
         self.corten(["inspect", "-f", template, container]).line()
+    }
+
+    /// The process id of a container's first process.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[track_caller]
+    pub fn first_pid(&self, container: &str) -> i32 {
+        self.inspect(container, "{{.State.Pid}}").parse().expect("a number")
+    }
+
+    /// The process id of a container's shim.
+    ///
+    /// # Panics
+    /// When the container does not run.
+    #[track_caller]
+    pub fn shim(&self, container: &str) -> i32 {
+        process::parent(self.first_pid(container))
+    }
+
+    /// Runs a script in a container named `box` until it has made the file `/ready` and goes on.
+    ///
+    /// # Panics
+    /// When it does not come so far.
+    #[track_caller]
+    pub fn ready_box(&self, options: &[&str], script: &str) {
+        let script = format!("{script}; touch /ready; sleep 1000");
+        let head = ["run", "-d", "--name", "box"].iter().chain(options);
+        self.corten(head.chain(&["busybox", "sh", "-c", &script])).ok();
+        until::is("it is ready", || {
+            let finished = self.corten(["exec", "-u", "0", "box", "test", "-e", "/ready"]).run();
+            finished.code != 1
+        });
     }
 
     /// Waits until a container's field, by a template, has a value.

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod engine;
 pub mod http;
 pub mod images;
+pub mod process;
 pub mod programs;
 pub mod receivers;
 pub mod registry;

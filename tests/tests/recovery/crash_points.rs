@@ -1,8 +1,9 @@
 //! The engine dies at each named step of what it does to a container.
 
+use corten_tests::process::is_alive;
 use corten_tests::until;
 
-use crate::scene::{dies_of, dying_at, has_died, is_alive, pid, web, web_answers};
+use crate::scene::{box_is, dies_of, dying_at, has_died, sleeps, web, web_answers};
 
 #[test]
 fn a_container_whose_making_was_cut_off_is_not_there() {
@@ -111,30 +112,14 @@ fn a_container_that_was_started_and_ended_unseen_is_told_of() {
 fn a_stop_that_was_cut_off_leaves_a_container_that_can_be_stopped() {
     for point in ["stop:noted", "stop:signalled"] {
         let mut engine = dying_at(point);
-        engine
-            .corten([
-                "run",
-                "-d",
-                "--name",
-                "box",
-                "--restart",
-                "unless-stopped",
-                "busybox",
-                "sleep",
-                "1000",
-            ])
-            .ok();
-        let first = pid(&engine, "box");
+        sleeps(&engine, "unless-stopped");
+        let first = engine.first_pid("box");
         dies_of(&mut engine, ["stop", "-t", "60", "box"]);
         assert!(is_alive(first), "process 1 has no handler for the signal");
         engine.launch();
         assert_eq!(engine.inspect("box", "{{.State.Status}}"), "running", "{point}");
         engine.corten(["stop", "-t", "0", "box"]).ok();
-        assert_eq!(
-            engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
-            "exited 137",
-            "{point}"
-        );
+        box_is(&engine, "exited 137", point);
         assert!(!is_alive(first));
     }
 }
@@ -152,11 +137,7 @@ fn an_end_is_told_truly_wherever_the_engine_dies() {
         let _ = engine.corten(["exec", "box", "touch", "/end"]).run();
         has_died(&mut engine);
         engine.launch();
-        assert_eq!(
-            engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
-            "exited 5",
-            "{point}"
-        );
+        box_is(&engine, "exited 5", point);
         assert_eq!(engine.corten(["logs", "box"]).ok(), "begun\nended\n", "{point}");
         let times = engine.inspect("box", "{{.State.StartedAt}} {{.State.FinishedAt}}");
         let (started, finished) = times.split_once(' ').expect("two");

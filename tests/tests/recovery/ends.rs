@@ -1,9 +1,10 @@
 //! Containers that end while no engine is there, and what their policies ask for then.
 
 use corten_tests::engine::Engine;
+use corten_tests::process::{is_alive, kill};
 use corten_tests::until;
 
-use crate::scene::{is_alive, kill, pid, shim};
+use crate::scene::sleeps;
 
 /// A container that ends with a code once the file `end` is in the folder for the test's own files.
 fn ends_on_demand(engine: &Engine, code: u8, options: &[&str]) {
@@ -17,8 +18,7 @@ fn ends_on_demand(engine: &Engine, code: u8, options: &[&str]) {
 
 /// Lets the container end while the engine is dead, and starts the next engine.
 fn end_meanwhile(engine: &Engine) {
-    let first = pid(engine, "box");
-    let shim = shim(first);
+    let (first, shim) = (engine.first_pid("box"), engine.shim("box"));
     engine.kill();
     corten_sys::fs::write(engine.work().join("end"), "").expect("a file");
     until::is("the container has ended", || !is_alive(first) && !is_alive(shim));
@@ -104,19 +104,7 @@ fn one_that_waits_for_its_restart_is_started_by_the_next_engine() {
 #[test]
 fn one_that_the_user_stopped_stays_so() {
     let engine = Engine::start();
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--name",
-            "box",
-            "--restart",
-            "unless-stopped",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .ok();
+    sleeps(&engine, "unless-stopped");
     engine.corten(["stop", "-t", "0", "box"]).ok();
     engine.crash();
     assert_eq!(engine.inspect("box", "{{.State.Status}}"), "exited");
@@ -125,21 +113,8 @@ fn one_that_the_user_stopped_stays_so() {
 #[test]
 fn after_the_end_of_everything_what_should_run_is_started() {
     let engine = Engine::start();
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--name",
-            "box",
-            "--restart",
-            "always",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .ok();
-    let first = pid(&engine, "box");
-    let shim = shim(first);
+    sleeps(&engine, "always");
+    let (first, shim) = (engine.first_pid("box"), engine.shim("box"));
     engine.kill();
     kill(shim);
     until::is("the shim is gone", || !is_alive(shim));

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use corten_tests::engine::Engine;
+use corten_tests::process::{is_alive, kill};
 use corten_tests::until;
 
-use crate::scene::{is_alive, kill, pid, shim, web, web_answers};
+use crate::scene::{web, web_answers};
 
 #[test]
 fn no_line_of_the_log_is_lost_and_none_comes_twice() {
@@ -67,8 +68,8 @@ fn a_killed_shim_ends_its_container() {
             "run", "-d", "--name", "box", "-p", "8080:80", "busybox", "sleep", "1000",
         ])
         .ok();
-    let first = pid(&engine, "box");
-    kill(shim(first));
+    let first = engine.first_pid("box");
+    kill(engine.shim("box"));
     engine.wait_for("box", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
     until::is("its process is gone", || !is_alive(first));
     assert!(engine.log().contains("shim was killed"), "{}", engine.log());
@@ -84,8 +85,7 @@ fn a_shim_killed_with_the_engine_ends_its_container() {
     engine
         .corten(["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
-    let first = pid(&engine, "box");
-    let shim = shim(first);
+    let (first, shim) = (engine.first_pid("box"), engine.shim("box"));
     engine.kill();
     kill(shim);
     until::is("the shim is gone", || !is_alive(shim));

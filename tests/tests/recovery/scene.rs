@@ -48,33 +48,29 @@ pub(crate) fn web_answers(engine: &Engine) {
     });
 }
 
-/// The process id of a container's first process.
+/// A container named `box` that sleeps, with a restart policy.
 #[track_caller]
-pub(crate) fn pid(engine: &Engine, container: &str) -> i32 {
-    engine.inspect(container, "{{.State.Pid}}").parse().expect("a number")
+pub(crate) fn sleeps(engine: &Engine, policy: &str) {
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--restart",
+        policy,
+        "busybox",
+        "sleep",
+        "1000",
+    ];
+    engine.corten(run).ok();
 }
 
-/// Whether there is such a process that is no zombie.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    let stat = corten_sys::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-/// The process id of the shim of the container whose first process is given.
+/// Looks whether the container named `box` is in a state and has ended with a code.
 #[track_caller]
-pub(crate) fn shim(init: i32) -> i32 {
-    let stat = corten_sys::fs::read_to_string(format!("/proc/{init}/stat")).expect("it runs");
-    let rest = stat.rsplit_once(") ").expect("a stat").1;
-    rest.split(' ')
-        .nth(1)
-        .and_then(|parent| parent.parse().ok())
-        .expect("a parent")
-}
-
-/// Kills a process.
-#[track_caller]
-pub(crate) fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the process is there");
+pub(crate) fn box_is(engine: &Engine, expected: &str, when: &str) {
+    assert_eq!(
+        engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
+        expected,
+        "{when}"
+    );
 }

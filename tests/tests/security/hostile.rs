@@ -1,7 +1,6 @@
 //! Images and containers that are made to reach the host.
 
 use corten_tests::engine::Engine;
-use corten_tests::until;
 
 /// Makes an image of busybox after a script ran in it.
 fn image(engine: &Engine, script: &str) {
@@ -16,6 +15,19 @@ fn image(engine: &Engine, script: &str) {
         ))
         .ok();
     engine.corten(["rm", "maker"]).ok();
+}
+
+/// Makes an image of another one, with a link in place of one of its files or folders. What is mounted
+/// while a container runs cannot be replaced in it, so the archive is made by hand.
+fn linked(engine: &Engine, from: &str, path: &str, to: &std::path::Path) {
+    let script = format!(
+        "mkdir -p tree && cd tree && {c} create --name maker {from} true >/dev/null && {c} export maker | tar x && \
+         {c} rm maker >/dev/null && rm -rf .{path} && ln -s {to} .{path} && tar c . > ../evil.tar && cd .. && rm -rf tree",
+        c = corten_tests::programs::corten().display(),
+        to = to.display()
+    );
+    engine.sh(&script).ok();
+    engine.corten(["import", "evil.tar", "hostile:latest"]).ok();
 }
 
 /// A folder of the host with a secret in it.
@@ -88,19 +100,7 @@ fn links_in_place_of_what_the_engine_mounts_lead_nowhere_outside() {
     let secret = secret(&engine);
     for path in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"] {
         image(&engine, &format!("umount {path} 2>/dev/null; mkdir -p /x; echo"));
-        let tar = engine.work().join("evil.tar");
-        // What is mounted while a container runs cannot be replaced in it: the archive is made by hand.
-        let script = format!(
-            "mkdir -p tree && cd tree && {c} create --name maker hostile true >/dev/null && {c} export maker | tar x && \
-             {c} rm maker >/dev/null && rm -f .{path} && ln -s {to} .{path} && tar c . > {tar} && cd .. && rm -rf tree",
-            c = corten_tests::programs::corten().display(),
-            to = secret.join("key").display(),
-            tar = tar.display()
-        );
-        engine.sh(&script).ok();
-        engine
-            .corten(["import", &tar.display().to_string(), "hostile:latest"])
-            .ok();
+        linked(&engine, "hostile", path, &secret.join("key"));
         let finished = engine
             .corten([
                 "run",
@@ -114,19 +114,8 @@ fn links_in_place_of_what_the_engine_mounts_lead_nowhere_outside() {
         assert!(!finished.stdout.contains("secret"), "{path}: {finished}");
         is_untouched(&secret);
     }
-    for (path, setup) in [
-        ("/proc", "rm -rf ./proc"),
-        ("/dev", "rm -rf ./dev"),
-        ("/sys", "rm -rf ./sys"),
-    ] {
-        let script = format!(
-            "mkdir -p tree && cd tree && {c} create --name maker busybox true >/dev/null && {c} export maker | tar x && \
-             {c} rm maker >/dev/null && {setup} && ln -s {to} .{path} && tar c . > ../evil.tar && cd .. && rm -rf tree",
-            c = corten_tests::programs::corten().display(),
-            to = secret.display()
-        );
-        engine.sh(&script).ok();
-        engine.corten(["import", "evil.tar", "hostile:latest"]).ok();
+    for path in ["/proc", "/dev", "/sys"] {
+        linked(&engine, "busybox", path, &secret);
         let finished = engine.corten(["run", "--rm", "hostile", "ls", path]).run();
         assert!(!finished.stdout.contains("key"), "{path}: {finished}");
         is_untouched(&secret);
@@ -161,25 +150,7 @@ fn files_of_users_may_be_anything() {
         engine.corten(["rm", "box"]).ok();
         is_untouched(&secret);
     }
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--name",
-            "box",
-            "busybox",
-            "sh",
-            "-c",
-            "rm /etc/passwd; mkfifo /etc/passwd; touch /ready; sleep 1000",
-        ])
-        .ok();
-    until::is("it is ready", || {
-        engine
-            .corten(["exec", "-u", "0", "box", "test", "-e", "/ready"])
-            .run()
-            .code
-            == 0
-    });
+    engine.ready_box(&[], "rm /etc/passwd; mkfifo /etc/passwd");
     let refused = engine.corten(["exec", "-u", "somebody", "box", "true"]).run();
     assert_ne!(refused.code, 0, "{refused}");
     assert!(refused.stderr.contains("unable to find user somebody"), "{refused}");
@@ -202,13 +173,7 @@ fn programs_of_ours_cannot_be_overwritten_from_inside() {
     // A program that is the one that starts it (CVE-2019-5736).
     let finished = engine.corten(["run", "--rm", "busybox", "/proc/self/exe"]).run();
     assert_ne!(finished.code, 0, "{finished}");
-    let script = "ln -sf /proc/self/exe /bin/evil; touch /ready; sleep 1000";
-    engine
-        .corten(["run", "-d", "--init", "--name", "box", "busybox", "sh", "-c", script])
-        .ok();
-    until::is("it is ready", || {
-        engine.corten(["exec", "box", "test", "-e", "/ready"]).run().code == 0
-    });
+    engine.ready_box(&["--init"], "ln -sf /proc/self/exe /bin/evil");
     assert_ne!(engine.corten(["exec", "box", "/bin/evil"]).run().code, 0);
     for path in ["/proc/1/exe", "/sbin/docker-init"] {
         let write = format!("echo overwritten > {path}");
@@ -221,13 +186,7 @@ fn programs_of_ours_cannot_be_overwritten_from_inside() {
         assert_ne!(unlink.code, 0, "{path}: {unlink}");
     }
     // Even where all is allowed: the shim runs from sealed memory.
-    let first: i32 = engine.inspect("box", "{{.State.Pid}}").parse().expect("a number");
-    let stat = corten_sys::fs::read_to_string(format!("/proc/{first}/stat")).expect("it runs");
-    let shim = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.split(' ').nth(1))
-        .expect("a parent")
-        .to_owned();
+    let shim = engine.shim("box");
     let write = format!("echo overwritten > /proc/{shim}/exe");
     let finished = engine
         .corten([
@@ -256,25 +215,8 @@ fn programs_of_ours_cannot_be_overwritten_from_inside() {
 fn an_exec_into_a_container_that_lies_ends() {
     let engine = Engine::start();
     // Its /proc is a file system of its own making.
-    let script =
-        "mount -t tmpfs none /proc; mkdir -p /proc/self/attr /proc/self/fd /proc/thread-self; touch /ready; sleep 1000";
-    engine
-        .corten([
-            "run",
-            "-d",
-            "--privileged",
-            "--name",
-            "box",
-            "busybox",
-            "sh",
-            "-c",
-            script,
-        ])
-        .ok();
-    until::is("it is ready", || {
-        let finished = engine.corten(["exec", "box", "test", "-e", "/ready"]).run();
-        finished.code != 1
-    });
+    let script = "mount -t tmpfs none /proc; mkdir -p /proc/self/attr /proc/self/fd /proc/thread-self";
+    engine.ready_box(&["--privileged"], script);
     let finished = engine.corten(["exec", "box", "echo", "in"]).run();
     assert!(finished.stdout == "in\n" || !finished.stderr.is_empty(), "{finished}");
     engine.corten(["exec", "box", "rm", "-f", "/bin/sh"]).run();

@@ -50,13 +50,7 @@ fn a_line_without_an_end_does_not_fill_the_memory() {
     let size = || engine.corten(["logs", "box"]).ok().len();
     // The rest of the line waits for its end, or for a whole piece.
     until::is("all whole pieces are in the log", || size() > 4_980_000);
-    let first: i32 = engine.inspect("box", "{{.State.Pid}}").parse().expect("a number");
-    let stat = corten_sys::fs::read_to_string(format!("/proc/{first}/stat")).expect("it runs");
-    let shim = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.split(' ').nth(1))
-        .expect("a parent")
-        .to_owned();
+    let shim = engine.shim("box");
     let status = corten_sys::fs::read_to_string(format!("/proc/{shim}/status")).expect("it runs");
     let peak = status
         .lines()

@@ -112,7 +112,11 @@ impl Bundle {
     /// A command line of the runtime, with the configuration written.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let text = serde_json::to_vec_pretty(&self.spec).unwrap();
-        std::fs::write(self.path().join("config.json"), text).unwrap();
+        let file = self.path().join("config.json");
+        // Only when it has changed: a command that was started before may be reading it.
+        if std::fs::read(&file).ok().as_ref() != Some(&text) {
+            std::fs::write(&file, text).unwrap();
+        }
         let mut command = Command::new(program());
         command
             .arg("--root")
