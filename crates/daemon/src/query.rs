@@ -47,6 +47,14 @@ impl Query {
         )
     }
 
+    /// A switch that stands as it does while nobody names it (moby `httputils.BoolValueOrDefault`).
+    pub(crate) fn switch_or(&self, name: &str, default: bool) -> bool {
+        match self.0.contains_key(name) {
+            true => self.switch(name),
+            false => default,
+        }
+    }
+
     /// A number.
     ///
     /// # Errors
@@ -102,6 +110,7 @@ mod tests {
             .collect();
         assert_eq!(on, ['a', 'h', 'i', 'j']);
         assert!(query.given("d").is_none());
+        assert!(query.switch_or("z", true) && !query.switch_or("b", true) && !query.switch_or("c", true));
     }
 
     #[test]

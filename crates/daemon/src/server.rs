@@ -14,7 +14,7 @@ use crate::{
     dispatch::{self, App},
     guard::Guard,
     listen::{Listener, Socket},
-    metrics,
+    metrics, target,
 };
 
 /// Connections at once on one listener.
@@ -118,8 +118,8 @@ async fn accept(socket: &Socket) -> io::Result<Connection> {
 impl Connection {
     async fn speak(self, app: Arc<App>, guard: Arc<Guard>, stop: watch::Receiver<bool>) {
         match self {
-            Self::Unix(stream) => speak(TokioIo::new(stream), app, guard, Peer::default(), stop).await,
-            Self::Tcp(stream) => speak(TokioIo::new(stream), app, guard, Peer::default(), stop).await,
+            Self::Unix(stream) => speak_plainly(stream, app, guard, stop).await,
+            Self::Tcp(stream) => speak_plainly(stream, app, guard, stop).await,
             Self::Tls(stream, acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let peer = Peer {
@@ -130,6 +130,25 @@ impl Connection {
                 Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::info!("a TLS handshake took too long"),
             },
+        }
+    }
+}
+
+/// Speaks with a client whose bytes are on the socket as they are.
+async fn speak_plainly<S>(socket: S, app: Arc<App>, guard: Arc<Guard>, mut stop: watch::Receiver<bool>)
+where
+    S: target::Socket + Send + 'static,
+    TokioIo<S>: HyperRead + HyperWrite,
+{
+    let first = tokio::select! {
+        first = target::escaped(&socket, HEAD) => first,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    match first {
+        None => speak(TokioIo::new(socket), app, guard, Peer::default(), stop).await,
+        Some(first) => {
+            let begun = target::Begun::new(first, socket);
+            speak(TokioIo::new(begun), app, guard, Peer::default(), stop).await;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Heads, status codes and versions.
 
+use std::io::{Read as _, Write as _};
+
 use corten_tests::engine::Engine;
 use serde_json::json;
 
@@ -98,4 +100,44 @@ fn what_is_not_there_says_so() {
     );
     let response = engine.http("GET", "/services", None);
     assert_eq!(response.status, 503, "{}", response.text());
+}
+
+/// What people type for curl, and Go's server takes.
+#[test]
+fn targets_need_not_be_escaped() {
+    let engine = Engine::start();
+    engine
+        .corten(["create", "--name", "one", "-l", "a=b", "busybox", "true"])
+        .ok();
+    engine.corten(["create", "--name", "two", "busybox", "true"]).ok();
+    let found = engine.get("/containers/json?all=1&filters={\"label\":[\"a=b\"]}");
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found[0]["Names"][0], "/one");
+    let missing = engine.http("GET", "/containers/<none>/json", None);
+    assert_eq!(
+        (missing.status, missing.message()),
+        (404, "No such container: <none>".to_owned())
+    );
+    // A connection that begins so can be taken over all the same.
+    engine
+        .corten(["create", "--name", "echo", "busybox", "echo", "hello"])
+        .ok();
+    let mut stream = std::os::unix::net::UnixStream::connect(engine.socket()).expect("the engine listens");
+    stream
+        .set_read_timeout(Some(corten_tests::until::PATIENCE))
+        .expect("a socket");
+    let head = "POST /containers/echo/attach?stream=1&stdout=1&note=\"x\" HTTP/1.1\r\nHost: x\r\n\
+                Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("a socket");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+    engine.corten(["start", "echo"]).ok();
+    let mut output = Vec::new();
+    stream.read_to_end(&mut output).expect("an end");
+    assert_eq!(output, b"\x01\0\0\0\0\0\0\x06hello\n");
 }

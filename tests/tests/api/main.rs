@@ -2,7 +2,9 @@
 
 mod case;
 mod endpoints;
+mod exec;
 mod heads;
+mod images;
 mod refusals;
 mod shapes;
 mod trees;

@@ -12,6 +12,14 @@ fn docker_py() {
 }
 
 #[test]
+fn docker_py_with_files() {
+    let Some(python) = programs::python() else { return };
+    let engine = Engine::start();
+    let program = [programs::clients("docker_py_files.py")];
+    assert_eq!(engine.program(&python, program).ok(), "docker-py: all well\n");
+}
+
+#[test]
 fn testcontainers() {
     let Some(python) = programs::python() else { return };
     let engine = Engine::start_with(Options::with_images(&["redis:alpine"]));

@@ -84,8 +84,14 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
 
 /// `POST /images/load`.
 pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
-    let platform = platforms::asked(&call)?;
-    let quiet = call.query.switch("quiet");
+    if call.query.all("platform").len() > 1 {
+        return Err(ApiError::invalid("multiple platform parameters not supported"));
+    }
+    let platform = match call.version.before(48) {
+        true => None,
+        false => platforms::asked(&call)?,
+    };
+    let quiet = call.query.switch_or("quiet", true);
     let images = engine.images().clone();
     let (sender, input) = pipe::Reader::new();
     Ok(body::progress_only(|lines| async move {
@@ -210,12 +216,13 @@ pub(crate) async fn distribution(engine: &Engine, name: &str, call: &Call) -> Ap
     #[serde(rename_all = "PascalCase")]
     struct Inspection<D, P> {
         descriptor: D,
-        platforms: Vec<P>,
+        platforms: Option<Vec<P>>,
     }
     let found = engine.images().inspect_remote(name, credentials(&call.headers)).await?;
     body::json(&Inspection {
         descriptor: found.descriptor,
-        platforms: found.platforms,
+        // Go writes a list that was never begun as null.
+        platforms: Some(found.platforms).filter(|platforms| !platforms.is_empty()),
     })
 }
 
