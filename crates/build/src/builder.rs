@@ -77,6 +77,9 @@ pub fn build(
     build.run(target)
 }
 
+/// The state that an image gives, when it has been looked for.
+type Base = OnceLock<Result<State>>;
+
 /// What the stages of a build share.
 pub(crate) struct Build<'a> {
     pub(crate) store: &'a Store,
@@ -88,7 +91,7 @@ pub(crate) struct Build<'a> {
     /// What the stages of the plan became.
     slots: BTreeMap<usize, Slot>,
     /// Images by name and platform; each is looked for once.
-    images: Mutex<BTreeMap<(String, String), Arc<OnceLock<Result<State>>>>>,
+    images: Mutex<BTreeMap<(String, String), Arc<Base>>>,
     /// Configurations of images whose layers may be used again.
     pub(crate) models: Vec<ImageConfig>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
