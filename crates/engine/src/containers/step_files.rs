@@ -87,7 +87,7 @@ pub(super) fn remove_stray(exec_root: &Path) {
 fn place(exec_root: &Path) -> PathBuf {
     let is_memory = |path: &Path| {
         const TMPFS_MAGIC: i64 = 0x0102_1994;
-        rustix::fs::statfs(path).is_ok_and(|about| i64::from(about.f_type) == TMPFS_MAGIC)
+        rustix::fs::statfs(path).is_ok_and(|about| about.f_type == TMPFS_MAGIC)
     };
     if is_memory(exec_root) || !is_memory(Path::new(MEMORY)) {
         return exec_root.join("steps");
