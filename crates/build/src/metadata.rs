@@ -166,11 +166,11 @@ mod tests {
 
     fn run(instructions: &[&str]) -> (State, Vec<String>) {
         let mut state = State::default();
-        let mut arguments = Arguments::new(Default::default(), &Platform::host(), "");
+        let arguments = Arguments::new(Default::default(), &Platform::host(), "");
         let mut said = Vec::new();
         for text in instructions {
             let command = corten_dockerfile::parse_instruction(text, '\\').unwrap().command;
-            said.push(apply(&mut state, &mut arguments, &command, '\\').unwrap().unwrap());
+            said.push(apply(&mut state, &arguments, &command, '\\').unwrap().unwrap());
         }
         (state, said)
     }
@@ -191,12 +191,12 @@ mod tests {
     fn entrypoint_takes_an_inherited_command_away() {
         let mut state = State::default();
         state.image.config.cmd = Some(vec!["inherited".into()]);
-        let mut arguments = Arguments::default();
+        let arguments = Arguments::default();
         let command = |text: &str| corten_dockerfile::parse_instruction(text, '\\').unwrap().command;
-        apply(&mut state, &mut arguments, &command("ENTRYPOINT [\"e\"]"), '\\').unwrap();
+        apply(&mut state, &arguments, &command("ENTRYPOINT [\"e\"]"), '\\').unwrap();
         assert_eq!(state.image.config.cmd, None);
-        apply(&mut state, &mut arguments, &command("CMD x"), '\\').unwrap();
-        apply(&mut state, &mut arguments, &command("ENTRYPOINT e"), '\\').unwrap();
+        apply(&mut state, &arguments, &command("CMD x"), '\\').unwrap();
+        apply(&mut state, &arguments, &command("ENTRYPOINT e"), '\\').unwrap();
         assert_eq!(
             state.image.config.cmd.as_deref(),
             Some(&["/bin/sh".into(), "-c".into(), "x".into()][..])
