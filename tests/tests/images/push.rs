@@ -98,7 +98,7 @@ fn what_breaks_off_is_sent_again() {
 fn with_noise(engine: &Engine, name: &str, length: usize) -> (String, usize) {
     let name = format!("{HOST}/{name}");
     engine.sh("mkdir -p noise").ok();
-    corten_sys::fs::write(engine.work().join("noise/file"), noise(length, 7)).unwrap();
+    corten_sys::fs::write(engine.work().join("noise/file"), noise(length, 7)).expect("a file");
     engine.sh("tar -C noise -cf noise.tar .").ok();
     engine.corten(["import", "noise.tar", &name]).line();
     (name, length)
