@@ -1,0 +1,387 @@
+//! `moby.buildkit.v1.Control`
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use corten_api::system::BuildCache;
+use corten_oci::image::MEDIA_TYPE_CONFIG;
+use http::HeaderMap;
+use jiff::Timestamp;
+
+use crate::{
+    grpc::{Answer, Request, Result, Status},
+    history::{self, IN_TOTO},
+    inner::Inner,
+    proto::{
+        content,
+        control::{
+            BuildHistoryEvent, BuildHistoryRecord, BuildHistoryRequest, BuildResultInfo, Descriptor, DiskUsageRequest,
+            DiskUsageResponse, Exporter, HistoryEventKind, InfoResponse, ListWorkersResponse, PruneRequest,
+            SolveRequest, SolveResponse, StatusRequest, UpdateBuildHistoryRequest, UsageRecord,
+        },
+        types::{Nothing, Time},
+    },
+    solve::Solve,
+    status::StatusLog,
+    workers,
+};
+
+/// Bytes of a document in one message.
+const PIECE: usize = 512 << 10;
+
+impl Inner {
+    /// Answers a call of the service.
+    pub(crate) async fn control(self: &Arc<Self>, method: &str, mut request: Request, answer: &Answer) -> Result<()> {
+        let messages = &mut request.messages;
+        match method {
+            "Info" => {
+                let version = Some(workers::version());
+                answer.send(&InfoResponse { version }).await
+            }
+            "ListWorkers" => {
+                let record = vec![workers::worker(&self.id)];
+                answer.send(&ListWorkersResponse { record }).await
+            }
+            "DiskUsage" => {
+                let asked: DiskUsageRequest = messages.only().await?;
+                refuse_filters(&asked.filter)?;
+                let record = self.usage().await?;
+                answer.send(&DiskUsageResponse { record }).await
+            }
+            "Prune" => self.prune(messages.only().await?, answer).await,
+            "Solve" => {
+                let response = self.solve(messages.only().await?).await?;
+                answer.send(&response).await
+            }
+            "Status" => self.status(messages.only().await?, answer).await,
+            "ListenBuildHistory" => self.listen(messages.only().await?, answer).await,
+            "UpdateBuildHistory" => {
+                self.update_history(&messages.only().await?)?;
+                answer.send(&Nothing {}).await
+            }
+            other => Err(Status::unimplemented(format!("Control.{other} is not supported"))),
+        }
+    }
+
+    /// Begins a build, and ends when it has ended.
+    async fn solve(self: &Arc<Self>, mut request: SolveRequest) -> Result<SolveResponse> {
+        if request.definition.as_ref().is_some_and(|graph| !graph.def.is_empty()) {
+            return Err(Status::unimplemented(
+                "builds of LLB graphs are not supported: only Dockerfiles are",
+            ));
+        }
+        if request.exporters.is_empty() && !request.exporter_deprecated.is_empty() {
+            request.exporters.push(Exporter {
+                kind: request.exporter_deprecated.clone(),
+                attrs: request.exporter_attrs_deprecated.clone(),
+            });
+        }
+        if let Some(export) = request.cache.iter().flat_map(|cache| &cache.exports).find(|one| one.kind != "inline") {
+            return Err(Status::unimplemented(format!(
+                "cache exporter {:?} is not supported",
+                export.kind
+            )));
+        }
+        let session = self.sessions.get(&request.session).await?;
+        let solve = Arc::new(Solve::new(request, session));
+        self.solves.add(&solve)?;
+        let mut ending = Ending {
+            inner: Arc::clone(self),
+            solve: Arc::clone(&solve),
+            result: None,
+        };
+        if !solve.request.internal {
+            self.history.tell(HistoryEventKind::Started, record(&solve));
+        }
+        let result = match solve.request.frontend.as_str() {
+            "" => solve.given_back().await,
+            _ => self.frontend(&solve, None).await.map(drop),
+        };
+        ending.result = Some(result.clone());
+        drop(ending);
+        result?;
+        Ok(SolveResponse {
+            exporter_response: solve.answers(),
+        })
+    }
+
+    async fn status(&self, request: StatusRequest, answer: &Answer) -> Result<()> {
+        let name = &request.reference;
+        let follow = async |log: &StatusLog| {
+            let mut from = 0;
+            while let Some((message, next)) = log.next(from).await {
+                answer.send(&message).await?;
+                from = next;
+            }
+            Ok(())
+        };
+        if self.solves.find(name).is_none()
+            && let Some(messages) = self.history.log(name)
+        {
+            return follow(&StatusLog::recorded(messages)).await;
+        }
+        let solve = self.solves.get(name).await?;
+        follow(&solve.log).await
+    }
+
+    async fn usage(&self) -> Result<Vec<UsageRecord>> {
+        let steps = self.engine.builds().cache().await;
+        let steps = steps.map_err(|error| Status::unknown(error.report()))?;
+        let copies = self.copies.list().into_iter().map(copy_record);
+        Ok(steps.into_iter().map(step_record).chain(copies).collect())
+    }
+
+    async fn prune(&self, request: PruneRequest, answer: &Answer) -> Result<()> {
+        refuse_filters(&request.filter)?;
+        if request.max_used_space != 0 || request.min_free_space != 0 {
+            return Err(Status::unimplemented(
+                "pruning by max-used-space or min-free-space is not supported",
+            ));
+        }
+        let before: BTreeMap<String, UsageRecord> = self
+            .usage()
+            .await?
+            .into_iter()
+            .map(|record| (record.id.clone(), record))
+            .collect();
+        let keep = u64::try_from(request.reserved_space).unwrap_or(0);
+        let since = SystemTime::now().checked_sub(std::time::Duration::from_nanos(
+            u64::try_from(request.keep_duration).unwrap_or(0),
+        ));
+        let until = match request.keep_duration {
+            0 => None,
+            duration => Some(Timestamp::now() - jiff::SignedDuration::from_nanos(duration)),
+        };
+        let builds = self.engine.builds();
+        let pruned = builds.forget(request.all, until, keep).await;
+        let mut gone = pruned.map_err(|error| Status::unknown(error.report()))?.ids;
+        if keep == 0 {
+            let recent = |used: SystemTime| request.keep_duration != 0 && since.is_some_and(|since| used >= since);
+            let copies = self.copies.prune(|copy| recent(copy.used))?;
+            gone.extend(copies.into_iter().map(|copy| copy.name));
+        }
+        for id in gone {
+            let unlisted = || UsageRecord {
+                id: id.clone(),
+                record_type: "exec.cachemount".to_owned(),
+                ..UsageRecord::default()
+            };
+            let record = before.get(&id).cloned().unwrap_or_else(unlisted);
+            answer.send(&record).await?;
+        }
+        Ok(())
+    }
+
+    async fn listen(&self, request: BuildHistoryRequest, answer: &Answer) -> Result<()> {
+        let mut events = self.history.subscribe();
+        let wanted = |name: &str| request.reference.is_empty() || request.reference == name;
+        let send = async |kind: HistoryEventKind, record: BuildHistoryRecord| {
+            let event = BuildHistoryEvent {
+                kind: kind.into(),
+                record: Some(record),
+            };
+            answer.send(&event).await
+        };
+        for filter in &request.filter {
+            return Err(Status::unimplemented(format!("history filter {filter:?} is not supported")));
+        }
+        for solve in self.solves.list() {
+            if !solve.request.internal && wanted(&solve.request.reference) {
+                send(HistoryEventKind::Started, record(&solve)).await?;
+            }
+        }
+        if !request.active_only {
+            let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
+            let records = self.history.list().into_iter().filter(|record| wanted(&record.reference));
+            for record in records.take(limit.unwrap_or(usize::MAX)) {
+                send(HistoryEventKind::Complete, record).await?;
+            }
+        }
+        if request.early_exit {
+            return Ok(());
+        }
+        loop {
+            let event = match events.recv().await {
+                Ok(event) => event,
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
+            };
+            let name = event.record.as_ref().map_or("", |record| record.reference.as_str());
+            if wanted(name) {
+                answer.send(&event).await?;
+            }
+        }
+    }
+
+    fn update_history(&self, request: &UpdateBuildHistoryRequest) -> Result<()> {
+        let name = &request.reference;
+        if request.delete {
+            return self.history.remove(name);
+        }
+        // All that there is of a build is there as soon as it has ended.
+        if request.finalize {
+            return match self.history.get(name) {
+                Some(_) => Ok(()),
+                None => Err(Status::not_found(format!("no build record {name:?}"))),
+            };
+        }
+        self.history.pin(name, request.pinned)
+    }
+
+    /// Answers a call for documents of the history.
+    pub(crate) async fn content(&self, method: &str, mut request: Request, answer: &Answer) -> Result<()> {
+        let absent = |digest: &str| Status::not_found(format!("content {digest}: not found"));
+        match method {
+            "Info" => {
+                let asked: content::InfoRequest = request.messages.only().await?;
+                let (bytes, record) = self.history.blob(&asked.digest).ok_or_else(|| absent(&asked.digest))?;
+                let info = content::Info {
+                    digest: asked.digest,
+                    size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+                    created_at: record.completed_at,
+                    updated_at: record.completed_at,
+                };
+                answer.send(&content::InfoResponse { info: Some(info) }).await
+            }
+            "Read" => {
+                let asked: content::ReadContentRequest = request.messages.only().await?;
+                let (bytes, _) = self.history.blob(&asked.digest).ok_or_else(|| absent(&asked.digest))?;
+                let from = usize::try_from(asked.offset).unwrap_or(0).min(bytes.len());
+                let length = usize::try_from(asked.size).ok().filter(|size| *size > 0);
+                let end = length.map_or(bytes.len(), |length| from.saturating_add(length).min(bytes.len()));
+                let mut offset = from;
+                for piece in bytes[from..end].chunks(PIECE) {
+                    let message = content::ReadContentResponse {
+                        offset: i64::try_from(offset).unwrap_or(i64::MAX),
+                        data: piece.to_vec(),
+                    };
+                    answer.send(&message).await?;
+                    offset += piece.len();
+                }
+                Ok(())
+            }
+            other => Err(Status::unimplemented(format!("Content.{other} is not supported"))),
+        }
+    }
+}
+
+/// The time for clients, whose clocks may differ.
+pub(crate) fn timestamp(headers: &mut HeaderMap) {
+    let now = Timestamp::now().to_string();
+    if let Ok(value) = now.parse() {
+        headers.insert("buildkit-current-timestamp", value);
+    }
+}
+
+fn refuse_filters(filters: &[String]) -> Result<()> {
+    match filters.first() {
+        None => Ok(()),
+        Some(filter) => Err(Status::unimplemented(format!("filter {filter:?} is not supported"))),
+    }
+}
+
+/// What is done when a build ends, however that happens.
+struct Ending {
+    inner: Arc<Inner>,
+    solve: Arc<Solve>,
+    result: Option<Result<()>>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let solve = &self.solve;
+        solve.log.end();
+        self.inner.solves.remove(&solve.request.reference);
+        self.inner.engine.builds().drop_unnamed(solve.take_unnamed());
+        self.inner.copies.trim();
+        if solve.request.internal {
+            return;
+        }
+        let cancelled = || Err(Status::new(crate::grpc::Code::Cancelled, "context canceled"));
+        let result = self.result.take().unwrap_or_else(cancelled);
+        let record = finished(solve, result);
+        let log = solve.log.all().iter().map(|message| (**message).clone()).collect();
+        if let Err(error) = self.inner.history.add(record, log, solve.provenance().as_deref()) {
+            tracing::warn!(%error, "a build is not kept in the history");
+        }
+    }
+}
+
+/// The record of a build that goes on.
+fn record(solve: &Solve) -> BuildHistoryRecord {
+    let counts = solve.log.counts();
+    BuildHistoryRecord {
+        reference: solve.request.reference.clone(),
+        frontend: solve.request.frontend.clone(),
+        frontend_attrs: solve.request.frontend_attrs.clone(),
+        exporters: solve.request.exporters.clone(),
+        created_at: Some(solve.began.into()),
+        exporter_response: solve.answers(),
+        cached_steps: counts.cached,
+        total_steps: counts.total,
+        completed_steps: counts.completed,
+        warnings: counts.warnings,
+        ..BuildHistoryRecord::default()
+    }
+}
+
+/// The record of a build that has ended.
+fn finished(solve: &Solve, result: Result<()>) -> BuildHistoryRecord {
+    let answers = solve.answers();
+    let image = answers.get("containerimage.config.digest").map(|digest| Descriptor {
+        media_type: MEDIA_TYPE_CONFIG.to_owned(),
+        digest: digest.clone(),
+        ..Descriptor::default()
+    });
+    let attestations = solve.provenance().map(|bytes| {
+        let mut descriptor = history::descriptor(IN_TOTO, &bytes);
+        descriptor.annotations.insert(
+            "in-toto.io/predicate-type".to_owned(),
+            "https://slsa.dev/provenance/v0.2".to_owned(),
+        );
+        descriptor
+    });
+    BuildHistoryRecord {
+        error: result.err().map(|status| status.to_rpc()),
+        completed_at: Some(Time::now()),
+        result: Some(BuildResultInfo {
+            result_deprecated: image.clone(),
+            attestations: attestations.into_iter().collect(),
+            results: image.into_iter().map(|image| (0, image)).collect(),
+        }),
+        ..record(solve)
+    }
+}
+
+fn step_record(step: BuildCache) -> UsageRecord {
+    let time = |nanoseconds: i64| Time {
+        seconds: nanoseconds.div_euclid(1_000_000_000),
+        nanos: i32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or(0),
+    };
+    UsageRecord {
+        id: step.id,
+        in_use: step.in_use,
+        size: step.size,
+        created_at: Some(time(step.created_at.nanoseconds())),
+        last_used_at: step.last_used_at.map(|at| time(at.nanoseconds())),
+        usage_count: step.usage_count,
+        description: step.description,
+        record_type: step.kind,
+        shared: step.shared,
+        ..UsageRecord::default()
+    }
+}
+
+fn copy_record(copy: crate::files::copies::Kept) -> UsageRecord {
+    let used = Timestamp::try_from(copy.used).ok().map(Time::from);
+    UsageRecord {
+        id: copy.name,
+        mutable: true,
+        size: i64::try_from(copy.size).unwrap_or(i64::MAX),
+        created_at: used,
+        last_used_at: used,
+        usage_count: 1,
+        description: "local source of a client".to_owned(),
+        record_type: "source.local".to_owned(),
+        ..UsageRecord::default()
+    }
+}

@@ -1,0 +1,395 @@
+//! The Dockerfile frontend: from what a client asks to an order for the builder.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use corten_api::{
+    container::{Resources, Ulimit},
+    image::AuthConfig,
+};
+use corten_build::{Context, Event, Given, Named, Output, Request};
+use corten_engine::builds::{Credentials, StepSettings};
+use corten_oci::{digest::Digest, platform::Platform};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    context::{Progress, SessionContext, Source, small_files},
+    dockerfile,
+    errors::{self, File},
+    gateway::outcome,
+    graph,
+    grpc::{Result, Status},
+    inner::Inner,
+    offers::{Offers, credentials},
+    options::Options,
+    outputs::outputs,
+    proto::{
+        gateway::{Outcome, SolveRequest},
+        ops::{Definition, SourceInfo},
+    },
+    provenance,
+    questions,
+    solve::Solve,
+    unnamed::Unnamed,
+    upload,
+};
+
+/// What the Dockerfile and its surroundings are.
+pub(crate) struct Found {
+    /// The Dockerfile.
+    pub(crate) file: File,
+    /// The vertex that brought it.
+    pub(crate) vertex: Digest,
+    /// The text of `.dockerignore`.
+    pub(crate) ignore: String,
+    /// The files, when they were fetched already.
+    pub(crate) context: Option<Arc<dyn Context>>,
+}
+
+impl Inner {
+    /// Builds, or answers a question.
+    pub(crate) async fn frontend(self: &Arc<Self>, solve: &Arc<Solve>, request: Option<SolveRequest>) -> Result<Outcome> {
+        let order = &solve.request;
+        let mut attributes = order.frontend_attrs.clone();
+        let mut inputs = order.frontend_inputs.clone();
+        if let Some(request) = request {
+            attributes.extend(request.frontend_opt);
+            inputs.extend(request.frontend_inputs);
+        } else if order.frontend != "dockerfile.v0" {
+            return Err(Status::unimplemented(format!(
+                "frontend {:?} is not supported: only dockerfile.v0 is",
+                order.frontend
+            )));
+        }
+        let options = Options::read(&attributes)?;
+        let found = self.find(solve, &options).await?;
+        if !options.request.is_empty() {
+            return questions::answer(&options, &found.file);
+        }
+        self.build_image(solve, &options, &inputs, found).await
+    }
+
+    /// Fetches the Dockerfile and what is to be ignored.
+    async fn find(&self, solve: &Arc<Solve>, options: &Options) -> Result<Found> {
+        if !options.remote.is_empty() {
+            return self.find_remote(solve, options).await;
+        }
+        let name = &options.filename;
+        let title = format!("[internal] load build definition from {name}");
+        let follow = vec![name.clone(), format!("{name}.dockerignore"), name.to_lowercase()];
+        let vertex = solve.internal(&title);
+        let progress = vertex.progress("transferring dockerfile:");
+        let files = small_files(&self.copies, &solve.session, &options.dockerfile_key, follow, progress).await;
+        let read = files.and_then(|files| {
+            let root = files.root();
+            let bytes = dockerfile::read(&root, name)?;
+            let own = dockerfile::text(&root, &format!("{name}.dockerignore"))?;
+            Ok((bytes, own))
+        });
+        let digest = vertex.digest().clone();
+        let (bytes, own) = vertex.end(read)?;
+        let ignore = match own {
+            Some(ignore) => ignore,
+            None => self.find_ignore(solve, options).await?,
+        };
+        Ok(Found {
+            file: File {
+                name: name.clone(),
+                bytes,
+            },
+            vertex: digest,
+            ignore,
+            context: None,
+        })
+    }
+
+    async fn find_ignore(&self, solve: &Arc<Solve>, options: &Options) -> Result<String> {
+        let vertex = solve.internal("[internal] load .dockerignore");
+        let progress = vertex.progress("transferring context:");
+        let follow = vec![".dockerignore".to_owned()];
+        let files = small_files(&self.copies, &solve.session, &options.context_key, follow, progress).await;
+        let read = files.and_then(|files| dockerfile::text(&files.root(), ".dockerignore"));
+        Ok(vertex.end(read)?.unwrap_or_default())
+    }
+
+    /// A context that is no folder of the client's: an archive that it sends, or an address.
+    async fn find_remote(&self, solve: &Arc<Solve>, options: &Options) -> Result<Found> {
+        let vertex = solve.internal("[internal] load remote build context");
+        let given = match upload::path(&options.remote) {
+            Some(path) => upload::take(self, &solve.session, path, &options.filename).await,
+            None => {
+                let settings = self.settings(solve, options);
+                let fetched = self.engine.builds().fetch_context(settings, &options.remote, &options.filename);
+                fetched.await.map_err(|error| errors::status(&error, &File::default()))
+            }
+        };
+        let digest = vertex.digest().clone();
+        let given: Given = vertex.end(given)?;
+        Ok(Found {
+            file: File {
+                name: given.name,
+                bytes: given.dockerfile,
+            },
+            vertex: digest,
+            ignore: String::new(),
+            context: given.context,
+        })
+    }
+
+    async fn build_image(
+        self: &Arc<Self>,
+        solve: &Arc<Solve>,
+        options: &Options,
+        inputs: &BTreeMap<String, Definition>,
+        found: Found,
+    ) -> Result<Outcome> {
+        let request = self.order(solve, options, inputs, &found)?;
+        let told = Arc::clone(solve);
+        let vertex = found.vertex.clone();
+        let source = SourceInfo {
+            filename: found.file.name.clone(),
+            data: found.file.bytes.clone(),
+            language: "Dockerfile".to_owned(),
+        };
+        let tell = move |event: Event| match event {
+            Event::Warnings(warnings) => told.log.warnings(&vertex, &warnings, &source),
+            event => told.log.event(event),
+        };
+        let outputs = request.outputs.clone();
+        let builds = self.engine.builds();
+        let cancel = watch::channel(false).0;
+        let built = builds.solve(request, self.settings(solve, options), cancel, tell).await;
+        drop(outputs);
+        let built = built.map_err(|error| errors::status(&error, &found.file))?;
+        let platform = match options.platform.as_str() {
+            "" => Platform::host().to_string(),
+            given => given.to_owned(),
+        };
+        let image = builds.store().images().get(&built.image).ok();
+        let config = image.map(|image| image.config_bytes().to_vec()).unwrap_or_default();
+        let provenance = provenance::document(builds.store(), solve, options, &found.file.name, &platform);
+        let name = solve.keep(built.image.clone(), built.answers, provenance);
+        Ok(outcome(name, &built.image, config, &platform))
+    }
+
+    /// How steps run, and who may ask registries.
+    fn settings(&self, solve: &Arc<Solve>, options: &Options) -> StepSettings {
+        let session = Arc::clone(&solve.session);
+        let asked: Credentials = Credentials::new(move |host: String| {
+            let session = Arc::clone(&session);
+            Box::pin(async move {
+                let (username, password) = credentials(&session, &host).await?;
+                Some(AuthConfig {
+                    username,
+                    password,
+                    server_address: host,
+                    ..AuthConfig::default()
+                })
+            })
+        });
+        let ulimits: Vec<Ulimit> = options
+            .ulimits
+            .iter()
+            .map(|(name, soft, hard)| Ulimit {
+                name: name.clone(),
+                soft: *soft,
+                hard: *hard,
+            })
+            .collect();
+        StepSettings {
+            network: options.network.clone(),
+            extra_hosts: options.hosts.clone(),
+            shm_size: options.shm_size,
+            resources: Resources {
+                ulimits: Some(ulimits).filter(|ulimits| !ulimits.is_empty()),
+                cgroup_parent: options.cgroup_parent.clone(),
+                ..Resources::default()
+            },
+            pull: options.pull,
+            credentials: Some(asked),
+            ..StepSettings::default()
+        }
+    }
+
+    fn order(
+        &self,
+        solve: &Arc<Solve>,
+        options: &Options,
+        inputs: &BTreeMap<String, Definition>,
+        found: &Found,
+    ) -> Result<Request> {
+        let offers = Offers::new(&solve.session);
+        let platform = match options.platform.as_str() {
+            "" => Platform::host(),
+            text => text.parse().map_err(|error| Status::invalid(format!("{error}")))?,
+        };
+        let mut outputs = outputs(&solve.request.exporters, &solve.session)?;
+        if outputs.is_empty() {
+            outputs.push(Arc::new(Unnamed(Arc::clone(solve))) as Arc<dyn Output>);
+        }
+        let context = match &found.context {
+            Some(context) => Arc::clone(context),
+            None => self.context(solve, options, found)?,
+        };
+        let mut cache_from = options.cache_from.clone();
+        let imports = solve.request.cache.iter().flat_map(|cache| &cache.imports);
+        cache_from.extend(imports.filter_map(|import| import.attrs.get("ref").cloned()));
+        Ok(Request {
+            dockerfile: found.file.bytes.clone(),
+            name: found.file.name.clone(),
+            context: Some(context),
+            contexts: self.named(solve, options, inputs)?,
+            target: options.target.clone(),
+            arguments: options.arguments.clone(),
+            labels: options.labels.clone(),
+            fresh: options.fresh.clone(),
+            cache_from,
+            platform,
+            platform_given: !options.platform.is_empty(),
+            secrets: Arc::new(offers.clone()),
+            agents: Arc::new(offers),
+            allowed: Options::allowed(&solve.request.entitlements),
+            network: options.network.clone(),
+            explain: false,
+            squash: false,
+            outputs,
+        })
+    }
+
+    fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {
+        let context = SessionContext::new(Source {
+            copies: &self.copies,
+            session: &solve.session,
+            name: &options.context_key,
+            ignore: &found.ignore,
+            expected: dockerfile::sources(&found.file.bytes, &options.target),
+            progress: solve.transfer("[internal] load build context", "transferring context:"),
+        })?;
+        Ok(Arc::new(context))
+    }
+
+    /// What stands for names.
+    fn named(
+        &self,
+        solve: &Arc<Solve>,
+        options: &Options,
+        inputs: &BTreeMap<String, Definition>,
+    ) -> Result<BTreeMap<String, Named>> {
+        let mut named = BTreeMap::new();
+        for (name, value) in &options.contexts {
+            // `name::platform` is for one platform of several.
+            let name = name.split("::").next().unwrap_or(name).to_owned();
+            let (kind, rest) = value.split_once(':').unwrap_or((value, ""));
+            let context = match kind {
+                "docker-image" => Named::Image(rest.trim_start_matches("//").to_owned()),
+                "local" => {
+                    let progress = solve.transfer(&format!("[context {name}] load from client"), "transferring:");
+                    Named::Files(Arc::new(SessionContext::new(Source {
+                        copies: &self.copies,
+                        session: &solve.session,
+                        name: rest,
+                        ignore: "",
+                        expected: None,
+                        progress,
+                    })?))
+                }
+                "input" => {
+                    let missing = || Status::invalid(format!("context {name}: there is no input {rest:?}"));
+                    Named::Image(graph::image(inputs.get(rest).ok_or_else(missing)?)?)
+                }
+                _ => {
+                    return Err(Status::unimplemented(format!(
+                        "context {name:?} from {value:?} is not supported"
+                    )));
+                }
+            };
+            named.insert(name, context);
+        }
+        Ok(named)
+    }
+}
+
+/// A vertex of the frontend's own, that goes on.
+pub(crate) struct Internal<'a> {
+    solve: &'a Arc<Solve>,
+    vertex: corten_build::Vertex,
+    began: Timestamp,
+    transfer: Mutex<Option<String>>,
+}
+
+impl Solve {
+    /// Begins a vertex.
+    pub(crate) fn internal(self: &Arc<Self>, name: &str) -> Internal<'_> {
+        let began = Timestamp::now();
+        let vertex = corten_build::Vertex {
+            digest: Digest::sha256(name.as_bytes()),
+            name: name.to_owned(),
+            inputs: Vec::new(),
+            started: Some(began),
+            completed: None,
+            cached: false,
+            error: String::new(),
+        };
+        self.log.event(Event::Vertex(vertex.clone()));
+        Internal {
+            solve: self,
+            vertex,
+            began,
+            transfer: Mutex::default(),
+        }
+    }
+
+    /// What hears of a transfer that belongs to a vertex of the builder's.
+    pub(crate) fn transfer(self: &Arc<Self>, vertex: &str, id: &'static str) -> Progress {
+        let (solve, vertex) = (Arc::downgrade(self), Digest::sha256(vertex.as_bytes()));
+        let began = Timestamp::now();
+        Arc::new(move |bytes| {
+            if let Some(solve) = solve.upgrade() {
+                solve.log.event(moved(&vertex, id, bytes, began, None));
+            }
+        })
+    }
+}
+
+fn moved(vertex: &Digest, id: &str, bytes: u64, began: Timestamp, completed: Option<Timestamp>) -> Event {
+    Event::Status(corten_build::Status {
+        vertex: vertex.clone(),
+        id: id.to_owned(),
+        name: "transferring".to_owned(),
+        current: bytes,
+        total: 0,
+        timestamp: Timestamp::now(),
+        started: began,
+        completed,
+    })
+}
+
+impl Internal<'_> {
+    /// Its identity.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.vertex.digest
+    }
+
+    /// What hears how much came; it hears once, when all has come.
+    pub(crate) fn progress(&self, id: &'static str) -> Progress {
+        *self.transfer.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+        let (solve, vertex, began) = (Arc::clone(self.solve), self.vertex.digest.clone(), self.began);
+        Arc::new(move |bytes| {
+            let event = moved(&vertex, id, bytes, began, Some(Timestamp::now()));
+            solve.log.event(event);
+        })
+    }
+
+    /// Ends it.
+    pub(crate) fn end<T>(mut self, result: Result<T>) -> Result<T> {
+        self.vertex.completed = Some(Timestamp::now());
+        if let Err(status) = &result {
+            self.vertex.error.clone_from(&status.message);
+        }
+        self.solve.log.event(Event::Vertex(self.vertex));
+        result
+    }
+}
