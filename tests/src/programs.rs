@@ -72,6 +72,15 @@ pub fn compose() -> Option<PathBuf> {
     client("docker-compose", "DOCKER_COMPOSE", made)
 }
 
+/// Docker's buildx: `$DOCKER_BUILDX`, or the one of `./x test`.
+///
+/// # Panics
+/// When there is none and `CI` is set.
+pub fn buildx() -> Option<PathBuf> {
+    let made = target().join("clients/docker-buildx");
+    client("docker-buildx", "DOCKER_BUILDX", made)
+}
+
 /// A file of `tests/clients`.
 pub fn clients(name: &str) -> PathBuf {
     root().join("tests/clients").join(name)

@@ -77,7 +77,9 @@ impl SessionContext {
         let key = ["context", &source.session.shared_key, source.name, source.ignore];
         let copy = source.copies.take(&key)?;
         let lines = source.ignore.trim_start_matches('\u{feff}').lines();
-        let lines = lines.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = lines
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         Ok(Self {
             runtime: Handle::current(),
             session: Arc::clone(source.session),

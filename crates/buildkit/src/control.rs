@@ -1,13 +1,19 @@
 //! `moby.buildkit.v1.Control`
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use corten_api::system::BuildCache;
-use corten_oci::image::MEDIA_TYPE_CONFIG;
-use http::HeaderMap;
+use bytes::BytesMut;
+use corten_api::{filters::Filters as ApiFilters, system::BuildCache};
+use corten_oci::image::media_type::DOCKER_CONFIG;
 use jiff::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
+    filters::Filters,
     grpc::{Answer, Request, Result, Status},
     history::{self, IN_TOTO},
     inner::Inner,
@@ -18,12 +24,15 @@ use crate::{
             DiskUsageResponse, Exporter, HistoryEventKind, InfoResponse, ListWorkersResponse, PruneRequest,
             SolveRequest, SolveResponse, StatusRequest, UpdateBuildHistoryRequest, UsageRecord,
         },
-        types::{Nothing, Time},
+        types::{BytesMessage, Nothing, Time},
     },
     solve::Solve,
     status::StatusLog,
     workers,
 };
+
+/// Bytes of a session in one message.
+const TUNNELLED: usize = 32 << 10;
 
 /// Bytes of a document in one message.
 const PIECE: usize = 512 << 10;
@@ -43,8 +52,9 @@ impl Inner {
             }
             "DiskUsage" => {
                 let asked: DiskUsageRequest = messages.only().await?;
-                refuse_filters(&asked.filter)?;
-                let record = self.usage().await?;
+                let filters = Filters::read(&asked.filter)?;
+                let mut record = self.usage().await?;
+                record.retain(|record| filters.accept(record));
                 answer.send(&DiskUsageResponse { record }).await
             }
             "Prune" => self.prune(messages.only().await?, answer).await,
@@ -52,6 +62,7 @@ impl Inner {
                 let response = self.solve(messages.only().await?).await?;
                 answer.send(&response).await
             }
+            "Session" => self.tunnel(request, answer).await,
             "Status" => self.status(messages.only().await?, answer).await,
             "ListenBuildHistory" => self.listen(messages.only().await?, answer).await,
             "UpdateBuildHistory" => {
@@ -75,7 +86,12 @@ impl Inner {
                 attrs: request.exporter_attrs_deprecated.clone(),
             });
         }
-        if let Some(export) = request.cache.iter().flat_map(|cache| &cache.exports).find(|one| one.kind != "inline") {
+        if let Some(export) = request
+            .cache
+            .iter()
+            .flat_map(|cache| &cache.exports)
+            .find(|one| one.kind != "inline")
+        {
             return Err(Status::unimplemented(format!(
                 "cache exporter {:?} is not supported",
                 export.kind
@@ -102,6 +118,37 @@ impl Inner {
         Ok(SolveResponse {
             exporter_response: solve.answers(),
         })
+    }
+
+    /// A session whose bytes go through messages instead of a connection of its own.
+    async fn tunnel(&self, request: Request, answer: &Answer) -> Result<()> {
+        /// Bytes on the way.
+        const WAITING: usize = 256 << 10;
+        let (near, far) = tokio::io::duplex(WAITING);
+        let (mut from_session, mut to_session) = tokio::io::split(near);
+        let mut messages = request.messages;
+        let there = async {
+            let mut buffer = BytesMut::with_capacity(TUNNELLED);
+            while let Ok(1..) = from_session.read_buf(&mut buffer).await {
+                let data = buffer.split().freeze();
+                answer.send(&BytesMessage { data }).await?;
+                buffer.reserve(TUNNELLED);
+            }
+            Ok(())
+        };
+        let back = async {
+            while let Some(BytesMessage { data }) = messages.next().await? {
+                to_session.write_all(&data).await?;
+            }
+            to_session.shutdown().await?;
+            Ok(())
+        };
+        // It is over when any of them is.
+        tokio::select! {
+            ended = self.sessions.serve(&request.metadata, far) => ended,
+            ended = there => ended,
+            ended = back => ended,
+        }
     }
 
     async fn status(&self, request: StatusRequest, answer: &Answer) -> Result<()> {
@@ -131,30 +178,36 @@ impl Inner {
     }
 
     async fn prune(&self, request: PruneRequest, answer: &Answer) -> Result<()> {
-        refuse_filters(&request.filter)?;
         if request.max_used_space != 0 || request.min_free_space != 0 {
             return Err(Status::unimplemented(
                 "pruning by max-used-space or min-free-space is not supported",
             ));
         }
+        let filters = Filters::read(&request.filter)?;
         let before: BTreeMap<String, UsageRecord> = self
             .usage()
             .await?
             .into_iter()
             .map(|record| (record.id.clone(), record))
             .collect();
+        if !filters.is_empty() && !filters.accept_kind_alone() {
+            return Err(Status::unimplemented(
+                "pruning by filters other than type is not supported",
+            ));
+        }
         let keep = u64::try_from(request.reserved_space).unwrap_or(0);
-        let since = SystemTime::now().checked_sub(std::time::Duration::from_nanos(
-            u64::try_from(request.keep_duration).unwrap_or(0),
-        ));
-        let until = match request.keep_duration {
-            0 => None,
-            duration => Some(Timestamp::now() - jiff::SignedDuration::from_nanos(duration)),
-        };
-        let builds = self.engine.builds();
-        let pruned = builds.forget(request.all, until, keep).await;
-        let mut gone = pruned.map_err(|error| Status::unknown(error.report()))?.ids;
-        if keep == 0 {
+        let mut gone = Vec::new();
+        if filters.accept_kind("regular") {
+            let mut until = ApiFilters::default();
+            if request.keep_duration != 0 {
+                until.add("until", format!("{}ns", request.keep_duration));
+            }
+            let pruned = self.engine.builds().prune(request.all, &until, keep).await;
+            gone.extend(pruned.map_err(|error| Status::unknown(error.report()))?.ids);
+        }
+        if keep == 0 && filters.accept_kind("source.local") {
+            let duration = Duration::from_nanos(u64::try_from(request.keep_duration).unwrap_or(0));
+            let since = SystemTime::now().checked_sub(duration);
             let recent = |used: SystemTime| request.keep_duration != 0 && since.is_some_and(|since| used >= since);
             let copies = self.copies.prune(|copy| recent(copy.used))?;
             gone.extend(copies.into_iter().map(|copy| copy.name));
@@ -181,8 +234,10 @@ impl Inner {
             };
             answer.send(&event).await
         };
-        for filter in &request.filter {
-            return Err(Status::unimplemented(format!("history filter {filter:?} is not supported")));
+        if let Some(filter) = request.filter.iter().find(|filter| !filter.is_empty()) {
+            return Err(Status::unimplemented(format!(
+                "history filter {filter:?} is not supported"
+            )));
         }
         for solve in self.solves.list() {
             if !solve.request.internal && wanted(&solve.request.reference) {
@@ -191,7 +246,11 @@ impl Inner {
         }
         if !request.active_only {
             let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
-            let records = self.history.list().into_iter().filter(|record| wanted(&record.reference));
+            let records = self
+                .history
+                .list()
+                .into_iter()
+                .filter(|record| wanted(&record.reference));
             for record in records.take(limit.unwrap_or(usize::MAX)) {
                 send(HistoryEventKind::Complete, record).await?;
             }
@@ -264,21 +323,6 @@ impl Inner {
     }
 }
 
-/// The time for clients, whose clocks may differ.
-pub(crate) fn timestamp(headers: &mut HeaderMap) {
-    let now = Timestamp::now().to_string();
-    if let Ok(value) = now.parse() {
-        headers.insert("buildkit-current-timestamp", value);
-    }
-}
-
-fn refuse_filters(filters: &[String]) -> Result<()> {
-    match filters.first() {
-        None => Ok(()),
-        Some(filter) => Err(Status::unimplemented(format!("filter {filter:?} is not supported"))),
-    }
-}
-
 /// What is done when a build ends, however that happens.
 struct Ending {
     inner: Arc<Inner>,
@@ -291,7 +335,10 @@ impl Drop for Ending {
         let solve = &self.solve;
         solve.log.end();
         self.inner.solves.remove(&solve.request.reference);
-        self.inner.engine.builds().drop_unnamed(solve.take_unnamed());
+        let (builds, unnamed) = (self.inner.engine.builds().clone(), solve.take_unnamed());
+        if let (false, Ok(runtime)) = (unnamed.is_empty(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { builds.drop_unnamed(unnamed).await });
+        }
         self.inner.copies.trim();
         if solve.request.internal {
             return;
@@ -328,7 +375,7 @@ fn record(solve: &Solve) -> BuildHistoryRecord {
 fn finished(solve: &Solve, result: Result<()>) -> BuildHistoryRecord {
     let answers = solve.answers();
     let image = answers.get("containerimage.config.digest").map(|digest| Descriptor {
-        media_type: MEDIA_TYPE_CONFIG.to_owned(),
+        media_type: DOCKER_CONFIG.to_owned(),
         digest: digest.clone(),
         ..Descriptor::default()
     });

@@ -20,7 +20,7 @@ pub(crate) fn read(root: &Path, name: &str) -> Result<Vec<u8>> {
             return Ok(bytes);
         }
     }
-    Err(Status::not_found(format!(
+    Err(Status::unknown(format!(
         "failed to read dockerfile: open {name}: no such file or directory"
     )))
 }
@@ -46,10 +46,12 @@ fn bytes(root: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Status::invalid(format!("{name} is no file")));
+        return Err(Status::unknown(format!("failed to read dockerfile: {name} is no file")));
     }
     if metadata.len() > LONGEST {
-        return Err(Status::invalid(format!("{name} is too long")));
+        return Err(Status::unknown(format!(
+            "failed to read dockerfile: {name} is too long"
+        )));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;

@@ -32,11 +32,9 @@ pub(crate) fn build_error(status: &Status) -> Error {
 
 /// The builder's error as a status.
 pub(crate) fn status(error: &Error, file: &File) -> Status {
+    // Clients put other codes before the message.
     let code = match error.kind() {
         Kind::Cancelled => Code::Cancelled,
-        Kind::NotFound => Code::NotFound,
-        Kind::Unsupported => Code::Unimplemented,
-        // BuildKit has no better name for a step that fails.
         _ => Code::Unknown,
     };
     let mut status = Status::new(code, error.told());
@@ -48,7 +46,9 @@ pub(crate) fn status(error: &Error, file: &File) -> Status {
         status.details.push(detail("errdefs.Source", &source));
     }
     if let Some(failure) = error.failure() {
-        status.details.push(detail("gatewayapi.ExitMessage", &json!({"Code": failure.code})));
+        status
+            .details
+            .push(detail("gatewayapi.ExitMessage", &json!({"Code": failure.code})));
     }
     status
 }

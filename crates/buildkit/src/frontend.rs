@@ -9,7 +9,7 @@ use corten_api::{
     container::{Resources, Ulimit},
     image::AuthConfig,
 };
-use corten_build::{Context, Event, Given, Named, Output, Request};
+use corten_build::{Context, Event, Given, Named, Output, Request, StepsFrom};
 use corten_engine::builds::{Credentials, StepSettings};
 use corten_oci::{digest::Digest, platform::Platform};
 use jiff::Timestamp;
@@ -30,8 +30,8 @@ use crate::{
         gateway::{Outcome, SolveRequest},
         ops::{Definition, SourceInfo},
     },
-    provenance,
-    questions,
+    provenance, questions,
+    session::Session,
     solve::Solve,
     unnamed::Unnamed,
     upload,
@@ -51,7 +51,11 @@ pub(crate) struct Found {
 
 impl Inner {
     /// Builds, or answers a question.
-    pub(crate) async fn frontend(self: &Arc<Self>, solve: &Arc<Solve>, request: Option<SolveRequest>) -> Result<Outcome> {
+    pub(crate) async fn frontend(
+        self: &Arc<Self>,
+        solve: &Arc<Solve>,
+        request: Option<SolveRequest>,
+    ) -> Result<Outcome> {
         let order = &solve.request;
         let mut attributes = order.frontend_attrs.clone();
         let mut inputs = order.frontend_inputs.clone();
@@ -72,6 +76,14 @@ impl Inner {
         self.build_image(solve, &options, &inputs, found).await
     }
 
+    /// The session that has a folder.
+    async fn session_of(&self, solve: &Solve, options: &Options, folder: &str) -> Result<Arc<Session>> {
+        match options.sessions.get(folder) {
+            Some(id) => self.sessions.get(id).await,
+            None => Ok(Arc::clone(&solve.session)),
+        }
+    }
+
     /// Fetches the Dockerfile and what is to be ignored.
     async fn find(&self, solve: &Arc<Solve>, options: &Options) -> Result<Found> {
         if !options.remote.is_empty() {
@@ -82,7 +94,8 @@ impl Inner {
         let follow = vec![name.clone(), format!("{name}.dockerignore"), name.to_lowercase()];
         let vertex = solve.internal(&title);
         let progress = vertex.progress("transferring dockerfile:");
-        let files = small_files(&self.copies, &solve.session, &options.dockerfile_key, follow, progress).await;
+        let session = self.session_of(solve, options, &options.dockerfile_key).await?;
+        let files = small_files(&self.copies, &session, &options.dockerfile_key, follow, progress).await;
         let read = files.and_then(|files| {
             let root = files.root();
             let bytes = dockerfile::read(&root, name)?;
@@ -110,7 +123,8 @@ impl Inner {
         let vertex = solve.internal("[internal] load .dockerignore");
         let progress = vertex.progress("transferring context:");
         let follow = vec![".dockerignore".to_owned()];
-        let files = small_files(&self.copies, &solve.session, &options.context_key, follow, progress).await;
+        let session = self.session_of(solve, options, &options.context_key).await?;
+        let files = small_files(&self.copies, &session, &options.context_key, follow, progress).await;
         let read = files.and_then(|files| dockerfile::text(&files.root(), ".dockerignore"));
         Ok(vertex.end(read)?.unwrap_or_default())
     }
@@ -122,7 +136,10 @@ impl Inner {
             Some(path) => upload::take(self, &solve.session, path, &options.filename).await,
             None => {
                 let settings = self.settings(solve, options);
-                let fetched = self.engine.builds().fetch_context(settings, &options.remote, &options.filename);
+                let fetched = self
+                    .engine
+                    .builds()
+                    .fetch_context(settings, &options.remote, &options.filename);
                 fetched.await.map_err(|error| errors::status(&error, &File::default()))
             }
         };
@@ -146,7 +163,7 @@ impl Inner {
         inputs: &BTreeMap<String, Definition>,
         found: Found,
     ) -> Result<Outcome> {
-        let request = self.order(solve, options, inputs, &found)?;
+        let request = self.order(solve, options, inputs, &found).await?;
         let told = Arc::clone(solve);
         let vertex = found.vertex.clone();
         let source = SourceInfo {
@@ -214,7 +231,7 @@ impl Inner {
         }
     }
 
-    fn order(
+    async fn order(
         &self,
         solve: &Arc<Solve>,
         options: &Options,
@@ -232,7 +249,7 @@ impl Inner {
         }
         let context = match &found.context {
             Some(context) => Arc::clone(context),
-            None => self.context(solve, options, found)?,
+            None => self.context(solve, options, found).await?,
         };
         let mut cache_from = options.cache_from.clone();
         let imports = solve.request.cache.iter().flat_map(|cache| &cache.imports);
@@ -241,12 +258,13 @@ impl Inner {
             dockerfile: found.file.bytes.clone(),
             name: found.file.name.clone(),
             context: Some(context),
-            contexts: self.named(solve, options, inputs)?,
+            contexts: self.named(solve, options, inputs).await?,
             target: options.target.clone(),
             arguments: options.arguments.clone(),
             labels: options.labels.clone(),
             fresh: options.fresh.clone(),
             cache_from,
+            steps_from: StepsFrom::default(),
             platform,
             platform_given: !options.platform.is_empty(),
             secrets: Arc::new(offers.clone()),
@@ -259,10 +277,11 @@ impl Inner {
         })
     }
 
-    fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {
+    async fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {
+        let session = self.session_of(solve, options, &options.context_key).await?;
         let context = SessionContext::new(Source {
             copies: &self.copies,
-            session: &solve.session,
+            session: &session,
             name: &options.context_key,
             ignore: &found.ignore,
             expected: dockerfile::sources(&found.file.bytes, &options.target),
@@ -272,7 +291,7 @@ impl Inner {
     }
 
     /// What stands for names.
-    fn named(
+    async fn named(
         &self,
         solve: &Arc<Solve>,
         options: &Options,
@@ -286,10 +305,11 @@ impl Inner {
             let context = match kind {
                 "docker-image" => Named::Image(rest.trim_start_matches("//").to_owned()),
                 "local" => {
+                    let session = self.session_of(solve, options, rest).await?;
                     let progress = solve.transfer(&format!("[context {name}] load from client"), "transferring:");
                     Named::Files(Arc::new(SessionContext::new(Source {
                         copies: &self.copies,
-                        session: &solve.session,
+                        session: &session,
                         name: rest,
                         ignore: "",
                         expected: None,

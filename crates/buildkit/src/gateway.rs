@@ -11,8 +11,8 @@ use crate::{
     inner::Inner,
     proto::{
         gateway::{
-            InputsResponse, Outcome, ResolveImageConfigRequest, ResolveImageConfigResponse, ReturnRequest, SolveRequest,
-            SolveResponse,
+            InputsResponse, Outcome, ResolveImageConfigRequest, ResolveImageConfigResponse, ReturnRequest,
+            SolveRequest, SolveResponse,
         },
         types::Nothing,
     },

@@ -56,10 +56,18 @@ pub(crate) fn image(definition: &Definition) -> Result<String> {
     let foreign = || Status::unimplemented("an input that is no result of another build and no image is not supported");
     let end = Op::decode(definition.def.last().ok_or_else(foreign)?.as_slice())?;
     let wanted = &end.inputs.first().ok_or_else(foreign)?.digest;
-    let bytes = definition.def.iter().find(|bytes| Digest::sha256(bytes).as_str() == wanted);
-    let source = Op::decode(bytes.ok_or_else(foreign)?.as_slice())?.source.ok_or_else(foreign)?;
+    let bytes = definition
+        .def
+        .iter()
+        .find(|bytes| Digest::sha256(bytes).as_str() == wanted);
+    let source = Op::decode(bytes.ok_or_else(foreign)?.as_slice())?
+        .source
+        .ok_or_else(foreign)?;
     let identifier = source.identifier;
-    match identifier.strip_prefix(RESULT).or_else(|| identifier.strip_prefix("docker-image://")) {
+    match identifier
+        .strip_prefix(RESULT)
+        .or_else(|| identifier.strip_prefix("docker-image://"))
+    {
         Some(image) => Ok(image.to_owned()),
         None => Err(foreign()),
     }
@@ -72,7 +80,9 @@ pub(crate) fn platforms(platform: &str) -> Vec<u8> {
     if !platform.variant.is_empty() {
         described["variant"] = json!(platform.variant);
     }
-    json!({"Platforms": [{"ID": platform.to_string(), "Platform": described}]}).to_string().into_bytes()
+    json!({"Platforms": [{"ID": platform.to_string(), "Platform": described}]})
+        .to_string()
+        .into_bytes()
 }
 
 #[cfg(test)]

@@ -135,7 +135,9 @@ impl History {
         self.list().into_iter().find_map(|record| {
             let attested = record.result.iter().flat_map(|result| &result.attestations);
             let logs = record.logs.iter();
-            let file = attested.map(|one| (one, "provenance")).chain(logs.map(|one| (one, "log")));
+            let file = attested
+                .map(|one| (one, "provenance"))
+                .chain(logs.map(|one| (one, "log")));
             let name = file.into_iter().find(|(one, _)| one.digest == digest)?.1;
             let bytes = fs::read(self.place(&record.reference).ok()?.join(name)).ok()?;
             Some((bytes, record))
@@ -199,7 +201,9 @@ mod tests {
         history.add(record("first", 0), Vec::new(), Some(b"{}")).unwrap();
         history.pin("first", true).unwrap();
         for number in 1..=i64::try_from(KEPT).unwrap() + 1 {
-            history.add(record(&format!("b{number}"), number), Vec::new(), None).unwrap();
+            history
+                .add(record(&format!("b{number}"), number), Vec::new(), None)
+                .unwrap();
         }
         let names: Vec<String> = history.list().into_iter().map(|record| record.reference).collect();
         assert_eq!(names.len(), KEPT + 1);

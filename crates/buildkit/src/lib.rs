@@ -22,6 +22,7 @@ mod control;
 mod dockerfile;
 mod errors;
 mod files;
+mod filters;
 mod frontend;
 mod gateway;
 mod graph;

@@ -1,9 +1,6 @@
 //! Secrets, agents and credentials that a session offers.
 
-use std::{
-    os::unix::net::UnixStream as StdStream,
-    sync::Arc,
-};
+use std::{os::unix::net::UnixStream as StdStream, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use corten_build::{Agents, Error, Kind, Secret, Secrets};
@@ -63,7 +60,9 @@ impl Agents for Offers {
     fn has(&self, id: &str) -> Result<bool, Error> {
         let request = CheckAgentRequest { id: id.to_owned() };
         let method = "/moby.sshforward.v1.SSH/CheckAgent";
-        let checked = self.runtime.block_on(self.session.unary::<_, Nothing>(method, &request));
+        let checked = self
+            .runtime
+            .block_on(self.session.unary::<_, Nothing>(method, &request));
         match checked {
             Ok(_) => Ok(true),
             Err(status) if status.code == Code::Unavailable => Err(build_error(&status)),
@@ -103,7 +102,8 @@ async fn forward(call: Call, socket: UnixStream) -> Result<()> {
             out.send(&BytesMessage { data }).await?;
             buffer.reserve(PIECE);
         }
-        out.end()
+        out.end();
+        Ok::<(), Status>(())
     };
     let back = async {
         while let Some(BytesMessage { data }) = incoming.next().await? {

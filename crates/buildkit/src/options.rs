@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) context_key: String,
     /// The folder of the Dockerfile in the session.
     pub(crate) dockerfile_key: String,
+    /// Sessions that have folders, by the folders' names, where it is not the build's own.
+    pub(crate) sessions: BTreeMap<String, String>,
     /// What is asked instead of a build.
     pub(crate) request: String,
     /// Images whose layers may be used again.
@@ -118,8 +120,7 @@ impl Options {
             "attest" => return Err(Status::unimplemented(format!("attestation {name:?} is not supported"))),
             // The configuration of an image that a context is: the image has it.
             "input-metadata" => {}
-            // A session per folder: there is one.
-            "localsessionid" => {}
+            "local-sessionid" => drop(self.sessions.insert(name.to_owned(), value.to_owned())),
             kind => return Err(refused(&format!("{kind}:{name}"))),
         }
         Ok(())
@@ -193,7 +194,9 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Options> {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Options::read(&pairs.collect())
     }
 
@@ -213,10 +216,16 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(options.arguments["A"].as_deref(), Some("1=2"));
-        assert_eq!((options.labels["com.x"].as_str(), options.contexts["base"].as_str()), ("v", "docker-image://busybox"));
+        assert_eq!(
+            (options.labels["com.x"].as_str(), options.contexts["base"].as_str()),
+            ("v", "docker-image://busybox")
+        );
         assert_eq!(options.hosts, ["a:1.2.3.4", "b:::1"]);
         assert_eq!(options.ulimits, [("nofile".into(), 1, 2), ("core".into(), 3, 3)]);
-        assert_eq!(options.fresh, Fresh::Stages(["one".to_owned(), "two".to_owned()].into()));
+        assert_eq!(
+            options.fresh,
+            Fresh::Stages(["one".to_owned(), "two".to_owned()].into())
+        );
         assert!(options.pull && options.network == "none" && options.shm_size == 99);
         assert_eq!(read(&[("no-cache", "")]).unwrap().fresh, Fresh::Everything);
         assert_eq!(read(&[]).unwrap().fresh, Fresh::Nothing);

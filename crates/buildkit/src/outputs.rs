@@ -1,12 +1,6 @@
 //! Outputs that go to the client: a folder, and archives.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::Write as _,
-    os::fd::AsFd as _,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, io::Write as _, os::fd::AsFd as _, sync::Arc};
 
 use corten_build::{Error, Finished, ImageOutput, Output};
 use corten_oci::reference::Reference;
@@ -23,7 +17,9 @@ use crate::{
 /// The outputs that were asked for.
 pub(crate) fn outputs(exporters: &[Exporter], session: &Arc<Session>) -> Result<Vec<Arc<dyn Output>>> {
     let outputs = exporters.iter().enumerate();
-    outputs.map(|(number, exporter)| output(number, exporter, session)).collect()
+    outputs
+        .map(|(number, exporter)| output(number, exporter, session))
+        .collect()
 }
 
 fn output(number: usize, exporter: &Exporter, session: &Arc<Session>) -> Result<Arc<dyn Output>> {
@@ -37,18 +33,10 @@ fn output(number: usize, exporter: &Exporter, session: &Arc<Session>) -> Result<
         })
     };
     match exporter.kind.as_str() {
-        "moby" | "image" | "" => {
-            for name in ["push", "push-by-digest", "unpack", "rewrite-timestamp"] {
-                if attribute(name) == "true" {
-                    return Err(Status::unimplemented(format!(
-                        "exporter option \"{name}\" is not supported"
-                    )));
-                }
-            }
-            Ok(Arc::new(ImageOutput {
-                names: names(attribute("name"))?,
-            }))
-        }
+        // Clients of Docker's driver push by themselves, afterwards.
+        "moby" | "" => Ok(Arc::new(ImageOutput {
+            names: names(attribute("name"))?,
+        })),
         "local" => Ok(archive(Kind::Folder)),
         "tar" => Ok(archive(Kind::Files)),
         "docker" | "oci" => Ok(archive(Kind::Image(names(attribute("name"))?))),
@@ -87,7 +75,9 @@ struct ClientOutput {
 
 impl fmt::Debug for ClientOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOutput").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("ClientOutput")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

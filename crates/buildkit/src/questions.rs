@@ -70,7 +70,12 @@ fn lint(file: &File) -> Outcome {
     for warning in &warnings {
         let name = warning.rule.name();
         let url = rules::url(warning);
-        let _ = write!(text, "\nWARNING: {name} - {url}\n{}\n{}", warning.message, shown(warning.lines));
+        let _ = write!(
+            text,
+            "\nWARNING: {name} - {url}\n{}\n{}",
+            warning.message,
+            shown(warning.lines)
+        );
     }
     let mut json = json!({
         "warnings": warnings.iter().map(described).collect::<Vec<Value>>(),
@@ -82,7 +87,11 @@ fn lint(file: &File) -> Outcome {
         json["buildError"] = json!({"message": error.to_string(), "location": lines.map_or(Value::Null, location)});
     }
     let mut outcome = result(&json, text);
-    let code: &[u8] = if warnings.is_empty() && error.is_none() { b"0" } else { b"1" };
+    let code: &[u8] = if warnings.is_empty() && error.is_none() {
+        b"0"
+    } else {
+        b"1"
+    };
     outcome.metadata.insert("result.statuscode".to_owned(), code.to_vec());
     outcome
 }
@@ -133,15 +142,22 @@ fn targets(parsed: &Dockerfile, file: &File) -> Outcome {
 /// Rows in columns, as `text/tabwriter` sets them.
 fn table(rows: &[[String; 2]]) -> String {
     let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
-    rows.iter().map(|[left, right]| format!("{left:width$} {right}\n")).collect()
+    rows.iter()
+        .map(|[left, right]| format!("{left:width$} {right}\n"))
+        .collect()
 }
 
 /// The comment right before a line, if it begins with a name: that is what it describes.
 fn described_by(file: &File, lines: Lines, name: &str) -> String {
     let text = String::from_utf8_lossy(&file.bytes);
     let before: Vec<&str> = text.lines().take(lines.first.saturating_sub(1)).collect();
-    let comments = before.iter().rev().take_while(|line| line.trim_start().starts_with('#'));
-    let mut comments: Vec<&str> = comments.map(|line| line.trim_start().trim_start_matches('#').trim()).collect();
+    let comments = before
+        .iter()
+        .rev()
+        .take_while(|line| line.trim_start().starts_with('#'));
+    let mut comments: Vec<&str> = comments
+        .map(|line| line.trim_start().trim_start_matches('#').trim())
+        .collect();
     comments.reverse();
     let whole = comments.join("\n");
     match whole.strip_prefix(name) {
@@ -152,12 +168,18 @@ fn described_by(file: &File, lines: Lines, name: &str) -> String {
 
 /// What a target can be given: arguments, secrets, agents.
 fn outline(parsed: &Dockerfile, file: &File, target: &str) -> Result<Outcome> {
-    let index = parsed.target(target).map_err(|error| errors::status(&error.into(), file))?;
+    let index = parsed
+        .target(target)
+        .map_err(|error| errors::status(&error.into(), file))?;
     let stage = &parsed.stages[index];
     let name = stage.from.name.clone().unwrap_or_default();
     let about = described_by(file, stage.begin.lines, &name);
     let chain = chain(parsed, index);
-    let (arguments, secrets, agents) = (arguments(parsed, &chain, file), offered(&chain, true), offered(&chain, false));
+    let (arguments, secrets, agents) = (
+        arguments(parsed, &chain, file),
+        offered(&chain, true),
+        offered(&chain, false),
+    );
     let mut json = json!({});
     let mut text = String::new();
     if !name.is_empty() {
@@ -168,11 +190,19 @@ fn outline(parsed: &Dockerfile, file: &File, target: &str) -> Result<Outcome> {
         json["description"] = json!(about);
         let _ = writeln!(text, "DESCRIPTION: {about}");
     }
-    text = text.replacen("TARGET:      ", if about.is_empty() { "TARGET: " } else { "TARGET:      " }, 1);
+    text = text.replacen(
+        "TARGET:      ",
+        if about.is_empty() { "TARGET: " } else { "TARGET:      " },
+        1,
+    );
     text.push('\n');
     if !arguments.is_empty() {
         json["args"] = Value::from(arguments.clone());
-        text.push_str(&columns(&["BUILD ARG", "VALUE", "DESCRIPTION"], &arguments, &["name", "value", "description"]));
+        text.push_str(&columns(
+            &["BUILD ARG", "VALUE", "DESCRIPTION"],
+            &arguments,
+            &["name", "value", "description"],
+        ));
     }
     for (key, title, list) in [("secrets", "SECRET", secrets), ("ssh", "SSH", agents)] {
         if !list.is_empty() {
@@ -197,11 +227,17 @@ fn chain(parsed: &Dockerfile, mut index: usize) -> Vec<&Stage> {
 
 fn arguments(parsed: &Dockerfile, chain: &[&Stage], file: &File) -> Vec<Value> {
     let inside = chain.iter().flat_map(|stage| &stage.instructions);
-    let used = |name: &str| chain.iter().any(|stage| stage.from.image.contains(&format!("${{{name}")) || stage.from.image.contains(&format!("${name}")));
+    let used = |name: &str| {
+        chain.iter().any(|stage| {
+            stage.from.image.contains(&format!("${{{name}")) || stage.from.image.contains(&format!("${name}"))
+        })
+    };
     let mut found: Vec<Value> = Vec::new();
     let outside = parsed.arguments.iter().map(|one| (one, true));
     for (instruction, global) in outside.chain(inside.map(|one| (one, false))) {
-        let Command::Arg(list) = &instruction.command else { continue };
+        let Command::Arg(list) = &instruction.command else {
+            continue;
+        };
         for argument in list {
             if global && !used(&argument.name) {
                 continue;
@@ -226,10 +262,14 @@ fn arguments(parsed: &Dockerfile, chain: &[&Stage], file: &File) -> Vec<Value> {
 fn offered(chain: &[&Stage], secrets: bool) -> Vec<Value> {
     let mut found: Vec<Value> = Vec::new();
     for instruction in chain.iter().flat_map(|stage| &stage.instructions) {
-        let Command::Run(run) = &instruction.command else { continue };
+        let Command::Run(run) = &instruction.command else {
+            continue;
+        };
         for mount in &run.mounts {
             let (id, required) = match (&mount.kind, secrets) {
-                (MountKind::Secret { id, required, .. }, true) | (MountKind::Ssh { id, required, .. }, false) => (id, *required),
+                (MountKind::Secret { id, required, .. }, true) | (MountKind::Ssh { id, required, .. }, false) => {
+                    (id, *required)
+                }
                 _ => continue,
             };
             let id = if id.is_empty() { "default" } else { id };
@@ -285,7 +325,13 @@ fn describe() -> Outcome {
     ];
     let text: String = known
         .iter()
-        .map(|one| format!("{} {}\n", one["name"].as_str().unwrap_or_default(), one["description"].as_str().unwrap_or_default()))
+        .map(|one| {
+            format!(
+                "{} {}\n",
+                one["name"].as_str().unwrap_or_default(),
+                one["description"].as_str().unwrap_or_default()
+            )
+        })
         .collect();
     result(&json!(known), text)
 }
@@ -313,28 +359,51 @@ mod tests {
 
     #[test]
     fn targets_are_listed_as_buildkit_does() {
-        let (text, json) = ask("frontend.targets", "# desc\nARG A=1\nFROM busybox AS b\n# t the end\nFROM scratch AS t\n");
+        let (text, json) = ask(
+            "frontend.targets",
+            "# desc\nARG A=1\nFROM busybox AS b\n# t the end\nFROM scratch AS t\n",
+        );
         assert_eq!(text, "TARGET      DESCRIPTION\nb           \nt (default) the end\n");
-        assert_eq!((&json["targets"][1]["default"], &json["targets"][1]["base"]), (&json!(true), &json!("scratch")));
+        assert_eq!(
+            (&json["targets"][1]["default"], &json["targets"][1]["base"]),
+            (&json!(true), &json!("scratch"))
+        );
         assert_eq!(json["targets"][0]["location"]["ranges"][0]["start"]["line"], 3);
     }
 
     #[test]
     fn checks_say_what_they_found() {
         let (text, json) = ask("frontend.lint", "FROM busybox as x\nMAINTAINER me\n");
-        assert!(text.starts_with("\nWARNING: FromAsCasing - https://docs.docker.com/go/dockerfile/rule/from-as-casing/\n"), "{text}");
+        assert!(
+            text.starts_with("\nWARNING: FromAsCasing - https://docs.docker.com/go/dockerfile/rule/from-as-casing/\n"),
+            "{text}"
+        );
         assert_eq!(json["warnings"][1]["ruleName"], "MaintainerDeprecated");
         let (_, broken) = ask("frontend.lint", "FROM a\nRUNN x\n");
-        assert!(broken["buildError"]["message"].as_str().unwrap().contains("unknown instruction"));
+        assert!(
+            broken["buildError"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("unknown instruction")
+        );
     }
 
     #[test]
     fn an_outline_has_arguments_and_secrets() {
-        let text = "ARG V=1\nFROM a:$V AS base\n# NAME who\nARG NAME=x\nFROM base\nRUN --mount=type=secret,id=s,required x\n";
+        let text =
+            "ARG V=1\nFROM a:$V AS base\n# NAME who\nARG NAME=x\nFROM base\nRUN --mount=type=secret,id=s,required x\n";
         let (shown, json) = ask("frontend.outline", text);
-        let names: Vec<&str> = json["args"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+        let names: Vec<&str> = json["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|one| one["name"].as_str())
+            .collect();
         assert_eq!(names, ["V", "NAME"]);
-        assert_eq!((&json["args"][1]["description"], &json["secrets"][0]["required"]), (&json!("who"), &json!(true)));
+        assert_eq!(
+            (&json["args"][1]["description"], &json["secrets"][0]["required"]),
+            (&json!("who"), &json!(true))
+        );
         assert!(shown.contains("BUILD ARG   VALUE"), "{shown}");
     }
 
@@ -344,6 +413,11 @@ mod tests {
             request: "frontend.nosuch".into(),
             ..Options::default()
         };
-        assert!(answer(&options, &file("FROM a\n")).unwrap_err().message.contains("frontend.nosuch"));
+        assert!(
+            answer(&options, &file("FROM a\n"))
+                .unwrap_err()
+                .message
+                .contains("frontend.nosuch")
+        );
     }
 }

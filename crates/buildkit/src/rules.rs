@@ -15,25 +15,67 @@ pub(crate) fn description(rule: &str) -> &'static str {
 
 const DESCRIPTIONS: &[(&str, &str)] = &[
     ("StageNameCasing", "Names of stages should be in lower case"),
-    ("FromAsCasing", "The 'as' keyword should match the case of the 'from' keyword"),
-    ("NoEmptyContinuation", "An empty line within a continued instruction will be an error some day"),
-    ("ConsistentInstructionCasing", "All instructions of a Dockerfile should be in one case, upper or lower"),
+    (
+        "FromAsCasing",
+        "The 'as' keyword should match the case of the 'from' keyword",
+    ),
+    (
+        "NoEmptyContinuation",
+        "An empty line within a continued instruction will be an error some day",
+    ),
+    (
+        "ConsistentInstructionCasing",
+        "All instructions of a Dockerfile should be in one case, upper or lower",
+    ),
     ("DuplicateStageName", "Every stage should have a name of its own"),
     ("ReservedStageName", "Reserved words are no names of stages"),
-    ("JSONArgsRecommended", "ENTRYPOINT and CMD should be JSON lists, so that signals reach the program"),
-    ("MaintainerDeprecated", "MAINTAINER is deprecated: a label can name the author"),
-    ("UndefinedArgInFrom", "FROM can only use arguments that were declared before"),
-    ("WorkdirRelativePath", "A relative WORKDIR without an absolute one before depends on the base image"),
+    (
+        "JSONArgsRecommended",
+        "ENTRYPOINT and CMD should be JSON lists, so that signals reach the program",
+    ),
+    (
+        "MaintainerDeprecated",
+        "MAINTAINER is deprecated: a label can name the author",
+    ),
+    (
+        "UndefinedArgInFrom",
+        "FROM can only use arguments that were declared before",
+    ),
+    (
+        "WorkdirRelativePath",
+        "A relative WORKDIR without an absolute one before depends on the base image",
+    ),
     ("UndefinedVar", "Variables should be defined before they are used"),
-    ("MultipleInstructionsDisallowed", "Of some instructions only the last of a stage counts"),
-    ("LegacyKeyValueFormat", "Names and values should be joined by an equals sign"),
-    ("InvalidBaseImagePlatform", "The base image is for another platform than the build"),
-    ("RedundantTargetPlatform", "The platform is $TARGETPLATFORM without being told so"),
+    (
+        "MultipleInstructionsDisallowed",
+        "Of some instructions only the last of a stage counts",
+    ),
+    (
+        "LegacyKeyValueFormat",
+        "Names and values should be joined by an equals sign",
+    ),
+    (
+        "InvalidBaseImagePlatform",
+        "The base image is for another platform than the build",
+    ),
+    (
+        "RedundantTargetPlatform",
+        "The platform is $TARGETPLATFORM without being told so",
+    ),
     ("SecretsUsedInArgOrEnv", "Secrets have no place in ARG and ENV"),
-    ("InvalidDefaultArgInFrom", "The argument's default makes no name of an image"),
-    ("FromPlatformFlagConstDisallowed", "FROM --platform should not be a constant"),
+    (
+        "InvalidDefaultArgInFrom",
+        "The argument's default makes no name of an image",
+    ),
+    (
+        "FromPlatformFlagConstDisallowed",
+        "FROM --platform should not be a constant",
+    ),
     ("CopyIgnoredFile", "What is copied is left out by .dockerignore"),
-    ("InvalidDefinitionDescription", "A comment that describes a stage or an argument begins with its name"),
+    (
+        "InvalidDefinitionDescription",
+        "A comment that describes a stage or an argument begins with its name",
+    ),
     ("ExposeProtoCasing", "The protocol of EXPOSE should be in lower case"),
     ("ExposeInvalidFormat", "EXPOSE takes no address and no port of the host"),
 ];

@@ -97,7 +97,12 @@ impl Sessions {
                 let _ = changed.changed().await;
             }
         });
-        let late = |_| Status::new(Code::NotFound, format!("no active session for {id}: context deadline exceeded"));
+        let late = |_| {
+            Status::new(
+                Code::NotFound,
+                format!("no active session for {id}: context deadline exceeded"),
+            )
+        };
         found.await.map_err(late)
     }
 }

@@ -2,7 +2,7 @@
 //! `Control.Status`, all by one name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a call waits for the build that it belongs to.
 const COMING: Duration = Duration::from_secs(5);
+
+/// So many builds are remembered that have ended.
+const REMEMBERED: usize = 8;
 
 /// One build.
 #[derive(Debug)]
@@ -120,6 +123,8 @@ impl Solve {
 pub(crate) struct Solves {
     /// Guards the builds, by their names.
     open: Mutex<BTreeMap<String, Arc<Solve>>>,
+    /// Guards those that ended last: a short one may be over before its watcher is heard.
+    ended: Mutex<VecDeque<Arc<Solve>>>,
     changed: watch::Sender<()>,
 }
 
@@ -128,6 +133,7 @@ impl Solves {
     pub(crate) fn new() -> Self {
         Self {
             open: Mutex::default(),
+            ended: Mutex::default(),
             changed: watch::channel(()).0,
         }
     }
@@ -151,7 +157,13 @@ impl Solves {
 
     /// Takes it out.
     pub(crate) fn remove(&self, name: &str) {
-        self.open().remove(name);
+        if let Some(solve) = self.open().remove(name) {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.push_back(solve);
+            if ended.len() > REMEMBERED {
+                ended.pop_front();
+            }
+        }
         self.changed.send_replace(());
     }
 
@@ -160,14 +172,18 @@ impl Solves {
         self.open().get(name).cloned()
     }
 
+    /// A build that goes on, or has just ended.
+    fn find_late(&self, name: &str) -> Option<Arc<Solve>> {
+        let ended = || {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.iter().find(|solve| solve.request.reference == name).cloned()
+        };
+        self.find(name).or_else(ended)
+    }
+
     /// All of them.
     pub(crate) fn list(&self) -> Vec<Arc<Solve>> {
         self.open().values().cloned().collect()
-    }
-
-    /// Hears of builds that begin and end.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
     }
 
     /// A build by its name; calls may come before the one that begins it.
@@ -176,13 +192,15 @@ impl Solves {
         let found = timeout(COMING, async {
             loop {
                 changed.mark_unchanged();
-                if let Some(solve) = self.find(name) {
+                if let Some(solve) = self.find_late(name) {
                     return solve;
                 }
                 // The sender lives as long as `self`.
                 let _ = changed.changed().await;
             }
         });
-        found.await.map_err(|_| Status::not_found(format!("no such job {name}")))
+        found
+            .await
+            .map_err(|_| Status::not_found(format!("no such job {name}")))
     }
 }

@@ -9,11 +9,14 @@ use corten_build::{Event, Log, Status as Progress, Stream, Vertex, Warning};
 use corten_oci::digest::Digest;
 use tokio::sync::watch;
 
-use crate::{proto::{
-    control::{StatusResponse, Vertex as WireVertex, VertexLog, VertexStatus, VertexWarning},
-    ops::{Position, Range, SourceInfo},
-    types::Time,
-}, rules};
+use crate::{
+    proto::{
+        control::{StatusResponse, Vertex as WireVertex, VertexLog, VertexStatus, VertexWarning},
+        ops::{Position, Range, SourceInfo},
+        types::Time,
+    },
+    rules,
+};
 
 /// Bytes that one vertex may write; BuildKit's limit.
 const CLIPPED: usize = 2 << 20;
@@ -37,6 +40,8 @@ struct Told {
     messages: Vec<Arc<StatusResponse>>,
     vertices: HashMap<String, WireVertex>,
     written: HashMap<String, usize>,
+    /// How much was last told to have moved, by vertex and what moves.
+    moved: HashMap<(String, String), i64>,
     bytes: usize,
     warnings: i32,
     ended: bool,
@@ -121,7 +126,13 @@ impl StatusLog {
         let warnings = warnings.iter().map(|warning| VertexWarning {
             vertex: self.vertex(vertex),
             level: 1,
-            short: format!("{}: {} (line {})", warning.rule.name(), warning.message, warning.lines.first).into_bytes(),
+            short: format!(
+                "{}: {} (line {})",
+                warning.rule.name(),
+                warning.message,
+                warning.lines.first
+            )
+            .into_bytes(),
             detail: vec![rules::description(warning.rule.name()).as_bytes().to_vec()],
             url: rules::url(warning),
             info: Some(file.clone()),
@@ -147,11 +158,21 @@ impl StatusLog {
 
     fn wire_status(&self, status: &Progress) -> VertexStatus {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let vertex = self.vertex(&status.vertex);
+        let key = (vertex.clone(), status.id.clone());
+        let mut told = self.told();
+        // The builder does not know how much a context has moved.
+        let current = match status.current {
+            0 => told.moved.get(&key).copied().unwrap_or(0),
+            current => number(current),
+        };
+        told.moved.insert(key, current);
+        drop(told);
         VertexStatus {
             id: status.id.clone(),
-            vertex: self.vertex(&status.vertex),
+            vertex,
             name: status.name.clone(),
-            current: number(status.current),
+            current,
             total: number(status.total),
             timestamp: Some(status.timestamp.into()),
             started: Some(status.started.into()),

@@ -24,7 +24,7 @@ pub(crate) fn path(address: &str) -> Option<&str> {
 pub(crate) async fn take(inner: &Inner, session: &Arc<Session>, path: &str, dockerfile: &str) -> Result<Given> {
     let metadata = [("urlpath", format!("/{path}"))];
     let mut call = session.start("/moby.upload.v1.Upload/Pull", &metadata).await?;
-    call.out.end()?;
+    call.out.end();
     let mut archive = Archive {
         runtime: Handle::current(),
         incoming: call.incoming,
@@ -32,7 +32,9 @@ pub(crate) async fn take(inner: &Inner, session: &Arc<Session>, path: &str, dock
     };
     let (store, dockerfile) = (Arc::clone(inner.engine.builds().store()), dockerfile.to_owned());
     let taken = tokio::task::spawn_blocking(move || corten_build::take_context(&store, &mut archive, &dockerfile));
-    let taken = taken.await.map_err(|error| Status::unknown(format!("an internal task ended early: {error}")))?;
+    let taken = taken
+        .await
+        .map_err(|error| Status::unknown(format!("an internal task ended early: {error}")))?;
     taken.map_err(|error| errors::status(&error, &File::default()))
 }
 
@@ -57,4 +59,3 @@ impl io::Read for Archive {
         Ok(length)
     }
 }
-

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use corten_buildkit::BuildKit;
 use corten_engine::Engine;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use hyper::{
@@ -37,6 +38,8 @@ const SERVER: &str = concat!("Corten/", env!("CARGO_PKG_VERSION"), " (linux)");
 pub(crate) struct App {
     /// The engine.
     pub(crate) engine: Engine,
+    /// What BuildKit's clients speak with.
+    pub(crate) buildkit: BuildKit,
     /// Who may refuse requests.
     pub(crate) authorization: Authorization,
     /// What is counted and timed.
@@ -150,7 +153,7 @@ async fn drain(body: &mut RequestBody) {
 }
 
 async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiResult<Answer> {
-    use routes::{archives, builds, containers, exec, images, networks, plugins, swarm, system, volumes};
+    use routes::{archives, buildkit, builds, containers, exec, images, networks, plugins, swarm, system, volumes};
     let engine = &app.engine;
     match route {
         Route::Ping => Ok(system::ping(method)),
@@ -198,6 +201,8 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
         Route::Build => builds::build(engine, call).await,
         Route::BuildCancel => builds::cancel(engine, &call),
         Route::BuildPrune => builds::prune(engine, &call).await,
+        Route::Session => buildkit::session(&app.buildkit, call),
+        Route::Grpc => buildkit::grpc(&app.buildkit, call),
         Route::Plugins(parts) => plugins::call(method, &parts, &call),
         Route::Swarm(parts) => swarm::call(method, &parts, &call),
         Route::VolumeUpdate => Err(swarm::no_cluster_volumes()),
@@ -206,7 +211,6 @@ async fn dispatch(app: &App, route: Route, call: Call, method: &Method) -> ApiRe
             "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order \
              to enable it.",
         )),
-        Route::Unsupported(what) => Err(ApiError::unsupported(what)),
     }
 }
 

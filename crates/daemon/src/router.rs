@@ -98,6 +98,10 @@ pub(crate) enum Route {
     BuildCancel,
     /// `POST /build/prune`.
     BuildPrune,
+    /// `POST /session`.
+    Session,
+    /// `POST /grpc`.
+    Grpc,
     /// What is at `/plugins` and below.
     Plugins(Vec<String>),
     /// What belongs to a swarm; the whole path.
@@ -106,8 +110,6 @@ pub(crate) enum Route {
     VolumeUpdate,
     /// What only an experimental dockerd does.
     Experimental,
-    /// What Docker has and this engine has not.
-    Unsupported(&'static str),
 }
 
 impl Route {
@@ -157,8 +159,7 @@ impl Route {
             | Self::Plugins(_)
             | Self::Swarm(_)
             | Self::VolumeUpdate
-            | Self::Experimental
-            | Self::Unsupported(_) => false,
+            | Self::Experimental => false,
             _ => true,
         }
     }
@@ -333,7 +334,8 @@ fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
         ("POST", ["build"]) => Route::Build,
         ("POST", ["build", "cancel"]) => Route::BuildCancel,
         ("POST", ["build", "prune"]) => Route::BuildPrune,
-        ("POST", ["session" | "grpc"]) => Route::Unsupported("BuildKit's protocol (set DOCKER_BUILDKIT=0)"),
+        ("POST", ["session"]) => Route::Session,
+        ("POST", ["grpc"]) => Route::Grpc,
         ("GET", ["plugins"]) => Route::Plugins(Vec::new()),
         ("GET" | "POST" | "DELETE", ["plugins", _, ..]) => Route::Plugins(words().split_off(1)),
         ("POST", ["swarm", "leave" | "init" | "join" | "update" | "unlock"])
@@ -409,6 +411,8 @@ mod tests {
         case("POST", "/build", Route::Build);
         case("POST", "/build/cancel", Route::BuildCancel);
         case("POST", "/build/prune", Route::BuildPrune);
+        case("POST", "/session", Route::Session);
+        case("POST", "/grpc", Route::Grpc);
         case("OPTIONS", "/anything", Route::Options);
         for (method, path) in [
             ("GET", "/"),

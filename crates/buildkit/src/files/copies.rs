@@ -78,7 +78,12 @@ impl Copies {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let hash: String = hasher.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hasher
+            .finalize()
+            .iter()
+            .take(12)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let (name, tree) = {
             let mut state = self.state();
             let mut names = (0_u32..).map(|number| format!("{hash}-{number}"));

@@ -90,7 +90,7 @@ pub(crate) async fn receive(
             break;
         }
     }
-    call.out.end()?;
+    call.out.end();
     Ok(bytes)
 }
 

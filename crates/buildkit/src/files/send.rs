@@ -63,7 +63,7 @@ pub(crate) async fn folder(mut call: Call, root: BorrowedFd<'_>, progress: &mut 
                 }
                 PacketKind::Fin => {
                     call.out.send(&of_kind(PacketKind::Fin)).await?;
-                    call.out.end()?;
+                    call.out.end();
                     // Waits until the client has put away what it got.
                     while call.incoming.next::<Packet>().await?.is_some() {}
                     return Ok(());
@@ -195,7 +195,11 @@ fn stat_of(found: &Found, path: String, link: impl FnOnce() -> Result<String>) -
         gid: found.st_gid,
         size: if kind == mode::Kind::File { found.st_size } else { 0 },
         mod_time: seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
-        linkname: if kind == mode::Kind::Link { link()? } else { String::new() },
+        linkname: if kind == mode::Kind::Link {
+            link()?
+        } else {
+            String::new()
+        },
         devmajor: device(rustix::fs::major(found.st_rdev)),
         devminor: device(rustix::fs::minor(found.st_rdev)),
     })
@@ -216,7 +220,7 @@ impl Stream {
     /// Says that it is complete.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.runtime.clone().block_on(async move {
-            self.call.out.end()?;
+            self.call.out.end();
             while self.call.incoming.next::<BytesMessage>().await?.is_some() {}
             Ok(())
         })

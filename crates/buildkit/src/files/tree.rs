@@ -147,7 +147,11 @@ impl Update<'_> {
             return Ok(None);
         }
         let path = stat.path.clone();
-        let same = self.tree.entries.get(&path).is_some_and(|old| is_same(old, &stat, kind));
+        let same = self
+            .tree
+            .entries
+            .get(&path)
+            .is_some_and(|old| is_same(old, &stat, kind));
         let wanted = !same && self.make(&stat, kind)?;
         if wanted {
             self.awaited.insert(number, (path.clone(), None));
@@ -166,7 +170,11 @@ impl Update<'_> {
             return bad("leads elsewhere");
         }
         let folder = path.rsplit_once('/').map(|(folder, _)| folder);
-        let known = |folder: &str| self.now.get(folder).is_some_and(|stat| mode::kind(stat.mode) == Kind::Folder);
+        let known = |folder: &str| {
+            self.now
+                .get(folder)
+                .is_some_and(|stat| mode::kind(stat.mode) == Kind::Folder)
+        };
         if folder.is_some_and(|folder| !known(folder)) {
             return bad("is in no folder");
         }
@@ -202,7 +210,10 @@ impl Update<'_> {
     /// Another name of a file that was told of before. Its bytes may still be on the way.
     fn hard_link(&mut self, stat: &Stat, place: &Path) -> Result<bool> {
         let first = stat.linkname.trim_start_matches('/');
-        let known = self.now.get(first).is_some_and(|stat| mode::kind(stat.mode) == Kind::File);
+        let known = self
+            .now
+            .get(first)
+            .is_some_and(|stat| mode::kind(stat.mode) == Kind::File);
         if !known {
             return Err(Status::invalid(format!(
                 "{:?} is another name of {first:?}, which is not there",
@@ -272,7 +283,12 @@ fn is_same(old: &Stat, new: &Stat, kind: Kind) -> bool {
 
 /// An empty file that only its owner reads until it is complete.
 fn create(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+    let options = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .clone();
     Ok(fs::open_with(&options, path)?)
 }
 
@@ -343,7 +359,10 @@ mod tests {
         files[2] = (stat("d/b", 0o755, 3, ""), "333");
         assert_eq!(sync(&mut tree, &files).unwrap(), ["d/b"]);
         let read = |path: &str| fs::read_to_string(tree.root().join(path)).unwrap();
-        assert_eq!((read("a"), read("d/b"), read("e")), ("1".into(), "333".into(), "1".into()));
+        assert_eq!(
+            (read("a"), read("d/b"), read("e")),
+            ("1".into(), "333".into(), "1".into())
+        );
     }
 
     #[test]

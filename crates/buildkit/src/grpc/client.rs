@@ -62,7 +62,7 @@ impl Channel {
     pub(crate) async fn unary<A: Message, B: Message + Default>(&self, method: &str, message: &A) -> Result<B> {
         let mut call = self.start(method, &[]).await?;
         call.out.send(message).await?;
-        call.out.end()?;
+        call.out.end();
         let Some(answer) = call.incoming.next().await? else {
             return Err(Status::new(Code::Internal, format!("{method} gave no answer")));
         };
@@ -94,12 +94,11 @@ impl Sender {
         frames::send(&mut self.stream, frame(message)?).await
     }
 
-    /// Says that no more will come.
-    pub(crate) fn end(&mut self) -> Result<()> {
+    /// Says that no more will come. A stream that the other side has closed is at its end as it is.
+    pub(crate) fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.stream.send_data(Bytes::new(), true)?;
+            let _ = self.stream.send_data(Bytes::new(), true);
         }
-        Ok(())
     }
 }
 

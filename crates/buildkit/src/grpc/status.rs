@@ -224,10 +224,7 @@ mod tests {
             type_url: "a/b".into(),
             value: b"{}".to_vec(),
         });
-        assert_eq!(
-            Status::read(&Status::trailers(&Err(status.clone()))),
-            Some(Err(status))
-        );
+        assert_eq!(Status::read(&Status::trailers(&Err(status.clone()))), Some(Err(status)));
         assert_eq!(Status::read(&HeaderMap::new()), None);
     }
 }

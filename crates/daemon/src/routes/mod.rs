@@ -1,6 +1,7 @@
 //! The routes: from a request's parameters to one typed call, and from its result to an answer.
 
 pub(crate) mod archives;
+pub(crate) mod buildkit;
 pub(crate) mod builds;
 pub(crate) mod containers;
 pub(crate) mod exec;

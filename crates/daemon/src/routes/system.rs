@@ -27,8 +27,8 @@ pub(crate) fn ping(method: &Method) -> Answer {
     );
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert("swarm", HeaderValue::from_static("inactive"));
-    // The classic builder's number: clients must not expect BuildKit.
-    headers.insert("builder-version", HeaderValue::from_static("1"));
+    // Clients may build by BuildKit's protocol.
+    headers.insert("builder-version", HeaderValue::from_static("2"));
     answer
 }
 

@@ -164,6 +164,7 @@ async fn serve(
     let listeners = listeners(&config)?;
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
+        buildkit: corten_buildkit::BuildKit::new(engine.clone()),
         engine: engine.clone(),
         authorization: Authorization::new(places(&config)),
         metrics: Arc::new(Metrics::default()),

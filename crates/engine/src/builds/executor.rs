@@ -84,11 +84,16 @@ impl EngineExecutor {
             let host = host.split('/').next().unwrap_or(host);
             host == domain || (domain == "docker.io" && host == "index.docker.io")
         });
+        let auth = match (auth, &self.settings.credentials) {
+            (Some((_, auth)), _) => Some(auth.clone()),
+            (None, Some(credentials)) => credentials.of(domain).await,
+            (None, None) => None,
+        };
         let request = PullRequest {
             reference: reference.clone().or_latest().to_string(),
             tag: String::new(),
             platform: platform.to_owned(),
-            auth: auth.map(|(_, auth)| auth.clone()),
+            auth,
         };
         let (sender, mut messages) = mpsc::channel(WAITING);
         let told = async {

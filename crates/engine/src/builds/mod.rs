@@ -6,6 +6,7 @@
 mod classic;
 mod executor;
 mod git;
+mod session;
 mod sources;
 mod trace;
 
@@ -36,6 +37,7 @@ use crate::{
     time_filter,
 };
 
+pub use self::session::Credentials;
 /// What [`Builds::solve`] is told, and tells.
 pub use corten_build as builder;
 
@@ -117,6 +119,8 @@ pub struct StepSettings {
     pub security: Vec<String>,
     /// Credentials by registry.
     pub registries: BTreeMap<String, AuthConfig>,
+    /// Who is asked for other credentials.
+    pub credentials: Option<Credentials>,
     /// Whether base images are fetched even if they are here.
     pub pull: bool,
 }
@@ -130,6 +134,7 @@ impl StepSettings {
             resources: request.resources.clone(),
             security: request.security.clone(),
             registries: request.registries.clone(),
+            credentials: None,
             pull: request.pull,
         }
     }

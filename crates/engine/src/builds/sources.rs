@@ -116,7 +116,7 @@ impl Sources<'_> {
     }
 
     /// A repository, a tar or a Dockerfile from elsewhere.
-    fn remote(&self, address: &str) -> corten_build::Result<Given> {
+    pub(super) fn remote(&self, address: &str) -> corten_build::Result<Given> {
         use corten_build::Executor as _;
         let store = &self.builds.0.store;
         if let Some(source) = GitSource::parse(address) {
