@@ -1,5 +1,6 @@
 //! Builds that fail or are given up.
 
+use corten_sys::fs;
 use corten_tests::until;
 use rustix::process::Signal;
 
@@ -64,21 +65,27 @@ fn what_is_not_done_is_refused_by_name() {
 #[test]
 fn a_build_that_is_given_up_leaves_nothing() {
     let Some(bench) = Bench::start() else { return };
-    let folder = bench.folder("long", &[("Dockerfile", "FROM busybox\nRUN echo begun; sleep 1000\n")]);
+    // A time that no other process sleeps for.
+    let seconds = 900_000 + std::process::id();
+    let text = format!("FROM busybox\nRUN sleep {seconds}\n");
+    let folder = bench.folder("long", &[("Dockerfile", &text)]);
     let mut running = bench
         .buildx(&["build", "--progress=plain", "-t", "long", &folder])
         .spawn();
-    let steps = || {
-        let script = format!(
-            "find /proc/[0-9]*/cmdline 2>/dev/null | xargs grep -lza 'begu[n]; sleep 1000' 2>/dev/null; ls {}/containers",
-            bench.engine.exec_root().display()
-        );
-        bench.engine.sh(&script).run().stdout
+    let sleeps = || {
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        let arguments = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let wanted = format!("sleep\0{seconds}\0");
+        arguments.into_iter().any(|line| line.ends_with(wanted.as_bytes()))
     };
-    until::is("the step runs", || steps().contains("cmdline"));
+    until::is("the step runs", sleeps);
     running.signal(Signal::INT);
     until::is("the client ends", || running.has_ended());
-    until::is("nothing is left", || steps().trim().is_empty());
+    until::is("the step has ended", || !sleeps());
+    let bundles = bench.engine.exec_root().join("containers");
+    until::is("its bundle is gone", || {
+        fs::read_dir(&bundles).is_ok_and(|bundles| bundles.count() == 0)
+    });
     let listed = bench.buildx(&["history", "ls"]).ok();
     assert!(listed.contains("Canceled") || listed.contains("Error"), "{listed}");
     assert_eq!(bench.engine.corten(["images", "-q", "long"]).ok(), "");
