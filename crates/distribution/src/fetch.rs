@@ -143,7 +143,7 @@ impl<R: Fn(Step)> Fetch<'_, R> {
 }
 
 /// Start and, if known, whole length of `bytes 5-9/10` (RFC 9110 §14.4).
-fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
+pub(crate) fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     let total = match total {

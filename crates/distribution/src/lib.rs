@@ -39,6 +39,7 @@ mod resolve;
 mod tls;
 mod transfers;
 mod transport;
+mod upstream;
 
 pub use auth::{AuthConfig, Secret};
 pub use download::Download;
@@ -48,3 +49,4 @@ pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 pub use registries::{Found, Inspection, Registries};
 pub use tls::AcceptAny;
+pub use upstream::{Found, Incoming, Upstream};

@@ -42,6 +42,27 @@ impl Session {
         self.patiently(ask).await
     }
 
+    /// How long a blob is, where the registry has it.
+    ///
+    /// # Errors
+    /// As [`Session::has_blob`].
+    pub(crate) async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let request = self.request(Method::HEAD, &format!("blobs/{digest}"))?;
+        let ask = || async {
+            let answer = self.authorized(&request).await?;
+            match answer.status {
+                StatusCode::OK => {
+                    let size = header(&answer.headers, "content-length").parse().ok();
+                    answer.excerpt(0).await;
+                    Ok(size)
+                }
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(refuse(answer).await),
+            }
+        };
+        self.patiently(ask).await
+    }
+
     /// Asks the registry to take a blob from another of its repositories. Gives the upload that it
     /// expects instead, when it does not.
     ///
