@@ -91,7 +91,12 @@ pub fn raw(socket: &Path, bytes: &[u8]) -> Response {
     parse(&answer)
 }
 
-fn parse(answer: &[u8]) -> Response {
+/// Takes an answer's bytes apart.
+///
+/// # Panics
+/// When there is no whole head.
+#[track_caller]
+pub fn parse(answer: &[u8]) -> Response {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(answer)));
     let head = String::from_utf8_lossy(&answer[..end]);

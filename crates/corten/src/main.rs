@@ -1,7 +1,7 @@
-//! The executable: hands over to the command line, the engine or the runtime.
+//! The executable: hands over to the command line, the engine, the runtime or the registry.
 //!
 //! It goes by the name that it was called by (`cortend` or `dockerd`, `corten-runtime`, `docker`), else by
-//! its first argument (`daemon`, `runtime`); everything else is for the command line.
+//! its first argument (`daemon`, `runtime`, `registry`); everything else is for the command line.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ enum Part {
     CommandLine,
     Daemon,
     Runtime,
+    Registry,
 }
 
 /// Chooses a part; also tells how many arguments name it.
@@ -32,6 +33,7 @@ fn choose(args: &[OsString]) -> (Part, usize) {
     match args.get(1).and_then(|a| a.to_str()) {
         Some("daemon") => (Part::Daemon, 2),
         Some("runtime") => (Part::Runtime, 2),
+        Some("registry") => (Part::Registry, 2),
         _ => (Part::CommandLine, 0),
     }
 }
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     match part {
         Part::Daemon => corten_daemon::main(rest, embedded::SHIM, embedded::INIT),
         Part::Runtime => corten_runtime::commands::main(rest),
+        Part::Registry => corten_registry::main(rest),
         Part::CommandLine => {
             let args: Vec<String> = rest.by_ref().map(|a| a.to_string_lossy().into_owned()).collect();
             corten_cli::main(&args)
@@ -66,6 +69,7 @@ mod tests {
         check("dockerd", (Part::Daemon, 1));
         check("corten-runtime state x", (Part::Runtime, 1));
         check("corten runtime state x", (Part::Runtime, 2));
+        check("corten registry serve", (Part::Registry, 2));
         check("docker daemon", (Part::CommandLine, 0));
     }
 }

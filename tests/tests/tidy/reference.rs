@@ -50,6 +50,17 @@ fn pages() -> BTreeMap<String, String> {
             format!("# {first}\n\n```text\n{}\n```\n", text.trim()),
         );
     }
+    let mut page = "# corten registry\n".to_owned();
+    for command in [
+        &["registry"][..],
+        &["registry", "serve"],
+        &["registry", "gc"],
+        &["registry", "htpasswd"],
+    ] {
+        describe(&mut page, command);
+    }
+    index += "- [registry](registry.md)\n";
+    pages.insert("registry.md".to_owned(), page);
     pages.insert("README.md".to_owned(), index);
     pages
 }

@@ -1,0 +1,171 @@
+//! Bringing to the disk what was written, in groups: one thread syncs the contents that have landed and
+//! gives them their place among the blobs, then the records, then the folders that hold their names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use corten_oci::digest::Digest;
+use corten_sys::fs;
+use tokio::sync::watch;
+
+use super::{file_name, lock};
+
+/// Where a blob's content has its place.
+pub(super) fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    root.join("blobs").join(algorithm).join(&hex[..2]).join(hex)
+}
+
+/// Guarded by `Shared::state`: what is to be synced, and how many groups were begun.
+#[derive(Debug, Default)]
+struct State {
+    landed: Vec<Digest>,
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+    /// What was registered so far, counted.
+    registered: u64,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How much of what was registered is on the disk.
+    synced: watch::Sender<u64>,
+    /// Held while a landed blob moves to its place: whoever looks for it in both sees it in one.
+    moving: Mutex<()>,
+}
+
+/// The thread and its queue.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    pub(super) fn start(root: &Path) -> Self {
+        let shared = Arc::new(Shared {
+            root: root.to_owned(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            synced: watch::Sender::new(0),
+            moving: Mutex::default(),
+        });
+        let worker = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("sync".into())
+            .stack_size(128 << 10)
+            .spawn(move || worker.run())
+            .ok();
+        Self { shared, thread }
+    }
+
+    /// A content is complete in `landing`.
+    pub(super) fn landed(&self, digest: Digest) {
+        self.register(|state| state.landed.push(digest));
+    }
+
+    /// A record was written.
+    pub(super) fn wrote(&self, file: PathBuf) {
+        self.register(|state| {
+            state.folders.extend(file.parent().map(Path::to_owned));
+            state.files.insert(file);
+        });
+    }
+
+    /// Names in a folder have changed.
+    pub(super) fn renamed(&self, folder: PathBuf) {
+        self.register(|state| {
+            state.folders.insert(folder);
+        });
+    }
+
+    fn register(&self, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.shared.state);
+        change(&mut state);
+        state.registered += 1;
+        self.shared.changed.notify_one();
+    }
+
+    /// Waits until all that was registered before is on the disk.
+    pub(super) async fn wait(&self) {
+        let goal = lock(&self.shared.state).registered;
+        let mut synced = self.shared.synced.subscribe();
+        // The sender lives as long as this.
+        let _ = synced.wait_for(|synced| *synced >= goal).await;
+    }
+
+    /// Calls `look` while no blob moves from `landing` to its place.
+    pub(super) fn still<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _still = lock(&self.shared.moving);
+        look()
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        lock(&self.shared.state).closing = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was already printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut done = 0;
+        loop {
+            let mut state = lock(&self.state);
+            while state.registered == done {
+                if state.closing {
+                    return;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            let landed = std::mem::take(&mut state.landed);
+            let (files, mut folders) = (std::mem::take(&mut state.files), std::mem::take(&mut state.folders));
+            let goal = state.registered;
+            drop(state);
+            for digest in &landed {
+                self.settle(digest, &mut folders);
+            }
+            for path in files.iter().chain(&folders) {
+                sync(path);
+            }
+            done = goal;
+            self.synced.send_replace(goal);
+        }
+    }
+
+    /// Syncs a landed content and gives it its place.
+    fn settle(&self, digest: &Digest, folders: &mut BTreeSet<PathBuf>) {
+        let from = self.root.join("landing").join(file_name(digest));
+        let to = blob_path(&self.root, digest);
+        sync(&from);
+        let Some(folder) = to.parent() else { return };
+        let _moving = lock(&self.moving);
+        let moved = fs::create_dir_all_mode(folder, 0o700).and_then(|()| fs::rename(&from, &to));
+        match moved {
+            Ok(()) => folders.extend([folder.to_owned(), self.root.join("landing")]),
+            // Collected meanwhile, or landed twice.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(%digest, %error, "a blob cannot be put into its place"),
+        }
+    }
+}
+
+/// What is gone needs no syncing.
+fn sync(path: &Path) {
+    if let Err(error) = fs::sync(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::error!(%error, "the disk does not take what was written");
+    }
+}

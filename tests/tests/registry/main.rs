@@ -1,0 +1,13 @@
+//! `corten registry serve`, seen from outside.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod bad_input;
+mod clients;
+mod collection;
+mod crash;
+mod pages;
+mod protocol;
+mod server;
+mod upstream;
