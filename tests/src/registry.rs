@@ -65,11 +65,28 @@ struct State {
     /// Where the token server is said to be, when not here.
     realm: Mutex<Option<String>>,
     tokens: Mutex<Vec<(String, String)>>,
+    /// Whose tokens are good here, too.
+    trusted: Mutex<Vec<Arc<State>>>,
     requests: Mutex<Vec<Request>>,
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
     healed: AtomicUsize,
     is_stopping: AtomicBool,
+}
+
+impl State {
+    /// What a token allows, if it is one.
+    fn scope_of(&self, token: &str) -> Option<String> {
+        let find = |tokens: &[(String, String)]| {
+            let found = tokens.iter().find(|(known, _)| known == token);
+            found.map(|(_, scope)| scope.clone())
+        };
+        let own = find(&lock(&self.tokens));
+        own.or_else(|| {
+            let trusted = lock(&self.trusted);
+            trusted.iter().find_map(|other| find(&lock(&other.tokens)))
+        })
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -167,6 +184,11 @@ impl Registry {
     /// Sends clients to another token server.
     pub fn set_realm(&self, realm: &str) {
         *lock(&self.state.realm) = Some(realm.into());
+    }
+
+    /// Takes another registry's tokens, too.
+    pub fn trust(&self, other: &Self) {
+        lock(&self.state.trusted).push(other.state.clone());
     }
 
     /// Makes all tokens given so far invalid.

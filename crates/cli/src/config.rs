@@ -90,7 +90,7 @@ pub(crate) fn edit(
     };
     change(&mut document);
     let text = serde_json::to_string(&document).map_err(|e| e.to_string())?;
-    let text = corten_template::indent(&text).replace("    ", "\t");
+    let text = corten_template::indent_by(&text, "\t");
     corten_sys::fs::create_dir_all_mode(folder, 0o700).map_err(|e| e.to_string())?;
     corten_sys::fs::write_atomic_mode(&path, text.as_bytes(), 0o600).map_err(|e| e.to_string())
 }

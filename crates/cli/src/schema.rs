@@ -300,3 +300,41 @@ pub(crate) static EVENT: Schema = Schema {
     fields: "Status=status:s ID=id:s From=from:s Type:s Action:s Actor:{actor} Scope=scope:s Time=time:i TimeNano=timeNano:i",
     parts: &[("actor", &ACTOR)],
 };
+
+static OCI_PLATFORM: Schema = plain(
+    "v1.Platform",
+    "Architecture=architecture:s OS=os:s OSVersion=os.version:s OSFeatures=os.features:l Variant=variant:s",
+);
+static DESCRIPTOR: Schema = Schema {
+    kind: "v1.Descriptor",
+    fields: "MediaType=mediaType:s Digest=digest:s Size=size:i URLs=urls:l Annotations=annotations:m Platform=platform:*{platform} ArtifactType=artifactType:s",
+    parts: &[("platform", &OCI_PLATFORM)],
+};
+
+/// What `imagetools inspect` says of a manifest or index.
+pub(crate) static OCI_MANIFEST: Schema = Schema {
+    kind: "imagetools.tplManifest",
+    fields: "SchemaVersion=schemaVersion:i MediaType=mediaType:s Digest=digest:s Size=size:i Manifests=manifests:[{descriptor}] Annotations=annotations:m",
+    parts: &[("descriptor", &DESCRIPTOR)],
+};
+
+static OCI_CONFIG: Schema = plain(
+    "v1.ImageConfig",
+    "User:s ExposedPorts:m Env:l Entrypoint:l Cmd:l Volumes:m WorkingDir:s Labels:m StopSignal:s ArgsEscaped:b Healthcheck:a OnBuild:l StopTimeout:a Shell:l",
+);
+static OCI_ROOTFS: Schema = plain("v1.RootFS", "Type=type:s DiffIDs=diff_ids:l");
+static OCI_HISTORY: Schema = plain(
+    "v1.History",
+    "Created=created:t CreatedBy=created_by:s Author=author:s Comment=comment:s EmptyLayer=empty_layer:b",
+);
+
+/// An image's configuration, as registries have it.
+pub(crate) static OCI_IMAGE: Schema = Schema {
+    kind: "v1.Image",
+    fields: "Created=created:t Author=author:s Architecture=architecture:s OS=os:s OSVersion=os.version:s OSFeatures=os.features:l Variant=variant:s Config=config:{config} RootFS=rootfs:{rootfs} History=history:[{history}]",
+    parts: &[
+        ("config", &OCI_CONFIG),
+        ("rootfs", &OCI_ROOTFS),
+        ("history", &OCI_HISTORY),
+    ],
+};

@@ -3,7 +3,7 @@
 use crate::{
     build,
     command::{Action, Command, Entry, Flag},
-    completion, container, context, image, inspect, network, registry, system, volume,
+    completion, container, context, image, inspect, manifest, network, registry, system, volume,
 };
 
 const COMMON: &str = "Common Commands";
@@ -57,6 +57,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["container"], &container::GROUP).section(MANAGEMENT),
     Entry::new(&["context"], &context::GROUP).section(MANAGEMENT),
     Entry::new(&["image"], &image::GROUP).section(MANAGEMENT),
+    Entry::new(&["manifest"], &manifest::GROUP).section(MANAGEMENT),
     Entry::new(&["network"], &network::GROUP).section(MANAGEMENT),
     Entry::new(&["system"], &system::GROUP).section(MANAGEMENT),
     Entry::new(&["volume"], &volume::GROUP).section(MANAGEMENT),

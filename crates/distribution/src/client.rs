@@ -25,7 +25,7 @@ use crate::auth::{AuthConfig, Challenge, TokenCache, parse_challenges};
 use crate::endpoint::{Address, Config, Endpoint};
 use crate::error::{Error, Kind, Result, head_refusal, refusal, request_failed};
 use crate::transport::{Answer, Outgoing, Transport};
-pub(crate) use authorization::Purpose;
+pub use authorization::Purpose;
 use authorization::{Scheme, Scopes};
 use locations::next_page;
 pub(crate) use locations::{is_redirect, resolve};
@@ -51,10 +51,13 @@ pub(crate) struct Shared {
 
 /// A manifest or index as received.
 #[derive(Debug, Clone)]
-pub(crate) struct Fetched {
-    pub(crate) digest: Digest,
-    pub(crate) media_type: String,
-    pub(crate) bytes: Bytes,
+pub struct Fetched {
+    /// The digest that it has.
+    pub digest: Digest,
+    /// What the registry calls it; empty when it does not say.
+    pub media_type: String,
+    /// The document.
+    pub bytes: Bytes,
 }
 
 /// What is known of a manifest without fetching it.
@@ -122,6 +125,11 @@ impl Session {
     /// The registry's host, as messages name it.
     pub(crate) fn registry(&self) -> &str {
         &self.endpoint.address.authority
+    }
+
+    /// The repository's path.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Fetches a manifest or index by tag or digest, and checks it against a digest asked for.

@@ -26,6 +26,7 @@
 
 pub mod auth;
 mod client;
+mod documents;
 mod download;
 pub mod endpoint;
 mod error;
@@ -42,6 +43,8 @@ mod transport;
 mod upstream;
 
 pub use auth::{AuthConfig, Secret};
+pub use client::{Fetched, Purpose};
+pub use documents::Documents;
 pub use download::Download;
 pub use error::{Error, Kind, Result};
 pub use progress::{Event, Outcome, Progress, Step};

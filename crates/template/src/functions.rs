@@ -65,6 +65,10 @@ pub(super) fn call(name: &str, args: &[Value], mode: Mode) -> Result<Value> {
             Some((Value::Method(method), rest)) => method(rest).map_err(Call),
             _ => Err(Call("call of nil".to_owned())),
         },
+        "json" if mode == Mode::Indented => {
+            let text = exactly(name, args, 1)?[0].json_text();
+            Ok(crate::indent_by(&text, "  ").into())
+        }
         _ => docker(name, args),
     }
 }

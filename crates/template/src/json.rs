@@ -174,15 +174,20 @@ pub(crate) fn string(text: &str, escape: Escape, out: &mut String) {
     out.push('"');
 }
 
-/// Indents a document by four spaces a level, leaving its tokens as they are (Go's `json.Indent`).
+/// Indents a document by four spaces a level, as [`indent_by`].
 pub fn indent(text: &str) -> String {
+    indent_by(text, "    ")
+}
+
+/// Indents a document, leaving its tokens as they are (Go's `json.Indent`).
+pub fn indent_by(text: &str, unit: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     // Whether a bracket has just been opened: an empty pair stays on its line.
     let mut opened = false;
     let newline = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat_n("    ", depth));
+        out.extend(std::iter::repeat_n(unit, depth));
     };
     for c in text.chars() {
         if in_string {

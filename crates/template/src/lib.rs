@@ -28,7 +28,7 @@ mod parse;
 pub mod size;
 mod value;
 
-pub use json::{Escape, Json, indent};
+pub use json::{Escape, Json, indent, indent_by};
 pub use number_format::general;
 pub use value::{Method, Struct, Value};
 
@@ -48,6 +48,8 @@ pub enum Mode {
     Rows,
     /// Text functions leave headings as they are.
     Headings,
+    /// As [`Mode::Rows`], but `json` indents by two spaces, as the builder's commands do.
+    Indented,
 }
 
 /// A template that can be executed.

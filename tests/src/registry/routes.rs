@@ -288,10 +288,9 @@ fn refusal(state: &State, request: &Request, path: &str) -> Option<Reply> {
                     .iter()
                     .find_map(|part| rest.rsplit_once(part).map(|(name, _)| name))
             });
-            let tokens = lock(&state.tokens);
             let token = given.strip_prefix("Bearer ").unwrap_or_default();
-            let scope = tokens.iter().find(|(t, _)| t == token).map(|(_, scope)| scope);
-            let is_allowed = match (scope, repository) {
+            let scope = state.scope_of(token);
+            let is_allowed = match (&scope, repository) {
                 (None, _) => false,
                 (Some(_), None) => true,
                 (Some(scope), Some(name)) => allows(scope, name, action(request)),
@@ -346,10 +345,9 @@ pub(super) fn may_pull(state: &State, request: &Request, repository: &str) -> bo
     }
     let given = request.header("authorization").unwrap_or_default();
     let token = given.strip_prefix("Bearer ").unwrap_or_default();
-    let tokens = lock(&state.tokens);
-    tokens
-        .iter()
-        .any(|(t, scope)| t == token && allows(scope, repository, "pull"))
+    state
+        .scope_of(token)
+        .is_some_and(|scope| allows(&scope, repository, "pull"))
 }
 
 /// The token server.

@@ -1,6 +1,7 @@
 //! Images as their users see them: pulled, named, saved, loaded, removed.
 
 mod platforms;
+mod pull;
 mod push;
 
 use corten_tests::engine::{Engine, Options};

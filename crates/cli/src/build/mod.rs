@@ -112,11 +112,21 @@ const LATER: &[Flag] = &[
 /// `builder`.
 pub(crate) static GROUP: Command = Command::group(
     "Manage builds",
-    &[Entry::new(&["build"], &COMMAND), Entry::new(&["prune"], &prune::BUILDS)],
+    &[
+        Entry::new(&["build"], &COMMAND),
+        Entry::new(&["prune"], &prune::BUILDS),
+        Entry::new(&["imagetools"], &crate::imagetools::GROUP),
+    ],
 );
 
 /// `buildx`, by whose name many call `build`.
-pub(crate) static BUILDX: Command = Command::group("Build images", &[Entry::new(&["build"], &COMMAND)]);
+pub(crate) static BUILDX: Command = Command::group(
+    "Build images",
+    &[
+        Entry::new(&["build"], &COMMAND),
+        Entry::new(&["imagetools"], &crate::imagetools::GROUP),
+    ],
+);
 
 fn build(cli: &Cli, m: &Matches) -> Result<()> {
     let failed = |error: Error| Error {

@@ -35,10 +35,12 @@ pub(super) enum Scheme {
     Bearer(Bearer),
 }
 
-/// What a session is opened for.
+/// What a repository is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
+    /// To read.
     Pull,
+    /// To read and write.
     Push,
 }
 
