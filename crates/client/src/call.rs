@@ -34,16 +34,7 @@ pub enum Body {
     Pieces(mpsc::Receiver<io::Result<Bytes>>),
 }
 
-/// Feeds a [`Body::Pieces`].
-pub type BodySender = mpsc::Sender<io::Result<Bytes>>;
-
 impl Body {
-    /// A body whose pieces are fed through the other end.
-    pub fn pieces() -> (BodySender, Self) {
-        let (sender, receiver) = mpsc::channel(4);
-        (sender, Self::Pieces(receiver))
-    }
-
     /// The same again, unless it is a stream.
     fn again(&self) -> Option<Self> {
         match self {

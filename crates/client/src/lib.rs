@@ -33,9 +33,10 @@ mod ssh;
 mod system;
 mod tls;
 mod volumes;
+mod written;
 
 pub use builds::{BuildOptions, BuildPruned};
-pub use call::{Body, BodySender};
+pub use call::Body;
 pub use containers::{
     AttachOptions, CommitOptions, LogsOptions, PathStat, PutArchive, RemoveOptions, StatsOptions, StopOptions, Waiting,
 };
@@ -45,6 +46,7 @@ pub use hijack::{Hijacked, ReadHalf, WriteHalf};
 pub use images::{ImportOptions, ListOptions, PullOptions, PushOptions};
 pub use response::{ByteStream, Messages};
 pub use ssh::Ssh;
+pub use written::BodyWriter;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

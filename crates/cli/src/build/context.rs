@@ -5,16 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
-use corten_client::{Body, BodySender};
+use corten_client::Body;
 use corten_dockerfile::Ignore;
 use corten_sys::fs;
 
 use super::tar;
 use crate::error::{Error, Result};
 
-/// The most bytes sent at once.
-const PIECE: usize = 128 * 1024;
 /// The name under which a Dockerfile travels that is not in the context.
 const ELSEWHERE: &str = ".dockerfile.given";
 
@@ -110,14 +107,14 @@ impl Source {
         match self {
             Self::Remote { url, dockerfile } => Ok((dockerfile, url, Body::Empty)),
             Self::Archive { start, dockerfile } => {
-                let body = feed(move |out| {
+                let body = Body::written(move |out| {
                     out.write_all(&start)?;
                     io::copy(&mut io::stdin().lock(), out).map(drop)
                 });
                 Ok((dockerfile, String::new(), body))
             }
             Self::Text(text) => {
-                let body = feed(move |out| {
+                let body = Body::written(move |out| {
                     let mut archive = tar::Writer::new(out);
                     archive.file("Dockerfile", text.as_bytes())?;
                     archive.finish()
@@ -130,7 +127,7 @@ impl Source {
                     Dockerfile::Elsewhere { .. } => ELSEWHERE.to_owned(),
                 };
                 let kept = name.clone();
-                let body = feed(move |out| write_folder(&folder, &dockerfile, &kept, out));
+                let body = Body::written(move |out| write_folder(&folder, &dockerfile, &kept, out));
                 Ok((name, String::new(), body))
             }
         }
@@ -214,33 +211,6 @@ fn is_archive(start: &[u8]) -> bool {
         &[0xfd, b'7', b'z', b'X', b'Z'],
     ];
     start.get(257..262) == Some(b"ustar") || magics.iter().any(|magic| start.starts_with(magic))
-}
-
-/// Feeds a body on a thread of its own.
-fn feed(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Body {
-    let (sender, body) = Body::pieces();
-    std::thread::spawn(move || {
-        let mut out = io::BufWriter::with_capacity(PIECE, Pieces(sender.clone()));
-        if let Err(error) = write(&mut out).and_then(|()| out.flush()) {
-            // The engine does not want any more when the other end is gone.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    body
-}
-
-struct Pieces(BodySender);
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = Ok(Bytes::copy_from_slice(bytes));
-        self.0.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn write_folder(folder: &Path, dockerfile: &Dockerfile, name: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-use corten_client::{Body, BodySender, ImportOptions};
+use corten_client::{Body, ImportOptions};
 
 use super::tag::split;
 use crate::{
@@ -66,31 +65,9 @@ fn open(path: &str) -> Result<std::fs::File> {
     corten_sys::fs::open(Path::new(path)).map_err(|e| Error::new(file_error("open", path, &e)))
 }
 
-/// The most bytes sent at once.
-const PIECE: usize = 128 * 1024;
-
-/// Feeds a body from a reader, on a thread of its own.
+/// Feeds a body from a reader.
 fn feed(mut source: impl std::io::Read + Send + 'static) -> Body {
-    let (sender, body) = Body::pieces();
-    std::thread::spawn(move || pump(&mut source, &sender));
-    body
-}
-
-fn pump(source: &mut impl std::io::Read, sender: &BodySender) {
-    let mut buffer = vec![0; PIECE];
-    loop {
-        let piece = match source.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(n) => Ok(Bytes::copy_from_slice(&buffer[..n])),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
-        };
-        let failed = piece.is_err();
-        // The engine does not want any more when the other end is gone.
-        if sender.blocking_send(piece).is_err() || failed {
-            return;
-        }
-    }
+    Body::written(move |out| std::io::copy(&mut source, out).map(drop))
 }
 
 fn load(cli: &Cli, m: &Matches) -> Result<()> {

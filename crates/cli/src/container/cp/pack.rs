@@ -12,40 +12,24 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use bytes::Bytes;
-use corten_client::{Body, BodySender};
+use corten_client::{Body, BodyWriter};
 use corten_sys::fs;
 use corten_tar::{Device, Entry, EntryKind, Time, Writer};
 
 use super::Counter;
 
-/// The most bytes sent at once.
-const PIECE: usize = 128 * 1024;
-
 /// An archive of a file or folder, whose names begin with `prefix`.
 pub(super) fn files(path: &str, prefix: String, counter: Counter) -> Body {
-    let (sender, body) = Body::pieces();
     let path = path.to_owned();
-    std::thread::spawn(move || {
-        let mut sink = Sink::new(sender, counter);
-        let packed = pack(Path::new(&path), prefix.as_bytes(), &mut sink);
-        sink.end(packed);
-    });
-    body
+    Body::written(move |out| pack(Path::new(&path), prefix.as_bytes(), &mut Counted { out, counter }))
 }
 
 /// What comes from standard input.
 pub(super) fn standard_input(counter: Counter) -> Body {
-    let (sender, body) = Body::pieces();
-    std::thread::spawn(move || {
-        let mut sink = Sink::new(sender, counter);
-        let copied = io::copy(&mut io::stdin(), &mut sink).map(|_| ());
-        sink.end(copied);
-    });
-    body
+    Body::written(move |out| io::copy(&mut io::stdin(), &mut Counted { out, counter }).map(drop))
 }
 
-fn pack(path: &Path, prefix: &[u8], sink: &mut Sink) -> io::Result<()> {
+fn pack(path: &Path, prefix: &[u8], sink: &mut Counted<'_>) -> io::Result<()> {
     let mut packer = Packer {
         writer: Writer::new(sink),
         links: HashMap::new(),
@@ -55,13 +39,13 @@ fn pack(path: &Path, prefix: &[u8], sink: &mut Sink) -> io::Result<()> {
     Ok(())
 }
 
-struct Packer<'a> {
-    writer: Writer<&'a mut Sink>,
+struct Packer<'a, 'b> {
+    writer: Writer<&'a mut Counted<'b>>,
     /// Where files with several names were first met, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
-impl Packer<'_> {
+impl Packer<'_, '_> {
     fn member(&mut self, path: &Path, name: Vec<u8>) -> io::Result<()> {
         let about = fs::symlink_metadata(path)?;
         if about.is_dir() {
@@ -128,49 +112,20 @@ fn entry(name: &[u8], kind: EntryKind, about: &Metadata) -> Entry {
     entry
 }
 
-/// Gathers bytes into pieces of a body.
-struct Sink {
-    sender: BodySender,
-    gathered: Vec<u8>,
+/// Counts what is sent.
+struct Counted<'a> {
+    out: &'a mut BodyWriter,
     counter: Counter,
 }
 
-impl Sink {
-    fn new(sender: BodySender, counter: Counter) -> Self {
-        Self {
-            sender,
-            gathered: Vec::with_capacity(PIECE),
-            counter,
-        }
-    }
-
-    fn end(mut self, result: io::Result<()>) {
-        // An engine that does not want any more says why in its answer.
-        let _ = match result {
-            Ok(()) => self.flush(),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => self.sender.blocking_send(Err(error)).map_err(io::Error::other),
-        };
-    }
-}
-
-impl Write for Sink {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() >= PIECE {
-            self.flush()?;
-        }
-        Ok(bytes.len())
+        let length = self.out.write(bytes)?;
+        self.counter.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        self.counter.fetch_add(self.gathered.len() as u64, Ordering::Relaxed);
-        let piece = std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE));
-        self.sender
-            .blocking_send(Ok(Bytes::from(piece)))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.out.flush()
     }
 }
