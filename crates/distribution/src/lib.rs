@@ -52,4 +52,4 @@ pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 pub use registries::{Found, Inspection, Registries};
 pub use tls::AcceptAny;
-pub use upstream::{Found, Incoming, Upstream};
+pub use upstream::{Incoming, Received, Upstream};

@@ -8,7 +8,7 @@ use corten_oci::digest::Digest;
 use http::{StatusCode, Uri};
 
 use crate::auth::{AuthConfig, TokenCache};
-use crate::client::{Session, Shared};
+use crate::client::{Purpose, Session, Shared};
 use crate::endpoint::{Address, Config, Endpoint, Verification};
 use crate::error::{Error, Kind, Result};
 use crate::transport::{Answer, Transport};
@@ -28,7 +28,7 @@ pub struct Upstream {
 
 /// A manifest as the registry has it.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct Received {
     /// Its digest, which its bytes have.
     pub digest: Digest,
     /// What the registry says it is.
@@ -105,7 +105,7 @@ impl Upstream {
             return Ok(session);
         }
         let (shared, credentials) = (Arc::clone(&self.shared), self.credentials.clone());
-        let session = Arc::new(Session::open(shared, self.endpoint.clone(), path, credentials).await?);
+        let session = Arc::new(Session::open(shared, self.endpoint.clone(), path, credentials, Purpose::Pull).await?);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= REMEMBERED {
             sessions.clear();
@@ -127,9 +127,9 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Self::tag`].
-    pub async fn manifest(&self, path: &str, tag_or_digest: &str) -> Result<Found> {
+    pub async fn manifest(&self, path: &str, tag_or_digest: &str) -> Result<Received> {
         let fetched = self.session(path).await?.manifest(tag_or_digest).await?;
-        Ok(Found {
+        Ok(Received {
             digest: fetched.digest,
             media_type: fetched.media_type,
             bytes: fetched.bytes,
