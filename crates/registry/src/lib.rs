@@ -21,6 +21,7 @@ mod app;
 mod auth;
 mod config;
 mod document;
+pub mod fuzzing;
 mod gc;
 mod handlers;
 mod http;

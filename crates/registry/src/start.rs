@@ -1,6 +1,7 @@
 //! Start-up and shutdown, and the socket by which `corten registry gc` reaches a registry that runs.
 
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -59,8 +60,14 @@ pub(crate) fn run(invocation: &Invocation) -> Result<(), String> {
     result
 }
 
-fn control(root: &Path) -> PathBuf {
-    root.join("control.sock")
+/// The socket's name.
+const CONTROL: &str = "control.sock";
+
+/// Calls with a path of the socket that is short enough for one, however long the root's is.
+fn at_control<T>(root: &Path, use_it: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
+    let folder = fs::open(root)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(CONTROL);
+    use_it(&path)
 }
 
 fn options(config: &Config) -> Options {
@@ -155,7 +162,7 @@ async fn serve_all(invocation: &Invocation, config: Config) -> Result<(), String
     }
     app.store.synced().await;
     // The next one replaces it anyway.
-    let _ = fs::remove_file(control(&config.data_root));
+    let _ = fs::remove_file(config.data_root.join(CONTROL));
     Ok(())
 }
 
@@ -227,7 +234,7 @@ async fn collect_now(app: &Arc<App>, options: Options) -> Result<Report, String>
 }
 
 fn listen_control(root: &Path) -> Result<UnixListener, String> {
-    let path = control(root);
+    let path = root.join(CONTROL);
     // One is left where a registry was killed; the lock says that none has it.
     fs::if_there(fs::remove_file(&path)).map_err(|error| error.to_string())?;
     let listener =
@@ -261,7 +268,7 @@ async fn answer_control(app: Arc<App>, shared: Shared, request: http::Request<In
 /// A sentence about what is in the way.
 pub(crate) fn collect(request: &Collect) -> Result<String, String> {
     let root = &request.config.data_root;
-    let report = match UnixStream::connect(control(root)) {
+    let report = match at_control(root, |path| UnixStream::connect(path)) {
         Ok(stream) => ask(stream, request)?,
         Err(_) => {
             if !fs::exists(root.join("registry.json")).map_err(|error| error.to_string())? {

@@ -294,6 +294,17 @@ pub fn sync(path: impl AsRef<Path>) -> io::Result<()> {
     named("fsync", path, |p| File::open(p)?.sync_all())
 }
 
+/// Asks the kernel to start writing part of a file to the disk (`sync_file_range(2)`), so that a sync later
+/// finds little left. It is advice: nothing is on the disk when this returns, and errors mean nothing.
+pub fn start_writing(file: &File, offset: u64, length: u64) {
+    use std::os::fd::AsRawFd as _;
+    let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
+        return;
+    };
+    // SAFETY: the call takes a descriptor, which `file` keeps open, and integers.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// Replaces a file as a whole, with mode 0600 (before the umask): readers, and we after a crash
 /// of ours, see the old or the new bytes. Without fsync: register the path with a [`SyncQueue`]
 /// or use [`write_durable`] where power loss matters.

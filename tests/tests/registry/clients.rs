@@ -1,6 +1,6 @@
 //! Other people's clients, and our own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use corten_tests::command::Running;
@@ -54,40 +54,125 @@ fn corten_and_docker_push_and_pull() {
     round_trip(&engine, "127.0.0.1:5001/team/theirs:1", "docker");
 }
 
-#[test]
-fn skopeo_pushes_copies_and_deletes() {
-    let found = ["/usr/bin/skopeo", "/usr/local/bin/skopeo"]
+/// A program of Debian's; without it the test says so, and in CI that is a failure.
+fn find(name: &str) -> Option<PathBuf> {
+    let found = ["/usr/bin", "/usr/local/bin"]
         .into_iter()
-        .find(|path| Path::new(path).exists());
-    let Some(skopeo) = found else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no skopeo: run the tests with `./x test`"
-        );
+        .map(|folder| Path::new(folder).join(name));
+    let found = found.into_iter().find(|path| path.exists());
+    assert!(
+        found.is_some() || std::env::var_os("CI").is_none(),
+        "no {name}: run the tests with `./x test`"
+    );
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no {name} (./x test fetches one)");
+    }
+    found
+}
+
+/// Runs a program of the containers family with all its places in the registry's folder.
+fn run(server: &Server, program: &Path, arguments: &[&str]) -> String {
+    let folder = server.folder();
+    let output = Command::new(program)
+        .args(arguments)
+        .env("HOME", folder)
+        .env("XDG_RUNTIME_DIR", folder)
+        .env("TMPDIR", folder)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{} {arguments:?}: {said}", program.display());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn buildah_pushes_and_podman_pulls_and_pushes() {
+    let (Some(buildah), Some(podman)) = (find("buildah"), find("podman")) else {
         return;
     };
     let server = Server::start(&[]);
-    server.push_image("a", "1", &vec![4; 100_000]);
-    let run = |arguments: &[&str]| {
-        let output = Command::new(skopeo)
-            .arg("--insecure-policy")
-            .args(arguments)
-            .env("HOME", server.folder())
-            .env("XDG_RUNTIME_DIR", server.folder())
-            .env("TMPDIR", server.folder())
-            .output()
-            .expect("skopeo runs");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "skopeo {arguments:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    corten_sys::fs::write(server.folder().join("file"), "hello").expect("a file");
+    corten_sys::fs::write(
+        server.folder().join("policy.json"),
+        r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
+    )
+    .expect("a file");
+    let place = |name: &str| server.folder().join(name).display().to_string();
+    let with = |program: &Path, store: &str, arguments: &[&str]| {
+        let (root, state) = (place(&format!("{store}-root")), place(&format!("{store}-run")));
+        let options = ["--root", &root, "--runroot", &state, "--storage-driver", "vfs"];
+        run(&server, program, &[&options[..], arguments].concat())
     };
+    let (file, policy) = (place("file"), place("policy.json"));
+    let container = with(&buildah, "one", &["from", "--signature-policy", &policy, "scratch"])
+        .trim()
+        .to_owned();
+    with(&buildah, "one", &["copy", &container, &file, "/file"]);
+    with(
+        &buildah,
+        "one",
+        &["commit", "--signature-policy", &policy, "-q", &container, "app:1"],
+    );
+    let (first, second) = (
+        format!("{}/team/app:1", server.address),
+        format!("{}/copies/app:2", server.address),
+    );
+    let to = format!("docker://{first}");
+    with(
+        &buildah,
+        "one",
+        &[
+            "push",
+            "--signature-policy",
+            &policy,
+            "--tls-verify=false",
+            "app:1",
+            &to,
+        ],
+    );
+    with(
+        &podman,
+        "two",
+        &[
+            "pull",
+            "-q",
+            "--signature-policy",
+            &policy,
+            "--tls-verify=false",
+            &first,
+        ],
+    );
+    with(&podman, "two", &["tag", &first, &second]);
+    with(
+        &podman,
+        "two",
+        &[
+            "push",
+            "-q",
+            "--signature-policy",
+            &policy,
+            "--tls-verify=false",
+            &second,
+        ],
+    );
+    let config = |path: &str| server.get(path).json()["config"]["digest"].clone();
+    assert_eq!(config("/v2/team/app/manifests/1"), config("/v2/copies/app/manifests/2"));
+}
+
+#[test]
+fn skopeo_pushes_copies_and_deletes() {
+    let Some(skopeo) = find("skopeo") else { return };
+    let server = Server::start(&[]);
+    server.push_image("a", "1", &vec![4; 100_000]);
+    let skopeo = |arguments: &[&str]| run(&server, &skopeo, &[&["--insecure-policy"], arguments].concat());
     let (from, to) = (
         format!("docker://{}/a:1", server.address),
         format!("docker://{}/b:2", server.address),
     );
     let place = format!("oci:{}/layout:1", server.folder().display());
-    run(&["copy", "--src-tls-verify=false", "--preserve-digests", &from, &place]);
-    run(&["copy", "--dest-tls-verify=false", "--preserve-digests", &place, &to]);
+    skopeo(&["copy", "--src-tls-verify=false", "--preserve-digests", &from, &place]);
+    skopeo(&["copy", "--dest-tls-verify=false", "--preserve-digests", &place, &to]);
     let digest = |name: &str| {
         let path = format!("/v2/{name}");
         server
@@ -97,7 +182,7 @@ fn skopeo_pushes_copies_and_deletes() {
             .to_owned()
     };
     assert_eq!(digest("a/manifests/1"), digest("b/manifests/2"));
-    assert!(run(&["list-tags", "--tls-verify=false", &to[..to.len() - 2]]).contains("\"2\""));
-    run(&["delete", "--tls-verify=false", &to]);
+    assert!(skopeo(&["list-tags", "--tls-verify=false", &to[..to.len() - 2]]).contains("\"2\""));
+    skopeo(&["delete", "--tls-verify=false", &to]);
     assert_eq!(server.head("/v2/b/manifests/2").status, 404);
 }

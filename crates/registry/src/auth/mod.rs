@@ -280,6 +280,11 @@ impl Gate {
     }
 }
 
+/// Takes a token apart, and tells whether that can be done.
+pub(crate) fn read_token(text: &str) -> bool {
+    jwt::Parts::parse(text).is_some()
+}
+
 /// What follows a scheme's name, whatever its case.
 fn strip<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(scheme.len())?;

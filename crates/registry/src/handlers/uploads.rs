@@ -37,6 +37,9 @@ const MEMORY: usize = 4 << 20;
 /// Most and least of one upload.
 const BATCH: (usize, usize) = (16 << 10, 512 << 10);
 
+/// Bytes after which the disk may begin with what was written; the push of the manifest waits for less.
+const STRIDE: u64 = 8 << 20;
+
 /// Uploads that receive bytes now.
 static RECEIVING: AtomicUsize = AtomicUsize::new(0);
 
@@ -280,6 +283,8 @@ struct Pen {
     file: File,
     at: u64,
     hasher: Option<Hasher>,
+    /// Up to where the kernel was told to begin with the disk.
+    begun: u64,
 }
 
 impl Pen {
@@ -290,6 +295,10 @@ impl Pen {
                 hasher.update(bytes);
             }
             self.at += u64::try_from(bytes.len()).unwrap_or(0);
+        }
+        if self.at - self.begun >= STRIDE {
+            corten_sys::fs::start_writing(&self.file, self.begun, self.at - self.begun);
+            self.begun = self.at;
         }
         Ok(())
     }
@@ -324,6 +333,7 @@ impl Receiver {
         let pen = Pen {
             file: progress.open(&self.session.path)?,
             at: progress.length,
+            begun: progress.length,
             hasher: progress.hasher.take(),
         };
         let (pen, outcome) = self.transfer(pen).await?;
