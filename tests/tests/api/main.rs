@@ -1,5 +1,6 @@
 //! The API as HTTP: heads, status codes, versions, shapes.
 
+mod attach;
 mod case;
 mod endpoints;
 mod exec;

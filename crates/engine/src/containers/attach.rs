@@ -7,7 +7,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 use corten_shim::protocol::{Attach, Request};
 
-use super::{Container, Containers, LogsRequest, State};
+use super::{Container, Containers, LogsRequest, State, coming::Coming};
 use crate::error::{Error, Result};
 
 /// What a client wants to take part in.
@@ -47,6 +47,8 @@ pub struct Target {
     request: AttachRequest,
     keys: Vec<u8>,
     tty: bool,
+    /// Has a start wait for it.
+    coming: Option<Coming>,
 }
 
 impl Containers {
@@ -73,6 +75,7 @@ impl Containers {
         };
         Ok(Target {
             containers: self.clone(),
+            coming: Some(Coming::to(&container)),
             container,
             exec: None,
             request,
@@ -97,6 +100,7 @@ impl Containers {
             request,
             keys,
             tty,
+            coming: None,
         })
     }
 }
@@ -143,6 +147,8 @@ impl Target {
                 Some(link) => link,
                 None => {
                     inner.clients.push((attach, socket));
+                    drop(inner);
+                    drop(self.coming);
                     return Ok(());
                 }
             }

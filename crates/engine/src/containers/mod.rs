@@ -17,6 +17,7 @@
 mod archive;
 mod attach;
 mod changing;
+mod coming;
 mod commit;
 mod connect;
 mod create;
@@ -196,6 +197,8 @@ struct Container {
     status: watch::Sender<Status>,
     /// Ends the pause before a restart.
     interrupt: Notify,
+    /// How many clients are on their way to it.
+    coming: watch::Sender<usize>,
     durable: Arc<SyncQueue>,
 }
 
@@ -371,6 +374,7 @@ impl Inner {
             operation: Arc::default(),
             status: watch::Sender::new(status),
             interrupt: Notify::new(),
+            coming: watch::Sender::new(0),
             durable: Arc::clone(&self.durable),
             inner: Mutex::new(Mutable {
                 record,

@@ -18,7 +18,7 @@ use corten_oci::runtime::Mount;
 use corten_shim::protocol::{Attach, CONFIG_FILE, Failure, FailureKind, Start, Stdin, VERSION, WindowSize};
 
 use super::{
-    Change, Container, Containers, Inner, State, device_requests, etc, files,
+    Change, Container, Containers, Inner, State, coming, device_requests, etc, files,
     link::{self, LinkError, Spawned},
     log_config,
     modes::{self, Ipc, Network, Share},
@@ -93,6 +93,7 @@ impl Containers {
             joined,
             log,
         } = prepared;
+        coming::arrived(container).await;
         take_clients(container, &mut start, &mut descriptors);
         crash::point("start:prepared");
         let (link, started, events) = spawned.start(&start, descriptors).await.map_err(create_error)?;
@@ -126,6 +127,7 @@ impl Containers {
         self.start_health(container);
         self.0.update_links_to(&container.record());
         self.0.emit(container, "start", &[]);
+        coming::attach_late(container).await;
         self.spawn_watch(container, events);
         self.0.deliveries.follow_from(container, log);
         Ok(())
