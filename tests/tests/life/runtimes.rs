@@ -74,7 +74,9 @@ fn execs_limits_and_pauses() {
         assert_eq!((exec.stdout.as_str(), exec.code), ("x\nb\n", 5));
         let missing = engine.corten(["exec", "web", "nosuch"]).run();
         assert_eq!(missing.code, 127, "{}", missing.stdout);
-        let mut terminal = engine.terminal(["exec", "-it", "web", "sh", "-c", "stty size; read x; echo $x$x"]);
+        // Not every runtime sets the terminal's size before the program runs; then our shim does, a moment later.
+        let script = "until stty size 2>/dev/null; do sleep 0.02; done; read x; echo $x$x";
+        let mut terminal = engine.terminal(["exec", "-it", "web", "sh", "-c", script]);
         terminal.expect("24 80");
         terminal.send("cd\n");
         terminal.expect("cdcd");
