@@ -94,7 +94,7 @@ fn what_is_not_there_says_so() {
     let engine = Engine::start();
     let response = engine.http("POST", "/session", None);
     assert!(
-        response.status >= 400 && response.message().contains("not supported"),
+        response.status >= 400 && response.message().contains("no upgrade proto in request"),
         "{}",
         response.text()
     );

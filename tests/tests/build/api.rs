@@ -117,7 +117,8 @@ fn the_route_refuses_what_cannot_be() {
     assert_eq!(status("/build?remote=ftp%3A%2F%2Fx%2Fy"), 400);
     assert_eq!(status("/build/cancel"), 400);
     assert_eq!(status("/build/cancel?id=x"), 200);
-    assert_eq!(status("/session"), 501);
+    assert_eq!(status("/session"), 400);
+    assert_eq!(status("/grpc"), 400);
 }
 
 #[test]

@@ -214,3 +214,42 @@ fn progress_comes_as_data_and_metadata_as_a_file() {
         "{written}"
     );
 }
+
+#[test]
+fn steps_speak_with_the_client_s_agent() {
+    let Some(bench) = Bench::start() else { return };
+    let text = "FROM busybox\nRUN --mount=type=ssh test -S \"$SSH_AUTH_SOCK\"\n\
+                RUN --mount=type=ssh,id=other,required true\n";
+    let folder = bench.folder("agent", &[("Dockerfile", text)]);
+    let socket = bench.engine.work().join("agent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let agent = format!("default={}", socket.display());
+    let build = ["build", "--progress=plain", "--ssh", &agent, &folder];
+    let told = bench.buildx(&build).fails(1);
+    assert!(told.contains("[2/3] RUN --mount=type=ssh test -S"), "{told}");
+    assert!(told.contains("other"), "the second agent is missing: {told}");
+    let both = format!("other={}", socket.display());
+    bench.buildx(&["build", "--ssh", &agent, "--ssh", &both, &folder]).ok();
+    drop(listener);
+}
+
+#[test]
+fn many_files_travel_once() {
+    let Some(bench) = Bench::start() else { return };
+    let folder = bench.folder(
+        "many",
+        &[("Dockerfile", "FROM busybox\nCOPY . /c\nCMD [\"cat\", \"/c/d7/f7\"]\n")],
+    );
+    bench
+        .engine
+        .sh(&format!(
+            "cd {folder} && for d in $(seq 0 14); do mkdir d$d && for f in $(seq 0 99); do echo $d $f > d$d/f$f; done; done"
+        ))
+        .ok();
+    bench.build(&["-t", "many", &folder]);
+    assert_eq!(bench.engine.corten(["run", "--rm", "many"]).ok(), "7 7\n");
+    fs::write(format!("{folder}/d7/f7"), "changed\n").expect("a file");
+    let told = bench.build(&["-t", "many", &folder]);
+    assert_eq!(bench.engine.corten(["run", "--rm", "many"]).ok(), "changed\n");
+    assert!(told.contains("transferring context: "), "{told}");
+}

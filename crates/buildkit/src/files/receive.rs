@@ -55,7 +55,7 @@ pub(crate) async fn receive(
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64> {
     let mut call = session.start(METHOD, &wanted.metadata()).await?;
-    let mut update = tree.update()?;
+    let mut update = tree.update();
     let (mut bytes, mut told) = (0, false);
     while !(told && update.is_complete()) {
         let packet: Packet = match call.incoming.next().await? {

@@ -27,6 +27,18 @@ const LONGEST: usize = 4096;
 /// The most files.
 const MOST: usize = 4_000_000;
 
+/// "Now", for `utimensat(2)`.
+const NOW: Timestamps = Timestamps {
+    last_access: Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    },
+    last_modification: Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    },
+};
+
 /// A copy of a folder.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -39,6 +51,15 @@ pub(crate) struct Tree {
 struct Listed {
     #[prost(message, repeated, tag = "1")]
     entries: Vec<Stat>,
+    /// The kernel's run in which it was written. Files are not forced to the disk, so that after a power
+    /// loss some may be empty: a copy lives no longer than the kernel.
+    #[prost(string, tag = "2")]
+    boot: String,
+}
+
+fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// The copy while it is brought up to date.
@@ -49,8 +70,10 @@ pub(crate) struct Update<'a> {
     now: BTreeMap<String, Stat>,
     /// What is awaited, by its number, and the file as far as it has come.
     awaited: BTreeMap<u32, (String, Option<File>)>,
-    /// Folders whose time of change is to be put right at the end.
+    /// How many files the client has told of.
     told: u32,
+    /// Whether the copy was changed, and the list on the disk is gone.
+    changed: bool,
 }
 
 impl Tree {
@@ -61,7 +84,8 @@ impl Tree {
             entries: BTreeMap::new(),
         };
         let listed = fs::read(tree.list()).ok();
-        match listed.and_then(|bytes| Listed::decode(bytes.as_slice()).ok()) {
+        let listed = listed.and_then(|bytes| Listed::decode(bytes.as_slice()).ok());
+        match listed.filter(|listed| listed.boot == boot()) {
             Some(listed) => {
                 let entries = listed.entries.into_iter();
                 tree.entries = entries.map(|entry| (entry.path.clone(), entry)).collect();
@@ -86,19 +110,20 @@ impl Tree {
     }
 
     /// Begins to bring it up to date. If that is not finished, it begins anew after a restart.
-    pub(crate) fn update(&mut self) -> Result<Update<'_>> {
-        fs::if_there(fs::remove_file(self.list()))?;
-        Ok(Update {
+    pub(crate) fn update(&mut self) -> Update<'_> {
+        Update {
             tree: self,
             now: BTreeMap::new(),
             awaited: BTreeMap::new(),
             told: 0,
-        })
+            changed: false,
+        }
     }
 
     fn save(&self) -> Result<()> {
         let listed = Listed {
             entries: self.entries.values().cloned().collect(),
+            boot: boot(),
         };
         Ok(fs::write(self.list(), listed.encode_to_vec())?)
     }
@@ -152,12 +177,23 @@ impl Update<'_> {
             .entries
             .get(&path)
             .is_some_and(|old| is_same(old, &stat, kind));
+        if !same {
+            self.change()?;
+        }
         let wanted = !same && self.make(&stat, kind)?;
         if wanted {
             self.awaited.insert(number, (path.clone(), None));
         }
         self.now.insert(path, stat);
         Ok(wanted.then_some(number))
+    }
+
+    /// The list on the disk is not true from here on.
+    fn change(&mut self) -> Result<()> {
+        if !std::mem::replace(&mut self.changed, true) {
+            fs::if_there(fs::remove_file(self.tree.list()))?;
+        }
+        Ok(())
     }
 
     /// A path stays below the root, and what it is in is a folder.
@@ -257,28 +293,30 @@ impl Update<'_> {
     }
 
     /// Takes out what the client has no more.
-    pub(crate) fn finish(self) -> Result<()> {
-        let gone: Vec<String> = self
-            .tree
-            .entries
-            .keys()
-            .filter(|path| !self.now.contains_key(*path))
-            .cloned()
-            .collect();
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let gone = self.tree.entries.keys().filter(|path| !self.now.contains_key(*path));
+        let gone: Vec<String> = gone.cloned().collect();
         for path in gone {
+            self.change()?;
             if self.tree.entries.contains_key(&path) {
                 self.tree.clear(&path)?;
             }
         }
-        self.tree.save()
+        match self.changed {
+            true => self.tree.save(),
+            false => {
+                // Its time says when it was last used; it need not be there.
+                let _ = utimensat(CWD, self.tree.list(), &NOW, AtFlags::empty());
+                Ok(())
+            }
+        }
     }
 }
 
 /// Whether a file is still the same, as fsutil sees it.
 fn is_same(old: &Stat, new: &Stat, kind: Kind) -> bool {
-    let attributes = |stat: &Stat| (stat.mode, stat.linkname.clone());
     let content = |stat: &Stat| (stat.size, stat.mod_time);
-    attributes(old) == attributes(new) && (kind == Kind::Folder || content(old) == content(new))
+    old.mode == new.mode && old.linkname == new.linkname && (kind == Kind::Folder || content(old) == content(new))
 }
 
 /// An empty file that only its owner reads until it is complete.
@@ -325,7 +363,7 @@ mod tests {
 
     /// Brings a tree up to date; gives what was asked for.
     fn sync(tree: &mut Tree, stats: &[(Stat, &str)]) -> Result<Vec<String>> {
-        let mut update = tree.update()?;
+        let mut update = tree.update();
         let mut asked = Vec::new();
         for (stat, bytes) in stats {
             if let Some(number) = update.stat(stat.clone())? {

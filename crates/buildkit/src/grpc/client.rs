@@ -7,7 +7,7 @@ use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    CONNECTION_WINDOW, Code, MEDIA_TYPE, Receiver, Result, STREAM_WINDOW, STREAMS, Status,
+    CONNECTION_WINDOW, Code, MEDIA_TYPE, Receiver, Result, SMALL_FRAMES, STREAM_WINDOW, STREAMS, Status,
     frames::{self, frame},
 };
 
@@ -25,6 +25,7 @@ impl Channel {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(STREAMS)
+            .data_frame_budget(SMALL_FRAMES)
             .enable_push(false)
             .handshake::<_, Bytes>(io)
             .await?;

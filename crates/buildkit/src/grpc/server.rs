@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    CONNECTION_WINDOW, Code, MEDIA_TYPE, Receiver, Result, STREAM_WINDOW, STREAMS, Status,
+    CONNECTION_WINDOW, Code, MEDIA_TYPE, Receiver, Result, SMALL_FRAMES, STREAM_WINDOW, STREAMS, Status,
     frames::{self, frame},
 };
 
@@ -66,6 +66,7 @@ pub(crate) async fn serve<S: Service>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(256 << 10)
+        .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(io)
         .await?;
     let mut calls = JoinSet::new();
