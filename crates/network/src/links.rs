@@ -89,6 +89,7 @@ pub(crate) struct LinkChange<'a> {
     pub(crate) mac: Option<MacAddress>,
     pub(crate) name: Option<&'a str>,
     pub(crate) master: Option<u32>,
+    pub(crate) alias: Option<&'a str>,
 }
 
 /// Appends the creation of a bridge; the link address is fixed, or it would change with the ports
@@ -125,23 +126,21 @@ pub(crate) fn add_veth(batch: &mut Messages, host: &str, peer: &str, netns: Borr
 }
 
 /// Appends the creation of a link to nowhere.
-pub(crate) fn add_dummy(batch: &mut Messages, name: &str, alias: &str) {
+pub(crate) fn add_dummy(batch: &mut Messages, name: &str) {
     let create = flags::ACK | flags::CREATE | flags::EXCL;
     batch.push(NEWLINK, create, format!("create link {name}"), |message| {
         link_header(message, AF_UNSPEC, 0, None);
         message.string(IFLA_IFNAME, name);
-        message.string(IFLA_IFALIAS, alias);
         message.nested(IFLA_LINKINFO, |info| info.string(INFO_KIND, "dummy"));
     });
 }
 
 /// Appends the creation of a link for one VLAN of another link.
-pub(crate) fn add_vlan(batch: &mut Messages, name: &str, lower: u32, id: u16, alias: &str) {
+pub(crate) fn add_vlan(batch: &mut Messages, name: &str, lower: u32, id: u16) {
     let create = flags::ACK | flags::CREATE | flags::EXCL;
     batch.push(NEWLINK, create, format!("create link {name}"), |message| {
         link_header(message, AF_UNSPEC, 0, None);
         message.string(IFLA_IFNAME, name);
-        message.string(IFLA_IFALIAS, alias);
         message.u32(IFLA_LINK, lower);
         message.nested(IFLA_LINKINFO, |info| {
             info.string(INFO_KIND, "vlan");
@@ -184,6 +183,9 @@ pub(crate) fn change_link(batch: &mut Messages, index: u32, change: &LinkChange<
         }
         if let Some(mac) = change.mac {
             message.bytes(IFLA_ADDRESS, &mac.0);
+        }
+        if let Some(alias) = change.alias {
+            message.string(IFLA_IFALIAS, alias);
         }
         if let Some(master) = change.master {
             message.u32(IFLA_MASTER, master);

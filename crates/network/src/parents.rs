@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::links::{self, LinkChange, LinkState};
 use crate::netlink::{Connection, Messages};
-use crate::{Error, Kind, Medium, Result};
+use crate::{Error, Kind, Medium, Result, pool};
 
 /// Makes sure that the parent exists.
 pub(crate) fn ensure(routes: &mut Connection, medium: &Medium, alias: &str) -> Result<()> {
@@ -21,7 +21,7 @@ pub(crate) fn ensure(routes: &mut Connection, medium: &Medium, alias: &str) -> R
     }
     let mut batch = Messages::new();
     if is_dummy(parent) {
-        links::add_dummy(&mut batch, parent, alias);
+        links::add_dummy(&mut batch, parent);
     } else {
         let (lower, id) = vlan(parent)?;
         let Some(lower) = links::find(routes, lower)? else {
@@ -29,7 +29,7 @@ pub(crate) fn ensure(routes: &mut Connection, medium: &Medium, alias: &str) -> R
                 "-o parent interface was not found on the host: {lower}"
             )));
         };
-        links::add_vlan(&mut batch, parent, lower.index, id, alias);
+        links::add_vlan(&mut batch, parent, lower.index, id);
     }
     routes
         .request(&batch)
@@ -38,6 +38,8 @@ pub(crate) fn ensure(routes: &mut Connection, medium: &Medium, alias: &str) -> R
     let mut batch = Messages::new();
     let up = LinkChange {
         up: Some(true),
+        // Not taken when a link is made.
+        alias: Some(alias),
         ..Default::default()
     };
     links::change_link(&mut batch, made.index, &up, parent);
@@ -63,8 +65,10 @@ pub(crate) fn add_link(
             "the requested parent interface {parent} was not found on the host"
         )));
     };
+    // Kernels before 6.7 take a name for taken that is a link's of the host, though it is made elsewhere.
+    let unique = pool::new_ifname("sub-new-");
     let mut batch = Messages::new();
-    links::add_sublink(&mut batch, medium, lower.index, name, netns);
+    links::add_sublink(&mut batch, medium, lower.index, &unique, netns);
     host.request(&batch).map_err(|error| {
         let driver = medium.driver();
         let error = lacking(error, driver);
@@ -77,14 +81,20 @@ pub(crate) fn add_link(
             _ => error,
         }
     })?;
-    let link = found(inside, name)?;
+    let link = found(inside, &unique)?;
     let mut batch = Messages::new();
     let up = LinkChange {
         up: Some(true),
+        name: Some(name),
         ..Default::default()
     };
     links::change_link(&mut batch, link.index, &up, name);
-    inside.request(&batch)?;
+    inside.request(&batch).inspect_err(|_| {
+        let mut batch = Messages::new();
+        links::delete_link(&mut batch, link.index, &unique);
+        // The first error tells more than one of cleaning up.
+        let _ = inside.request(&batch);
+    })?;
     links::settle(inside, name)?;
     Ok(link.index)
 }

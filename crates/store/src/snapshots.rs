@@ -12,11 +12,12 @@ mod mount_points;
 mod mounted;
 
 use std::collections::HashMap;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use corten_oci::digest::Digest;
 use corten_oci::runtime::Mount;
-use corten_sys::fs;
+use corten_sys::{fs, quota};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -220,6 +221,31 @@ impl Snapshots<'_> {
         Ok(())
     }
 
+    /// Bounds what a container's root, which is new and empty, may take on the disk.
+    ///
+    /// # Errors
+    /// Internal when the file system has no project quotas.
+    pub fn limit(&self, id: &str, bytes: u64) -> Result<()> {
+        check_id(id)?;
+        let (root, project) = (self.0.inner.overlay.join(id), project(id));
+        let limit = || -> std::io::Result<()> {
+            for folder in ["diff", "work"] {
+                let folder = fs::open(root.join(folder))?;
+                quota::join_project(folder.as_fd(), project)?;
+                quota::limit_project(folder.as_fd(), project, bytes)?;
+            }
+            Ok(())
+        };
+        limit().map_err(|error| Error::internal(format!("cannot bound the size of container {id}")).with_source(error))
+    }
+
+    /// Forgets the bound of a container's root that is about to be removed.
+    pub fn unlimit(&self, id: &str) {
+        let folder = self.0.inner.overlay.join(id).join("diff");
+        // What is left of it is an entry in the file system's table, for a project without files.
+        let _ = fs::open(folder).and_then(|folder| quota::limit_project(folder.as_fd(), project(id), 0));
+    }
+
     /// Room the writable folder takes.
     ///
     /// # Errors
@@ -253,6 +279,15 @@ fn make(store: &Inner, id: &str, record: &SnapshotRecord) -> Result<()> {
     records::store(&path, record)?;
     store.queue.register(path);
     Ok(())
+}
+
+/// The number of a container's project: of the upper half, where people seldom give out numbers.
+fn project(id: &str) -> u32 {
+    // FNV-1a.
+    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash | 1 << 31
 }
 
 fn no_root(id: &str) -> Error {

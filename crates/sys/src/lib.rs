@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod netns;
 pub mod overlay;
 pub mod process;
+pub mod quota;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

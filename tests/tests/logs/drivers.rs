@@ -1,7 +1,10 @@
 //! Each driver that delivers, to a real receiver or one that speaks its protocol.
 
-use corten_tests::engine::Engine;
+use std::path::Path;
+
+use corten_tests::engine::{Engine, Options};
 use corten_tests::receivers::{Rsyslog, forward::Forward, gelf::Gelf};
+use corten_tests::until;
 
 use crate::run;
 
@@ -85,7 +88,7 @@ fn syslog_trusts_no_stranger() {
     let options = ["syslog-address=tcp+tls://192.0.2.10:5515", "tag=stranger"];
     run(&engine, &["--name", "careful"], "syslog", &options, "echo secret").ok();
     assert_eq!(engine.corten(["logs", "careful"]).ok(), "secret\n");
-    corten_tests::until::is("the engine says why", || {
+    until::is("the engine says why", || {
         engine.log().contains("invalid peer certificate")
     });
     assert!(!rsyslog.messages().contains("secret"), "{}", rsyslog.messages());
@@ -199,4 +202,66 @@ fn fluentd_may_be_a_socket_and_pieces_are_marked() {
     );
     assert_eq!(record(0, "partial_id"), record(2, "partial_id"));
     assert_eq!(events[0].time.1, None);
+}
+
+/// Takes one connection after the other by TLS and passes it on. Arguments: certificate, key, where to listen
+/// and where to pass on to, each an address and a port.
+const TLS: &str = r#"
+import socket, ssl, sys, threading
+certificate, key, own, other = sys.argv[1:5]
+place = lambda text: (text.rsplit(":", 1)[0], int(text.rsplit(":", 1)[1]))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+server = socket.create_server(place(own))
+print("listening", flush=True)
+def pass_on(a, b):
+    while data := a.recv(65536):
+        b.sendall(data)
+while True:
+    try:
+        client = context.wrap_socket(server.accept()[0], server_side=True)
+    except ssl.SSLError:
+        print("refused", flush=True)
+        continue
+    target = socket.create_connection(place(other))
+    threading.Thread(target=pass_on, args=(target, client), daemon=True).start()
+    try:
+        pass_on(client, target)
+    except OSError:
+        pass
+    target.close()
+"#;
+
+#[test]
+fn fluentd_goes_over_tls_to_those_it_trusts() {
+    let data = corten_tests::programs::root().join("tests/data/tls");
+    let path = |name: &str| data.join(name).display().to_string();
+    // The system's authorities, as programs find them.
+    let engine = Engine::start_with(Options {
+        env: vec![("SSL_CERT_FILE".to_owned(), path("ca.pem"))],
+        ..Options::default()
+    });
+    engine.sh("ip address add 192.0.2.10/32 dev lo").ok();
+    let forward = Forward::tcp(&engine, 24224);
+    let arguments = [
+        TLS,
+        &path("server.pem"),
+        &path("server.key"),
+        "0.0.0.0:24225",
+        "127.0.0.1:24224",
+    ];
+    let python = Path::new("python3");
+    let mut relay = engine.program(python, ["-c"].iter().chain(&arguments)).spawn();
+    relay.wait_for("listening");
+    let options = ["fluentd-address=tls://192.0.2.10:24225", "fluentd-request-ack=true"];
+    run(&engine, &["--rm"], "fluentd", &options, "seq 300").ok();
+    let events = forward.wait_for(300);
+    assert_eq!((events[0].record["log"].as_str(), events.len()), ("1", 300));
+    until::is("it is acknowledged", || forward.acknowledged() > 0);
+    // A name that is not in the certificate.
+    let options = ["fluentd-address=tls://127.0.0.1:24225"];
+    run(&engine, &["--rm"], "fluentd", &options, "echo secret").ok();
+    until::is("the engine says why", || engine.log().contains("certificate"));
+    assert_eq!(forward.events().len(), 300);
+    relay.signal(rustix::process::Signal::KILL);
 }

@@ -2,11 +2,11 @@
 
 use corten_tests::engine::Engine;
 
-/// Gives the engine's host a link, whose other end is a machine outside.
+/// Gives the engine's host a link, whose other end is a machine outside: named as containers' links are.
 fn parent(engine: &Engine) {
-    engine.sh("ip link add lan0 type veth peer name lan1").ok();
-    engine.sh("ip link set lan0 up && ip link set lan1 up").ok();
-    engine.sh("ip address add 10.77.0.1/24 dev lan1").ok();
+    engine.sh("ip link add lan0 type veth peer name eth0").ok();
+    engine.sh("ip link set lan0 up && ip link set eth0 up").ok();
+    engine.sh("ip address add 10.77.0.1/24 dev eth0").ok();
 }
 
 #[test]

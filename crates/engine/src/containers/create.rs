@@ -20,7 +20,7 @@ use super::{
     Containers, Inner, Machine, fill, health, intent,
     modes::{self, Network},
     mounts::{self, Needs, Wanted},
-    names, provide,
+    names, provide, quota,
     record::{FORMAT, MountRecord, Record},
     runtimes,
     state::State,
@@ -93,7 +93,7 @@ impl Inner {
         runtimes::check(&host_config.runtime, &self.settings.now())?;
         let command = command(&config)?;
         let volumes: BTreeSet<String> = config.volumes.iter().flat_map(BTreeMap::keys).cloned().collect();
-        check_storage_options(&host_config, &self.settings.data_root)?;
+        quota::size(&host_config, &self.settings.data_root)?;
         let from = self.volumes_from(&host_config)?;
         let wanted = mounts::wanted(&host_config, &volumes, from)?;
         check_sources(&wanted)?;
@@ -140,6 +140,9 @@ impl Inner {
         self.images.acquire(&record.image, &record.id)?;
         crash::point("create:folder");
         self.store.snapshots().prepare(&record.id, &record.image)?;
+        if let Some(size) = quota::size(&record.host_config, &self.settings.data_root)? {
+            self.store.snapshots().limit(&record.id, size)?;
+        }
         crash::point("create:snapshot");
         let wanted = intent::name_volumes(&folder, wanted)?;
         crash::point("create:intended");
@@ -379,34 +382,6 @@ pub(super) fn fill_host_name(config: &mut Config, host: &HostConfig, id: &str) {
             _ => id.get(..12).unwrap_or(id).to_owned(),
         };
     }
-}
-
-/// Sizes of roots need quotas of the file system below them.
-fn check_storage_options(host: &HostConfig, data_root: &std::path::Path) -> Result<()> {
-    let Some(name) = host.storage_opt.iter().flatten().map(|(name, _)| name).next() else {
-        return Ok(());
-    };
-    if !name.eq_ignore_ascii_case("size") {
-        return Err(Error::invalid(format!("Unknown option {name}")));
-    }
-    if quotas(data_root) {
-        return Err(Error::unsupported(
-            "not supported yet: --storage-opt on a file system with project quotas",
-        ));
-    }
-    Err(Error::internal(
-        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-    ))
-}
-
-/// Whether the data root is on XFS with project quotas.
-fn quotas(data_root: &std::path::Path) -> bool {
-    let table = corten_sys::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let nearest = table
-        .lines()
-        .filter(|line| line.split(' ').nth(4).is_some_and(|place| data_root.starts_with(place)))
-        .max_by_key(|line| line.split(' ').nth(4).map(str::len));
-    nearest.is_some_and(|line| line.contains(" - xfs ") && (line.contains("prjquota") || line.contains("pquota")))
 }
 
 fn check_sources(wanted: &[Wanted]) -> Result<()> {

@@ -44,6 +44,7 @@ mod order;
 mod orphans;
 mod propagation;
 mod provide;
+mod quota;
 mod readiness;
 mod realtime;
 mod reaper;

@@ -191,6 +191,9 @@ impl Inner {
                 self.store.snapshots().remove(&provide::image_root(&record.id, index))?;
             }
         }
+        if record.host_config.storage_opt.iter().flatten().next().is_some() {
+            self.store.snapshots().unlimit(&record.id);
+        }
         Ok(self.store.snapshots().remove(&record.id)?)
     }
 
