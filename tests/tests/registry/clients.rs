@@ -10,7 +10,7 @@ use corten_tests::{programs, until};
 use crate::server::Server;
 
 /// A registry in an engine's network namespace.
-fn beside(engine: &Engine, port: u16) -> Running {
+pub(crate) fn beside(engine: &Engine, port: u16) -> Running {
     let address = format!("127.0.0.1:{port}");
     let root = engine.work().join("registry");
     let arguments = ["registry", "serve", "--listen", &address, "--data-root"];

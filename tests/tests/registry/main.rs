@@ -7,6 +7,7 @@ mod bad_input;
 mod clients;
 mod collection;
 mod crash;
+mod cuts;
 mod pages;
 mod protocol;
 mod server;
