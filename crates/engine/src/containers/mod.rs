@@ -31,6 +31,7 @@ mod files;
 mod fill;
 mod from;
 pub(crate) mod health;
+mod host_use;
 mod intent;
 mod link;
 mod links;
@@ -132,6 +133,7 @@ struct Inner {
     durable: Arc<SyncQueue>,
     shim: link::Program,
     machine: Machine,
+    host: host_use::Host,
     log_changes: logs::Changes,
     deliveries: delivery::Deliveries,
     /// Whether all that ran is known again, so that new endpoints can be made.
@@ -259,6 +261,7 @@ impl Containers {
             execs: exec::Execs::default(),
             durable: Arc::new(SyncQueue::start()),
             shim,
+            host: host_use::Host::default(),
             machine,
             log_changes,
             deliveries,

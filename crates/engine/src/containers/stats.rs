@@ -1,25 +1,24 @@
 //! What containers use (Docker API, `GET /containers/{id}/stats`): the cgroup's counters come from the shim, the rest
 //! from procfs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use corten_api::{
     stats::{BlkioEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Stats, ThrottlingData},
     time::Time,
 };
 use corten_shim::protocol::{Reply, Request, Stats as Counters};
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval_at},
+};
 
 use super::{
     Container, Containers,
+    host_use::{Host, HostUse, INTERVAL},
     modes::{self, Network},
 };
 use crate::error::{Error, Result};
-
-/// How often a sample is taken.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// The kernel's ticks in a second as it tells them to programs, and nanoseconds in one (proc_stat(5)).
-const TICK: u64 = 1_000_000_000 / 100;
 
 /// Which samples are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,66 +45,72 @@ impl Containers {
     }
 
     async fn take_samples(&self, container: &Arc<Container>, samples: Samples, sender: &mpsc::Sender<Result<Stats>>) {
-        let mut clock = tokio::time::interval(INTERVAL);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before: Option<Stats> = None;
+        let host = &self.0.host;
+        let mut clock = match samples {
+            Samples::Stream => host.beat(),
+            Samples::Now | Samples::One => interval_at(Instant::now() + INTERVAL, INTERVAL),
+        };
+        let mut before: Option<(Time, CpuStats)> = None;
         loop {
-            tokio::select! {
-                _ = clock.tick() => {}
-                () = sender.closed() => return,
-            }
-            let mut sample = sample(container).await;
+            let mut sample = sample(container, host).await;
             let runs = matches!(&sample, Ok(stats) if !stats.read.is_zero());
-            if let (Ok(now), Some(before)) = (&mut sample, &before) {
-                now.preread = before.read;
-                now.precpu_stats = before.cpu_stats.clone();
-            }
             let is_first = before.is_none();
-            before = sample.as_ref().ok().cloned();
+            let now = sample.as_ref().ok().map(|now| (now.read, now.cpu_stats.clone()));
+            if let (Ok(now), Some((read, cpu))) = (&mut sample, before) {
+                (now.preread, now.precpu_stats) = (read, cpu);
+            }
+            before = now;
+            let is_skipped = samples == Samples::One && runs && is_first;
             let is_last = match samples {
-                Samples::Now => true,
-                Samples::One if runs && is_first => continue,
-                Samples::One => true,
+                Samples::Now | Samples::One => !is_skipped,
                 Samples::Stream => sample.is_err() || self.find(&container.id).is_err(),
             };
             // Nobody reads any more.
-            if sender.send(sample).await.is_err() || is_last {
+            if !is_skipped && (sender.send(sample).await.is_err() || is_last) {
                 return;
+            }
+            tokio::select! {
+                _ = clock.tick() => {}
+                () = sender.closed() => return,
             }
         }
     }
 }
 
-async fn sample(container: &Arc<Container>) -> Result<Stats> {
-    let record = container.record();
+async fn sample(container: &Arc<Container>, host: &Host) -> Result<Stats> {
     let mut stats = Stats {
-        name: format!("/{}", record.name),
-        id: record.id.clone(),
+        id: container.id.clone(),
         ..Stats::default()
     };
-    let (Some(running), Ok(link)) = (record.state.running(), container.link()) else {
+    // No more is copied than is told: with many containers this is done often.
+    let (pid, has_links) = {
+        let inner = container.lock();
+        let record = &inner.record;
+        stats.name = format!("/{}", record.name);
+        let mode = modes::network(&record.host_config.network_mode);
+        let has_links = !matches!(mode, Network::Host | Network::None);
+        (record.state.running().map(|running| running.pid), has_links)
+    };
+    let (Some(pid), Ok(link)) = (pid, container.link()) else {
         return Ok(stats);
     };
     let counters = match link.call(Request::Stats, Vec::new()).await {
         Ok(Reply::Stats(counters)) => *counters,
         Ok(_) => return Err(Error::internal("the shim's answer is not about statistics")),
         // It may just have ended.
-        Err(_) if container.record().state.running().is_none() => return Ok(stats),
+        Err(_) if container.lock().record.state.running().is_none() => return Ok(stats),
         Err(error) => return Err(error.into()),
     };
-    let read = |path: &str| corten_sys::fs::read_to_string(path).unwrap_or_default();
-    fill(&mut stats, counters, &read("/proc/stat"), &read("/proc/meminfo"));
-    if !matches!(
-        modes::network(&record.host_config.network_mode),
-        Network::Host | Network::None
-    ) {
-        stats.networks = Some(interfaces(&read(&format!("/proc/{}/net/dev", running.pid))));
+    fill(&mut stats, counters, host.now());
+    if has_links {
+        let text = corten_sys::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+        stats.networks = Some(interfaces(&text));
     }
     stats.read = Time::now();
     Ok(stats)
 }
 
-fn fill(stats: &mut Stats, mut counters: Counters, host: &str, memory: &str) {
+fn fill(stats: &mut Stats, mut counters: Counters, host: HostUse) {
     // Only the first version of cgroups counts this.
     let is_v1 = counters.memory.contains_key("hierarchical_memory_limit");
     stats.pids_stats = PidsStats {
@@ -128,8 +133,8 @@ fn fill(stats: &mut Stats, mut counters: Counters, host: &str, memory: &str) {
             usage_in_kernelmode: counters.cpu_kernel,
             usage_in_usermode: counters.cpu_user,
         },
-        system_cpu_usage: host_time(host),
-        online_cpus: processors(host),
+        system_cpu_usage: host.time,
+        online_cpus: host.processors,
         throttling_data: ThrottlingData {
             periods: counters.throttling_periods,
             throttled_periods: counters.throttled_periods,
@@ -141,7 +146,7 @@ fn fill(stats: &mut Stats, mut counters: Counters, host: &str, memory: &str) {
         max_usage: counters.memory_max_usage,
         stats: counters.memory,
         failcnt: counters.memory_failures,
-        limit: counters.memory_limit.min(host_memory(memory).unwrap_or(u64::MAX)),
+        limit: counters.memory_limit.min(host.memory.unwrap_or(u64::MAX)),
     };
 }
 
@@ -175,28 +180,6 @@ fn entries(counts: Vec<(u64, u64, String, u64)>) -> Option<Vec<BlkioEntry>> {
         value,
     };
     (!counts.is_empty()).then(|| counts.into_iter().map(entry).collect())
-}
-
-/// The time that all processors have spent, without that of guests, which is counted already.
-fn host_time(stat: &str) -> u64 {
-    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "));
-    let ticks = all.into_iter().flat_map(str::split_whitespace).take(7);
-    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    ticks.saturating_mul(TICK)
-}
-
-fn processors(stat: &str) -> u64 {
-    let is_one = |line: &&str| {
-        let number = line.strip_prefix("cpu");
-        number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    u64::try_from(stat.lines().filter(is_one).count()).unwrap_or(0)
-}
-
-fn host_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
 }
 
 /// Reads `/proc/<pid>/net/dev` (proc_pid_net(5)).
@@ -245,13 +228,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hosts_time_and_processors_are_read() {
-        let stat = "cpu  1 2 3 4 5 6 7 800 900 1000\ncpu0 1 1 1\ncpu1 1 1 1\nintr 5\n";
-        assert_eq!((host_time(stat), processors(stat)), (280_000_000, 2));
-        assert_eq!((host_time(""), processors("")), (0, 0));
-    }
-
-    #[test]
     fn interfaces_are_read_but_loopback() {
         let text = "Inter-| Receive | Transmit\n face |bytes packets|bytes\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  \
                     eth0: 10 2 3 4 0 0 0 0 50 6 7 8 0 0 0 0\n";
@@ -271,7 +247,11 @@ mod tests {
             memory_limit: u64::MAX,
             ..Counters::default()
         };
-        fill(&mut stats, counters, "", "MemTotal:        2000 kB\nMemFree: 1 kB\n");
+        let host = HostUse {
+            memory: Some(2_048_000),
+            ..HostUse::default()
+        };
+        fill(&mut stats, counters, host);
         assert_eq!(
             (stats.memory_stats.limit, stats.pids_stats.limit),
             (2_048_000, u64::MAX)
