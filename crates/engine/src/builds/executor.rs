@@ -6,7 +6,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use corten_api::{container::Config, host_config::HostConfig, image::Progress};
+use corten_api::{
+    container::Config,
+    host_config::HostConfig,
+    image::{AuthConfig, Progress},
+};
 use corten_build::{
     Agents, BaseImage, Error, Executor, GitSource, Network, Process, ProcessMount, Security, Stream, Transfer,
 };
@@ -72,23 +76,14 @@ impl EngineExecutor {
         })
     }
 
-    async fn fetch_image(
+    /// Fetches an image. What it tells is passed on by this thread, which may wait: the runtime's may not.
+    fn fetch_image(
         &self,
         reference: &Reference,
         platform: &str,
         pulling: &mut dyn FnMut(Transfer),
-    ) -> Result<()> {
-        let domain = reference.domain();
-        let auth = self.settings.registries.iter().find(|(registry, _)| {
-            let host = registry.trim_start_matches("https://").trim_start_matches("http://");
-            let host = host.split('/').next().unwrap_or(host);
-            host == domain || (domain == "docker.io" && host == "index.docker.io")
-        });
-        let auth = match (auth, &self.settings.credentials) {
-            (Some((_, auth)), _) => Some(auth.clone()),
-            (None, Some(credentials)) => credentials.of(domain).await,
-            (None, None) => None,
-        };
+    ) -> corten_build::Result<()> {
+        let auth = self.wait(async { Ok(self.credentials(reference.domain()).await) })?;
         let request = PullRequest {
             reference: reference.clone().or_latest().to_string(),
             tag: String::new(),
@@ -96,13 +91,34 @@ impl EngineExecutor {
             auth,
         };
         let (sender, mut messages) = mpsc::channel(WAITING);
-        let told = async {
-            while let Some(message) = messages.recv().await {
-                pulling(transfer(message));
+        let (images, mut cancelled) = (self.builds.0.images.clone(), self.cancel.subscribe());
+        let pull = self.runtime.spawn(async move {
+            tokio::select! {
+                pulled = images.pull(request, sender) => pulled,
+                _ = cancelled.wait_for(|cancelled| *cancelled) => {
+                    Err(crate::Error::new(Kind::Cancelled, "the build was cancelled"))
+                }
             }
-        };
-        let (pulled, ()) = tokio::join!(self.builds.0.images.pull(request, sender), told);
-        pulled
+        });
+        while let Some(message) = messages.blocking_recv() {
+            pulling(transfer(message));
+        }
+        let ended = |error| Error::new(Kind::Internal.into(), format!("an internal task ended early: {error}"));
+        let pulled = self.wait(async { Ok(pull.await) })?.map_err(ended)?;
+        pulled.map_err(|error| build_error(&error))
+    }
+
+    async fn credentials(&self, domain: &str) -> Option<AuthConfig> {
+        let auth = self.settings.registries.iter().find(|(registry, _)| {
+            let host = registry.trim_start_matches("https://").trim_start_matches("http://");
+            let host = host.split('/').next().unwrap_or(host);
+            host == domain || (domain == "docker.io" && host == "index.docker.io")
+        });
+        match (auth, &self.settings.credentials) {
+            (Some((_, auth)), _) => Some(auth.clone()),
+            (None, Some(credentials)) => credentials.of(domain).await,
+            (None, None) => None,
+        }
     }
 }
 
@@ -138,7 +154,7 @@ impl Executor for EngineExecutor {
                 format!("failed to parse stage name {reference:?}: {error}"),
             )
         })?;
-        self.wait(self.fetch_image(&parsed, platform, pulling))?;
+        self.fetch_image(&parsed, platform, pulling)?;
         self.here(reference, platform).ok_or_else(|| {
             let message = format!("image with reference {reference} was found but does not match the specified platform: wanted {platform}");
             Error::new(Kind::NotFound.into(), message)
