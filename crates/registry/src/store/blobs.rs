@@ -70,33 +70,39 @@ impl Store {
     ///
     /// The caller knows that it has this digest and size.
     pub(crate) fn adopt(&self, name: &Name, digest: &Digest, file: &Path, size: u64) -> Result<()> {
-        self.take_over(digest, file, size)?;
         let link = self.link_path(name, digest);
         let is_new = !fs::exists(&link)?;
-        if !self.link(digest, &link)? {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the content vanished").into());
-        }
+        self.take_over(digest, file, size, &link)?;
         if is_new {
             self.usage.added(name, size);
         }
-        self.note_folder(&link);
         Ok(())
     }
 
-    /// Makes a complete file the content of a digest, or drops it where there is one.
-    pub(super) fn take_over(&self, digest: &Digest, file: &Path, size: u64) -> io::Result<()> {
+    /// Makes a complete file the content of a digest, or drops it where there is one, and links to it.
+    pub(super) fn take_over(&self, digest: &Digest, file: &Path, size: u64, link: &Path) -> io::Result<()> {
         let _guard = self.lock_digest(digest);
         let landing = self.landing_path(digest);
         let is_known = self
             .syncer
             .still(|| Ok::<_, io::Error>(fs::exists(self.blob_path(digest))? || fs::exists(&landing)?))?;
-        if is_known {
-            return fs::remove_file(file);
+        match is_known {
+            true => fs::remove_file(file)?,
+            false => fs::rename(file, &landing)?,
         }
-        fs::rename(file, &landing)?;
-        self.syncer.landed(digest.clone());
-        self.usage.stored(size);
-        Ok(())
+        let is_linked = self.link_locked(digest, link);
+        match is_known {
+            true => self.note_folder(link),
+            // After the link, for it to come to the disk with the content.
+            false => {
+                self.syncer.landed(digest.clone());
+                self.usage.stored(size);
+            }
+        }
+        match is_linked? {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "the content vanished")),
+        }
     }
 
     fn note_folder(&self, link: &Path) {

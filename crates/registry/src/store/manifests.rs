@@ -129,11 +129,7 @@ impl Store {
     fn keep(&self, put: &Put<'_>, size: u64) -> io::Result<()> {
         let draft = self.uploads_path().join(format!("copy-{}", super::uploads::new_id()));
         fs::write(&draft, put.bytes)?;
-        self.take_over(put.digest, &draft, size)?;
-        let path = self.manifest_path(put.name, put.digest);
-        if !self.link(put.digest, &path)? {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the content vanished"));
-        }
+        self.take_over(put.digest, &draft, size, &self.manifest_path(put.name, put.digest))?;
         if let Some(subject) = &put.document.subject {
             self.write_referrer(put, subject, size)?;
         }

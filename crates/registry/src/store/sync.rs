@@ -1,5 +1,8 @@
 //! Bringing to the disk what was written, in groups: one thread syncs the contents that have landed and
-//! gives them their place among the blobs, then the records, then the folders that hold their names.
+//! gives them their place among the blobs, then the records, then folders from which names were removed.
+//!
+//! A file is synced after it got its names. Linux's file systems (ext4, xfs, btrfs) bring a file's names to the
+//! disk with it, so the folders that hold them need no sync of their own.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,7 +76,6 @@ impl Syncer {
     /// A record was written.
     pub(super) fn wrote(&self, file: PathBuf) {
         self.register(|state| {
-            state.folders.extend(file.parent().map(Path::to_owned));
             state.files.insert(file);
         });
     }
@@ -130,34 +132,47 @@ impl Shared {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let landed = std::mem::take(&mut state.landed);
-            let (files, mut folders) = (std::mem::take(&mut state.files), std::mem::take(&mut state.folders));
+            let (files, folders) = (std::mem::take(&mut state.files), std::mem::take(&mut state.folders));
             let goal = state.registered;
             drop(state);
-            for digest in &landed {
-                self.settle(digest, &mut folders);
-            }
-            for path in files.iter().chain(&folders) {
-                sync(path);
-            }
+            let contents = landed.iter().map(|digest| self.landing(digest));
+            contents.chain(files.iter().cloned()).for_each(|path| begin(&path));
+            landed.iter().for_each(|digest| self.settle(digest));
+            files.iter().chain(&folders).for_each(|path| sync(path));
             done = goal;
             self.synced.send_replace(goal);
         }
     }
 
-    /// Syncs a landed content and gives it its place.
-    fn settle(&self, digest: &Digest, folders: &mut BTreeSet<PathBuf>) {
-        let from = self.root.join("landing").join(file_name(digest));
+    fn landing(&self, digest: &Digest) -> PathBuf {
+        self.root.join("landing").join(file_name(digest))
+    }
+
+    /// Syncs a landed content and gives it its place. In which of the two a power cut finds it does not
+    /// matter.
+    fn settle(&self, digest: &Digest) {
+        let from = self.landing(digest);
         let to = blob_path(&self.root, digest);
         sync(&from);
         let Some(folder) = to.parent() else { return };
         let _moving = lock(&self.moving);
         let moved = fs::create_dir_all_mode(folder, 0o700).and_then(|()| fs::rename(&from, &to));
         match moved {
-            Ok(()) => folders.extend([folder.to_owned(), self.root.join("landing")]),
+            Ok(()) => {}
             // Collected meanwhile, or landed twice.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => tracing::error!(%digest, %error, "a blob cannot be put into its place"),
         }
+    }
+}
+
+/// Lets the disk begin with a file, so that the syncs of a group share one commit of the file system.
+fn begin(path: &Path) {
+    // The sync says what is wrong.
+    if let Ok(file) = fs::open(path)
+        && let Ok(metadata) = file.metadata()
+    {
+        fs::start_writing(&file, 0, metadata.len());
     }
 }
 
