@@ -36,6 +36,16 @@ fn configuration_files_are_checked() {
         ),
         (r#"{"debug": "yes"}"#, &[], "debug"),
         (r#"{"bip": "nowhere"}"#, &[], "nowhere"),
+        (
+            "{}",
+            &["-b", "br0", "--bip", "10.0.0.1/24"],
+            "You specified -b & --bip, mutually exclusive options. Please specify only one",
+        ),
+        (
+            r#"{"bridge": "br0"}"#,
+            &["--bip6", "fd00::1/64"],
+            "You specified -b & --bip6, mutually exclusive options.",
+        ),
         (r#"{"registry-mirrors": ["ftp://x"]}"#, &[], "ftp"),
         (r#"{"hosts": ["bogus://x"]}"#, &[], "bogus"),
         (r#"{"max-concurrent-downloads": -1}"#, &[], "max concurrent downloads"),

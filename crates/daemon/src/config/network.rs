@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     address::<std::net::Ipv4Addr>(config, "default-gateway")?;
     address::<std::net::Ipv6Addr>(config, "default-gateway-v6")?;
     for name in ["bip", "bip6"] {
-        if config.text("bridge") == Some("none") && config.text(name).is_some() {
+        if config.text("bridge").is_some() && config.text(name).is_some() {
             return Err(ConfigError::new(format!(
                 "You specified -b & --{name}, mutually exclusive options. Please specify only one"
             )));
