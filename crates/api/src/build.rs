@@ -17,6 +17,9 @@ pub struct Extended {
     /// The Dockerfile, when it is not in the context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<String>,
+    /// What `.dockerignore` beside such a Dockerfile says, in place of the context's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
     /// The context, when it is a folder of this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<LocalFolder>,
@@ -84,6 +87,8 @@ pub enum NamedContext {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Output {
+    /// Nothing: only the cache grows.
+    Nothing,
     /// An image of the engine.
     Image,
     /// An image of the engine that is pushed under its names.

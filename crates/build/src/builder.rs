@@ -42,8 +42,13 @@ pub fn build(
     request: &Request,
     tell: &(dyn Fn(Event) + Sync),
 ) -> Result<Built> {
-    let file = Dockerfile::parse(&request.dockerfile)?;
+    let check = request
+        .arguments
+        .get("BUILDKIT_DOCKERFILE_CHECK")
+        .and_then(Option::as_deref);
+    let file = Dockerfile::parse_with(&request.dockerfile, check)?;
     tell(Event::Warnings(file.warnings.clone()));
+    insist(&file)?;
     let target = file.target(&request.target)?;
     let mut arguments = Arguments::new(request.arguments.clone(), &request.platform, &request.target);
     for instruction in &file.arguments {
@@ -52,6 +57,7 @@ pub fn build(
             declared.map_err(|error| error.at(instruction.lines))?;
         }
     }
+    let epoch = epoch(&arguments)?;
     let plan = plan(&file, target, &arguments, &request.contexts)?;
     let total = plan.total + usize::from(!request.labels.is_empty());
     let slots = plan.stages.iter().map(|stage| (stage.index, Slot::default()));
@@ -69,6 +75,7 @@ pub fn build(
         failure: Mutex::default(),
         contexts: Mutex::default(),
         ignored: AtomicBool::new(false),
+        epoch,
         total,
         escape: file.directives.escape,
         plan,
@@ -101,6 +108,8 @@ pub(crate) struct Build<'a> {
     contexts: Mutex<BTreeMap<String, Digest>>,
     /// Whether it was told what of the context is left out.
     ignored: AtomicBool,
+    /// The time of everything (`SOURCE_DATE_EPOCH`), in seconds.
+    pub(crate) epoch: Option<i64>,
     pub(crate) total: usize,
     pub(crate) escape: char,
     pub(crate) plan: Plan,
@@ -129,6 +138,9 @@ impl Build<'_> {
             return Err(error);
         }
         let mut state = self.stage_result(target)?;
+        if self.request.squash {
+            crate::squash::squash(self, &mut state)?;
+        }
         self.label(&mut state)?;
         let unconsumed = self.arguments.unconsumed();
         if !unconsumed.is_empty() {
@@ -183,6 +195,11 @@ impl Build<'_> {
         }
         drop(failure);
         self.executor.abort();
+    }
+
+    /// The time of everything, RFC 3339.
+    pub(crate) fn epoch_text(&self) -> Option<String> {
+        Some(Timestamp::from_second(self.epoch?).ok()?.to_string())
     }
 
     /// What a stage became; waits for it.
@@ -360,6 +377,33 @@ impl Build<'_> {
             None => id,
         };
         Ok(Built { image, answers })
+    }
+}
+
+/// Fails for warnings, if the Dockerfile wants that.
+fn insist(file: &Dockerfile) -> Result<()> {
+    let Some(first) = file.warnings.first().filter(|_| file.insists()) else {
+        return Ok(());
+    };
+    let mut rules: Vec<&str> = file.warnings.iter().map(|warning| warning.rule.name()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let message = format!("lint violation found for rules: {}", rules.join(", "));
+    Err(Error::invalid(message).at(first.lines))
+}
+
+/// The time that the build's argument `SOURCE_DATE_EPOCH` asks for.
+fn epoch(arguments: &Arguments) -> Result<Option<i64>> {
+    let Some(text) = arguments.given("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let seconds = text
+        .parse::<i64>()
+        .ok()
+        .filter(|seconds| Timestamp::from_second(*seconds).is_ok());
+    match seconds {
+        Some(seconds) => Ok(Some(seconds)),
+        None => Err(Error::invalid(format!("invalid SOURCE_DATE_EPOCH: {text}"))),
     }
 }
 

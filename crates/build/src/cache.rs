@@ -9,13 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use corten_dockerfile::Sharing;
-use corten_oci::digest::{Algorithm, Digest, Hasher};
+use corten_oci::digest::Digest;
 use corten_store::{GcOptions, Lease, Store};
 use corten_sys::fs;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::key::Keyed;
 use crate::known::FileDigests;
 
 const FORMAT: u32 = 1;
@@ -57,6 +58,9 @@ struct Record {
     instruction: String,
     used: Timestamp,
     uses: u64,
+    /// What the key was made of, by names and short digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<(String, String)>,
 }
 
 /// A remembered step.
@@ -154,7 +158,8 @@ impl Cache {
     }
 
     /// Remembers what a key led to.
-    pub(crate) fn put(&self, key: &Digest, hit: &Hit, instruction: &str) -> Result<()> {
+    pub(crate) fn put(&self, keyed: &Keyed, hit: &Hit, instruction: &str) -> Result<()> {
+        let key = &keyed.digest;
         let lease = self.store.lease();
         if let Some(layer) = &hit.layer
             && !lease.hold(layer)
@@ -169,10 +174,35 @@ impl Cache {
             instruction: instruction.chars().take(1000).collect(),
             used: Timestamp::now(),
             uses: 0,
+            parts: keyed.parts.clone(),
         };
         self.write(&record)?;
         self.entries().insert(key.clone(), Held { record, _lease: lease });
         Ok(())
+    }
+
+    /// The first input of a step that is not as it was when the same instruction was last done; none
+    /// when it never was.
+    pub(crate) fn difference(&self, keyed: &Keyed, instruction: &str) -> Option<String> {
+        let entries = self.entries();
+        let same = entries.values().map(|held| &held.record);
+        let same = same.filter(|record| record.instruction == instruction && !record.parts.is_empty());
+        let last = same.max_by_key(|record| record.used)?;
+        let old: BTreeMap<&str, &str> = last
+            .parts
+            .iter()
+            .map(|(name, part)| (name.as_str(), part.as_str()))
+            .collect();
+        for (name, part) in &keyed.parts {
+            match old.get(name.as_str()) {
+                None => return Some(format!("{name} is new")),
+                Some(before) if before != part => return Some(format!("{name} changed")),
+                Some(_) => {}
+            }
+        }
+        let now: HashSet<&str> = keyed.parts.iter().map(|(name, _)| name.as_str()).collect();
+        let gone = last.parts.iter().find(|(name, _)| !now.contains(name.as_str()));
+        gone.map(|(name, _)| format!("{name} is gone"))
     }
 
     fn path(&self, key: &Digest) -> PathBuf {
@@ -373,58 +403,25 @@ fn size_of(path: &Path) -> u64 {
     size
 }
 
-/// Makes keys: of parts, each set off from the next.
-#[derive(Debug)]
-pub(crate) struct Key(Hasher);
-
-impl Key {
-    pub(crate) fn new(kind: &str) -> Self {
-        Self(Hasher::new(Algorithm::Sha256)).with(kind)
-    }
-
-    pub(crate) fn with(mut self, part: impl AsRef<[u8]>) -> Self {
-        let part = part.as_ref();
-        self.0.update(&(part.len() as u64).to_le_bytes());
-        self.0.update(part);
-        self
-    }
-
-    pub(crate) fn with_all<T: AsRef<[u8]>>(self, parts: impl IntoIterator<Item = T>) -> Self {
-        let parts: Vec<T> = parts.into_iter().collect();
-        let counted = self.with((parts.len() as u64).to_le_bytes());
-        parts.iter().fold(counted, |key, part| key.with(part))
-    }
-
-    pub(crate) fn finish(self) -> Digest {
-        self.0.finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_tell_their_parts_apart() {
-        let key = |parts: &[&str]| Key::new("k").with_all(parts).finish();
-        assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
-        assert_ne!(key(&["a", "b"]), key(&["ab"]));
-        assert_ne!(key(&["a", ""]), key(&["a"]));
-    }
+    use crate::key::Key;
 
     #[test]
     fn steps_are_remembered_over_restarts_until_pruned() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Default::default()).unwrap();
         let place = folder.path().join("buildkit");
-        let key = Key::new("a").finish();
+        let keyed = Key::new("a").finish();
+        let key = keyed.digest.clone();
         let hit = Hit {
             layer: None,
             created: "2026-01-01T00:00:00Z".into(),
         };
         {
             let cache = Cache::open(&place, store.clone()).unwrap();
-            cache.put(&key, &hit, "ENV a=b").unwrap();
+            cache.put(&keyed, &hit, "ENV a=b").unwrap();
         }
         let cache = Cache::open(&place, store).unwrap();
         assert_eq!(cache.get(&key), Some(hit));

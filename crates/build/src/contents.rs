@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use corten_dockerfile::{Ignore, glob_matches};
 use corten_oci::digest::{Algorithm, Digest, Hasher};
@@ -147,15 +147,19 @@ pub(crate) enum Owners {
     Keep,
 }
 
-/// The digest of a file or tree.
+/// The most files of a tree that are named with its digest.
+const NAMED: usize = 1000;
+
+/// The digest of a file or tree, and those of its files by name.
 pub(crate) fn digest(
     root: &Root,
     path: &str,
     filter: &Filter<'_>,
     owners: Owners,
     known: &FileDigests,
-) -> Result<Digest> {
+) -> Result<(Digest, Vec<(String, String)>)> {
     let mut walk = Walk {
+        named: Vec::new(),
         hasher: Hasher::new(Algorithm::Sha256),
         filter,
         owners,
@@ -169,9 +173,9 @@ pub(crate) fn digest(
         walk.folder(folder.as_fd(), "")?;
     } else {
         walk.head(paths::name(path).as_bytes(), b'f', &stat);
-        walk.content(&stat, || Ok(root.file(path)?.into()))?;
+        walk.content(path, &stat, || Ok(root.file(path)?.into()))?;
     }
-    Ok(walk.hasher.finish())
+    Ok((walk.hasher.finish(), walk.named))
 }
 
 struct Walk<'a> {
@@ -180,6 +184,7 @@ struct Walk<'a> {
     owners: Owners,
     known: &'a FileDigests,
     buffer: Vec<u8>,
+    named: Vec<(String, String)>,
 }
 
 impl Walk<'_> {
@@ -223,7 +228,7 @@ impl Walk<'_> {
         match kind {
             FileType::RegularFile => {
                 self.head(path.as_bytes(), b'f', stat);
-                self.content(stat, || {
+                self.content(path, stat, || {
                     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                     Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
                 })
@@ -243,9 +248,10 @@ impl Walk<'_> {
     }
 
     /// A file's bytes, by their digest; a file that is as it was is not read again.
-    fn content(&mut self, stat: &Stat, open: impl FnOnce() -> Result<std::os::fd::OwnedFd>) -> Result<()> {
+    fn content(&mut self, path: &str, stat: &Stat, open: impl FnOnce() -> Result<OwnedFd>) -> Result<()> {
         if let Some(digest) = self.known.get(stat) {
             self.hasher.update(&digest);
+            self.name(path, &digest);
             return Ok(());
         }
         let seen = Seen::now();
@@ -260,8 +266,16 @@ impl Walk<'_> {
         }
         let digest = bytes_of(&hasher.finish());
         self.hasher.update(&digest);
+        self.name(path, &digest);
         self.known.put(stat, digest, seen);
         Ok(())
+    }
+
+    fn name(&mut self, path: &str, digest: &[u8; 32]) {
+        if self.named.len() < NAMED {
+            let short = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
+            self.named.push((format!("the file {path}"), short.collect()));
+        }
     }
 }
 
@@ -306,7 +320,11 @@ mod tests {
     fn digests_are_of_content() {
         let (folder, root) = tree();
         let known = FileDigests::default();
-        let of = |path: &str| digest(&root, path, &Filter::default(), Owners::Reset, &known).unwrap();
+        let of = |path: &str| {
+            digest(&root, path, &Filter::default(), Owners::Reset, &known)
+                .unwrap()
+                .0
+        };
         let before = (of(""), of("a.txt"), of("d"));
         let again = fs::read(folder.path().join("a.txt")).unwrap();
         fs::remove_file(folder.path().join("a.txt")).unwrap();
@@ -321,7 +339,7 @@ mod tests {
             let excludes = Ignore::of(["**/*.o"]);
             let none = Ignore::default();
             let filter = Filter::new(&none, "d", Some(&excludes));
-            digest(&root, "d", &filter, Owners::Reset, &known).unwrap()
+            digest(&root, "d", &filter, Owners::Reset, &known).unwrap().0
         };
         assert_eq!(without("1"), without("2"));
     }

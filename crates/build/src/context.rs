@@ -74,6 +74,17 @@ impl Local {
     }
 }
 
+impl Local {
+    /// A folder without what patterns name.
+    #[must_use]
+    pub fn with_ignore(path: &Path, ignore: Ignore) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            ignore: Arc::new(ignore),
+        }
+    }
+}
+
 impl Context for Local {
     fn folder(&self, _wanted: &[String]) -> Result<Folder> {
         Ok(Folder {

@@ -8,11 +8,11 @@ use corten_store::{Access, Scratch};
 use corten_sys::fs;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
-use crate::cache::Key;
 use crate::chmod::Chmod;
 use crate::contents::{self, Filter, Owners};
 use crate::error::{Error, Kind, Result};
 use crate::executor::GitSource;
+use crate::key::Key;
 use crate::known::FileDigests;
 use crate::metadata;
 use crate::origin::Origin;
@@ -30,6 +30,12 @@ enum Item {
     Unpacked { tree: Scratch, place: Place },
     /// A file from a web server, in a tree of its own.
     Fetched { tree: Scratch, name: String, place: Place },
+    /// A repository of git at a commit.
+    Cloned {
+        tree: Scratch,
+        commit: String,
+        place: Place,
+    },
     /// A text in the Dockerfile.
     Text { name: String, text: String, place: Place },
 }
@@ -74,6 +80,7 @@ impl Stage<'_> {
             owner: chown.as_deref().map(|text| self.owner(text, &layers)).transpose()?,
             chmod: chmod.as_deref().map(Chmod::parse).transpose()?,
             modified: None,
+            is_layer: false,
         };
         let mut sources = Vec::new();
         for source in &copy.sources {
@@ -90,6 +97,7 @@ impl Stage<'_> {
             true => None,
             false => Some(self.origin(copy.from.as_deref(), &wanted)?),
         };
+        self.announce();
         if origin.as_ref().is_none_or(|origin| origin.owners == Owners::Reset) {
             attributes.owner.get_or_insert_default();
         }
@@ -114,13 +122,17 @@ impl Stage<'_> {
             .with(format!(
                 "{:?} {:?} {place:?} {}",
                 attributes.owner, attributes.chmod, copy.parents
-            ));
+            ))
+            .with_all(self.build.epoch.map(i64::to_le_bytes))
+            .noted("what is below", below.iter().map(Digest::as_str).collect::<String>())
+            .noted("an option", format!("{attributes:?} {place:?} {}", copy.parents));
         for item in &items {
-            key = key.with_all(digests(item, origin.as_ref(), &excludes, &self.build.cache.known)?);
+            let (parts, named) = digests(item, origin.as_ref(), &excludes, &self.build.cache.known)?;
+            key = key.with_all(parts).noted_all(named);
         }
         let key = key.finish();
         let by = instruction.text.clone();
-        if self.reuse(state, &key, &by) {
+        if self.reuse(state, &key, &by, &instruction.text) {
             return Ok(());
         }
         let work = self.work(&below)?;
@@ -142,8 +154,10 @@ impl Stage<'_> {
         let key = Key::new("workdir")
             .with_all(layers.iter().map(Digest::as_str))
             .with(&path)
+            .with_all(self.build.epoch.map(i64::to_le_bytes))
+            .noted("what is below", layers.iter().map(Digest::as_str).collect::<String>())
             .finish();
-        if self.reuse(state, &key, &by) {
+        if self.reuse(state, &key, &by, &instruction.text) {
             return Ok(());
         }
         self.in_passing()?;
@@ -174,10 +188,11 @@ impl Stage<'_> {
         place: &Place,
         items: &mut Vec<Item>,
     ) -> Result<()> {
-        if name == "ADD" && is_git(source) {
-            return Err(Error::unsupported(format!(
-                "ADD of the git repository {source} is not supported yet"
-            )));
+        if name == "ADD"
+            && let Some(repository) = GitSource::parse(source)
+        {
+            items.push(self.cloned(repository, add, place)?);
+            return Ok(());
         }
         if name == "ADD" && (source.starts_with("http://") || source.starts_with("https://")) {
             items.push(self.fetched(source, add, place)?);
@@ -206,6 +221,26 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+
+    fn cloned(&self, mut source: GitSource, add: &Add, place: &Place) -> Result<Item> {
+        source.keep_git_dir |= add.keep_git_dir;
+        let tree = self.build.store.scratch()?;
+        let agents = self.build.request.agents.as_ref();
+        let commit = self.build.executor.git(&source, agents, &tree.path())?;
+        if let Some(wanted) = &add.checksum
+            && !commit.starts_with(wanted.as_str())
+        {
+            return Err(Error::invalid(format!(
+                "expected checksum to match {wanted}, got {commit}"
+            )));
+        }
+        let commit = format!("{commit} {} {}", source.keep_git_dir, source.folder);
+        Ok(Item::Cloned {
+            tree,
+            commit,
+            place: place.clone(),
+        })
     }
 
     /// The content of a file that is an archive.
@@ -348,29 +383,44 @@ fn variables(text: &str, state: &State, escape: char) -> Result<String> {
     Ok(expand(&protected, escape, &|name| state.lookup(name))?.text)
 }
 
-/// What the key has of an item.
-fn digests(item: &Item, origin: Option<&Origin>, excludes: &Ignore, known: &FileDigests) -> Result<Vec<String>> {
+/// What the key has of an item, and what is remembered of it by name.
+type Parts = (Vec<String>, Vec<(String, String)>);
+
+fn digests(item: &Item, origin: Option<&Origin>, excludes: &Ignore, known: &FileDigests) -> Result<Parts> {
     let none = Filter::default();
     Ok(match item {
         Item::Tree { path, place } => {
             let origin = origin.ok_or_else(|| Error::internal("a path without a tree"))?;
             let filter = origin.filter(path, Some(excludes));
-            let digest = contents::digest(&origin.root, path, &filter, origin.owners, known)?;
-            vec![
+            let (digest, named) = contents::digest(&origin.root, path, &filter, origin.owners, known)?;
+            let parts = vec![
                 format!("tree {place:?}"),
                 paths::name(path).to_owned(),
                 digest.to_string(),
-            ]
+            ];
+            (parts, named)
         }
         Item::Unpacked { tree, place } => {
-            let digest = contents::digest(&Root::open(&tree.path())?, "", &none, Owners::Keep, known)?;
-            vec![format!("archive {place:?}"), digest.to_string()]
+            let root = Root::open(&tree.path())?;
+            let (digest, named) = contents::digest(&root, "", &none, Owners::Keep, known)?;
+            (vec![format!("archive {place:?}"), digest.to_string()], named)
         }
         Item::Fetched { tree, name, place } => {
-            let digest = contents::digest(&Root::open(&tree.path())?, "file", &none, Owners::Reset, known)?;
-            vec![format!("url {place:?}"), name.clone(), digest.to_string()]
+            let root = Root::open(&tree.path())?;
+            let (digest, named) = contents::digest(&root, "file", &none, Owners::Reset, known)?;
+            (vec![format!("url {place:?}"), name.clone(), digest.to_string()], named)
         }
-        Item::Text { name, text, place } => vec![format!("text {place:?}"), name.clone(), text.clone()],
+        Item::Cloned { commit, place, .. } => (
+            vec![format!("git {place:?}"), commit.clone()],
+            vec![("the commit".to_owned(), commit.clone())],
+        ),
+        Item::Text { name, text, place } => (
+            vec![format!("text {place:?}"), name.clone(), text.clone()],
+            vec![(
+                format!("the text {name}"),
+                Digest::sha256(text.as_bytes()).hex().to_owned(),
+            )],
+        ),
     })
 }
 
@@ -390,6 +440,9 @@ fn put(item: &Item, origin: Option<&Origin>, to: &Root, attributes: &Attributes,
                 ..attributes.clone()
             };
             transfer::copy(&Root::open(&tree.path())?, "", to, place, &kept, &filter)
+        }
+        Item::Cloned { tree, place, .. } => {
+            transfer::copy(&Root::open(&tree.path())?, "", to, place, attributes, &filter)
         }
         Item::Fetched { tree, place, .. } => transfer::copy(
             &Root::open(&tree.path())?,

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
 use corten_oci::reference::Reference;
-use corten_store::{Lease, NewImage, Store};
+use corten_store::{Force, Lease, NewImage, PruneParents, Store};
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
@@ -108,23 +108,24 @@ impl Finished<'_> {
     /// # Errors
     /// As [`Finished::write_tar`].
     pub fn write_image(&self, names: &[Reference], out: &mut dyn Write) -> Result<()> {
-        let _held: Vec<bool> = self
-            .config
-            .rootfs
-            .diff_ids
-            .iter()
-            .map(|layer| self.lease.hold(layer))
-            .collect();
-        let id = self.image()?;
-        for name in names {
-            self.store.images().tag(name, &id)?;
+        for layer in &self.config.rootfs.diff_ids {
+            if !self.lease.hold(layer) {
+                return Err(Error::internal("a layer of the build is gone"));
+            }
         }
-        let names: Vec<String> = match names {
-            [] => vec![id.to_string()],
-            names => names.iter().map(|name| name.clone().or_latest().to_string()).collect(),
-        };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Ok(self.store.save(&names, out)?)
+        let own = Digest::sha256(self.bytes);
+        let was_there = self.store.images().get(&own).is_ok();
+        let id = self.image()?;
+        let names = names.iter().map(|name| name.clone().or_latest()).collect();
+        let saved = self.store.save_as(&id, names, out);
+        if !was_there && id == own {
+            // It was only wanted as an archive. Somebody may have given it a name meanwhile: then it stays.
+            let _ = self
+                .store
+                .images()
+                .remove(id.as_str(), Force::No, PruneParents::No, &|_| Vec::new());
+        }
+        Ok(saved?)
     }
 
     /// Tells that something of the output is done.

@@ -4,11 +4,11 @@ use corten_dockerfile::{Instruction, Line, Mount, MountKind, Network, Run, Secur
 use corten_oci::digest::Digest;
 
 use crate::arguments;
-use crate::cache::Key;
 use crate::contents;
 use crate::error::{Error, Result};
 use crate::event::StepEvent;
 use crate::executor::Process;
+use crate::key::{Key, Keyed};
 use crate::mounts::Extras;
 use crate::paths;
 use crate::stage::Stage;
@@ -26,7 +26,7 @@ impl Stage<'_> {
         let layers = state.image.rootfs.diff_ids.clone();
         let mounts = self.resolve(run, state)?;
         let key = self.run_key(state, run, &line, &mounts)?;
-        if self.reuse(state, &key, &by) {
+        if self.reuse(state, &key, &by, &instruction.text) {
             return Ok(());
         }
         let work = self.work(&layers)?;
@@ -72,7 +72,7 @@ impl Stage<'_> {
         }
     }
 
-    fn run_key(&mut self, state: &State, run: &Run, line: &Ready, mounts: &[Mount]) -> Result<Digest> {
+    fn run_key(&mut self, state: &State, run: &Run, line: &Ready, mounts: &[Mount]) -> Result<Keyed> {
         let mut key = Key::new("run")
             .with_all(state.image.rootfs.diff_ids.iter().map(Digest::as_str))
             .with_all(&line.words)
@@ -83,7 +83,29 @@ impl Stage<'_> {
             .with(format!(
                 "{:?} {:?} {}",
                 run.network, run.security, self.build.request.network
-            ));
+            ))
+            .with_all(self.build.epoch.map(i64::to_le_bytes))
+            .noted(
+                "what is below",
+                state
+                    .image
+                    .rootfs
+                    .diff_ids
+                    .iter()
+                    .map(Digest::as_str)
+                    .collect::<String>(),
+            )
+            .noted("the shell or the command", line.words.join("\0"))
+            .noted("the folder", state.folder())
+            .noted("the user", &state.image.config.user)
+            .noted(
+                "the network",
+                format!("{:?} {}", run.network, self.build.request.network),
+            );
+        for variable in self.keyed(state) {
+            let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+            key = key.noted(format!("the variable {name}"), value);
+        }
         for mount in mounts {
             key = key.with(format!("{mount:?}"));
             let (MountKind::Bind { from, source } | MountKind::Cache { from, source, .. }) = &mount.kind else {
@@ -95,14 +117,10 @@ impl Stage<'_> {
             }
             let origin = self.origin(from.as_deref(), std::slice::from_ref(source))?;
             let path = paths::below(source);
-            let digest = contents::digest(
-                &origin.root,
-                &path,
-                &origin.filter(&path, None),
-                origin.owners,
-                &self.build.cache.known,
-            );
-            key = key.with(digest?.as_str());
+            let filter = origin.filter(&path, None);
+            let known = &self.build.cache.known;
+            let (digest, named) = contents::digest(&origin.root, &path, &filter, origin.owners, known)?;
+            key = key.with(digest.as_str()).noted_all(named);
         }
         Ok(key.finish())
     }

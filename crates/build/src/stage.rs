@@ -8,12 +8,13 @@ use corten_store::Access;
 use jiff::Timestamp;
 
 use crate::builder::{Build, vertex_digest};
-use crate::cache::{Hit, Key};
+use crate::cache::Hit;
 use crate::contents;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::{Event, Log, Status, StepEvent, Transfer, Vertex};
 use crate::executor::Stream;
+use crate::key::{Key, Keyed};
 use crate::metadata;
 use crate::plan::{Base, Planned};
 use crate::request::{Fresh, Named, StepsFrom};
@@ -89,7 +90,9 @@ impl<'a> Stage<'a> {
             let shown = here.then(|| title(position, &self.shown(&state, instruction)));
             self.number += 1;
             self.begin(&instruction.text, shown, &state);
-            self.announce();
+            if matches!(instruction.command, Command::Run(_) | Command::Workdir(_)) {
+                self.announce();
+            }
             let done = self.step(&mut state, instruction);
             let done = self.end(&mut state, done);
             done.map_err(|error| error.of_step(instruction.lines))?;
@@ -169,7 +172,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Tells that the vertex under way has begun.
-    fn announce(&self) {
+    pub(crate) fn announce(&self) {
         if let Some(vertex) = &self.vertex {
             (self.build.tell)(Event::Vertex(vertex.clone()));
         }
@@ -373,7 +376,7 @@ impl<'a> Stage<'a> {
         let by = metadata::apply(state, &self.build.arguments, command, self.build.escape)?;
         let by = by.ok_or_else(|| Error::internal("an instruction is neither of files nor of the configuration"))?;
         let key = Key::new("configuration").with(before.as_str()).with(&by).finish();
-        if self.reuse(state, &key, &by) {
+        if self.reuse(state, &key, &by, text) {
             return Ok(());
         }
         self.in_passing()?;
@@ -389,15 +392,18 @@ impl<'a> Stage<'a> {
     }
 
     /// Takes a step from the cache, if it is there.
-    pub(crate) fn reuse(&mut self, state: &mut State, key: &Digest, by: &str) -> bool {
+    pub(crate) fn reuse(&mut self, state: &mut State, key: &Keyed, by: &str, text: &str) -> bool {
         if self.fresh {
             return false;
         }
         let hit = match self.build.request.steps_from {
-            StepsFrom::Cache => self.build.cache.get(key).or_else(|| self.modelled(state, by)),
+            StepsFrom::Cache => self.build.cache.get(&key.digest).or_else(|| self.modelled(state, by)),
             StepsFrom::Images => self.modelled(state, by),
         };
-        let Some(hit) = hit else { return false };
+        let Some(hit) = hit else {
+            self.explain(key, text);
+            return false;
+        };
         if hit.layer.as_ref().is_some_and(|layer| !self.build.lease.hold(layer)) {
             return false;
         }
@@ -407,10 +413,23 @@ impl<'a> Stage<'a> {
         }
         state.add(Line {
             by: by.to_owned(),
-            created: hit.created,
+            created: self.build.epoch_text().unwrap_or(hit.created),
             layer: hit.layer,
         });
         true
+    }
+
+    /// Says why a step is not in the cache.
+    fn explain(&self, key: &Keyed, text: &str) {
+        if !self.build.request.explain {
+            return;
+        }
+        let text: String = text.chars().take(1000).collect();
+        let why = match self.build.cache.difference(key, &text) {
+            Some(why) => format!("not cached: {why}\n"),
+            None => "not cached: nothing is remembered of this instruction\n".to_owned(),
+        };
+        self.log(Stream::Err, why.as_bytes());
     }
 
     /// The step as an image of `cachefrom` made it: one that has the same layers and history so far.
@@ -438,14 +457,14 @@ impl<'a> Stage<'a> {
     pub(crate) fn keep(
         &mut self,
         state: &mut State,
-        key: &Digest,
+        key: &Keyed,
         by: String,
         layer: Option<Digest>,
         text: &str,
     ) -> Result<()> {
         let hit = Hit {
             layer,
-            created: Timestamp::now().to_string(),
+            created: self.build.epoch_text().unwrap_or_else(|| Timestamp::now().to_string()),
         };
         self.build.cache.put(key, &hit, text)?;
         state.add(Line {
@@ -463,6 +482,9 @@ impl<'a> Stage<'a> {
 
     /// Makes a layer of what a step changed.
     pub(crate) fn commit(&self, work: &Work) -> Result<Digest> {
+        if let Some(epoch) = self.build.epoch {
+            work.clamp(epoch)?;
+        }
         work.commit(&self.build.lease)
     }
 
@@ -470,10 +492,10 @@ impl<'a> Stage<'a> {
     fn all_of(&mut self, name: &str, context: &dyn Context, state: &mut State) -> Result<()> {
         let origin = self.origin_of(name, context, &[String::new()])?;
         let filter = origin.filter("", None);
-        let digest = contents::digest(&origin.root, "", &filter, origin.owners, &self.build.cache.known)?;
+        let (digest, _) = contents::digest(&origin.root, "", &filter, origin.owners, &self.build.cache.known)?;
         let key = Key::new("context").with(digest.as_str()).finish();
         let by = format!("FROM {name}");
-        if self.reuse(state, &key, &by) {
+        if self.reuse(state, &key, &by, &by) {
             return Ok(());
         }
         let work = self.work(&[])?;

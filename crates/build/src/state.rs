@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) has_command: bool,
     /// The vertex that made it so.
     pub(crate) vertex: Option<Digest>,
+    /// How many layers and lines of history are of the image that it is based on.
+    pub(crate) below: (usize, usize),
 }
 
 /// What a step adds to the history.
@@ -35,6 +37,7 @@ impl State {
     /// A stage that begins with an image.
     pub(crate) fn new(image: ImageConfig) -> Self {
         Self {
+            below: (image.rootfs.diff_ids.len(), image.history.len()),
             image,
             ..Self::default()
         }

@@ -25,6 +25,8 @@ pub(crate) struct Attributes {
     pub(crate) chmod: Option<Chmod>,
     /// When they were changed, in seconds; none keeps the sources' times.
     pub(crate) modified: Option<i64>,
+    /// Whether the source is a layer, whose whiteouts take away.
+    pub(crate) is_layer: bool,
 }
 
 /// Where one source goes.
@@ -128,6 +130,9 @@ impl Copier<'_> {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if self.attributes.is_layer && takes_away(to, &name, &stat, is_folder)? {
+                continue;
+            }
             match (is_folder, excluded) {
                 (false, true) => {}
                 (false, false) => self
@@ -158,8 +163,13 @@ impl Copier<'_> {
             }
             Some(_) => return Err(Error::invalid(format!("cannot copy to non-directory: /{target}"))),
         };
+        if self.attributes.is_layer && is_opaque(below.as_fd()) {
+            for name in roots::names(folder.as_fd())? {
+                remove(folder.as_fd(), &name)?;
+            }
+        }
         self.folder(below.as_fd(), folder.as_fd(), path, target)?;
-        if is_new {
+        if is_new || self.attributes.is_layer {
             self.folder_attributes(folder.as_fd(), below.as_fd(), stat)?;
         }
         Ok(())
@@ -308,6 +318,42 @@ fn make_room(folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         Err(Errno::ISDIR | Errno::PERM) => Err(Error::invalid("cannot copy a file over a folder")),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Makes room for an entry of a layer; whether that was all it asks for.
+fn takes_away(to: BorrowedFd<'_>, name: &CStr, stat: &Stat, is_folder: bool) -> Result<bool> {
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if is_device && stat.st_rdev == 0 {
+        remove(to, name)?;
+        return Ok(true);
+    }
+    let there = roots::look(to, name)?;
+    let was_folder = there.is_some_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Directory);
+    if there.is_some() && was_folder != is_folder {
+        remove(to, name)?;
+    }
+    Ok(false)
+}
+
+/// Whether a folder of a layer hides what is below it (overlayfs.rst, "whiteouts and opaque directories").
+fn is_opaque(folder: BorrowedFd<'_>) -> bool {
+    let mut value = [0; 8];
+    let length = rustix::fs::fgetxattr(folder, "trusted.overlay.opaque", &mut value[..]);
+    length.is_ok_and(|length| value[..length] == *b"y")
+}
+
+/// Removes whatever has a name in an open folder.
+fn remove(folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let below = roots::subfolder(folder, name)?;
+    for inner in roots::names(below.as_fd())? {
+        remove(below.as_fd(), &inner)?;
+    }
+    Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
 }
 
 /// Copies capabilities and the users' own attributes.

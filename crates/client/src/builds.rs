@@ -70,8 +70,12 @@ pub struct BuildOptions {
     pub ulimits: Vec<Ulimit>,
     /// Credentials by registry.
     pub registries: BTreeMap<String, AuthConfig>,
+    /// Options of commands' confinement.
+    pub security: Vec<String>,
     /// `trace` for [`corten_api::build::Event`]s instead of text.
     pub output: String,
+    /// Bytes of [`corten_api::build::Extended`] at the beginning of the context.
+    pub preface: usize,
 }
 
 /// Answer of `POST /build/prune`.
@@ -106,6 +110,7 @@ impl Client {
             .query_some("cachefrom", json(&options.cache_from, options.cache_from.is_empty()))
             .query_some("ulimits", json(&options.ulimits, options.ulimits.is_empty()))
             .query_some("shmsize", number(options.shm_size))
+            .query_some("preface", number(i64::try_from(options.preface).unwrap_or(0)))
             .query_some("memory", number(options.memory))
             .query_some("memswap", number(options.memory_swap))
             .query_some("cpuperiod", number(options.cpu_period))
@@ -117,6 +122,9 @@ impl Client {
             .flag("pull", options.pull);
         for tag in &options.tags {
             call = call.query("t", tag);
+        }
+        for option in &options.security {
+            call = call.query("securityopt", option);
         }
         for host in &options.extra_hosts {
             call = call.query("extrahosts", host);

@@ -1,6 +1,7 @@
 //! Heredocs: texts that stand in the file below the instruction that uses them.
 
 use crate::error::{Error, Result};
+use crate::values::quoted_words;
 
 /// A text in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) fn announced(text: &str, escape: char) -> Vec<Heredoc> {
         let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         match word.to_ascii_uppercase().as_str() {
             "ADD" | "COPY" | "RUN" => {
-                break raw_words(after, escape)
+                break quoted_words(after, escape)
                     .iter()
                     .filter_map(|word| marker(word))
                     .collect();
@@ -80,35 +81,6 @@ pub(crate) fn marker(word: &str) -> Option<Heredoc> {
         name,
         content: String::new(),
     })
-}
-
-/// Words as a shell splits them, quotes and escapes left in.
-fn raw_words(text: &str, escape: char) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (c, quote) {
-            (c, None) if c.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                continue;
-            }
-            (c, Some(open)) if c == open => quote = None,
-            ('"' | '\'', None) => quote = Some(c),
-            (c, None | Some('"')) if c == escape => {
-                word.push(c);
-                word.extend(chars.next());
-                continue;
-            }
-            _ => {}
-        }
-        word.push(c);
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod source;
 mod stages;
 mod suggest;
 mod values;
+mod variables;
 
 pub use error::{Error, Lines, Result};
 pub use expand::{Expanded, expand, expand_list};

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::error::Lines;
-use crate::instruction::{Command, Line};
-use crate::source::Source;
+use crate::ignore::Ignore;
+use crate::instruction::{Command, Line, Source};
+use crate::source::Source as File;
 use crate::stages::{Dockerfile, Stage};
+use crate::variables;
 
 /// A check's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Warning {
 }
 
 /// All warnings, in the order of lines; those that the file itself asks to skip left out.
-pub(crate) fn check(file: &Dockerfile, source: &Source) -> Vec<Warning> {
+pub(crate) fn check(file: &Dockerfile, source: &File) -> Vec<Warning> {
     let mut found = Findings::default();
     casing(file, &mut found);
     for line in source.logical.iter().filter(|line| line.gaps) {
@@ -58,6 +60,8 @@ pub(crate) fn check(file: &Dockerfile, source: &Source) -> Vec<Warning> {
         stage_name(stage, &mut names, &mut found);
         instructions(stage, &mut found);
     }
+    variables::check(file, &mut found);
+    descriptions(file, source, &mut found);
     for instruction in &file.arguments {
         secrets(&instruction.command, instruction.lines, &mut found);
     }
@@ -65,11 +69,78 @@ pub(crate) fn check(file: &Dockerfile, source: &Source) -> Vec<Warning> {
     skip(found.0, file.directives.check.as_deref())
 }
 
+/// Whether the file wants the build to fail when there are warnings: `check=error=true`.
+pub(crate) fn insists(directive: Option<&str>) -> bool {
+    let mut parts = directive.unwrap_or_default().split(';');
+    parts.any(|part| part.trim().eq_ignore_ascii_case("error=true"))
+}
+
+/// Whether the file asks for a check that is still being tried out: `check=experimental=Rule`.
+fn is_tried(directive: Option<&str>, rule: &str) -> bool {
+    let parts = directive.unwrap_or_default().split(';');
+    let names = parts.filter_map(|part| part.trim().strip_prefix("experimental="));
+    names
+        .flat_map(|names| names.split(','))
+        .any(|name| name.trim() == "all" || name.trim().eq_ignore_ascii_case(rule))
+}
+
+/// Comments right above ARG and FROM that do not begin with the name of what they describe.
+fn descriptions(file: &Dockerfile, source: &File, found: &mut Findings) {
+    const RULE: &str = "InvalidDefinitionDescription";
+    if !is_tried(file.directives.check.as_deref(), RULE) {
+        return;
+    }
+    for one in all(file) {
+        let name = match &one.command {
+            Command::From(from) => from.name.clone(),
+            Command::Arg(list) => list.first().map(|argument| argument.name.clone()),
+            _ => None,
+        };
+        let above = one.lines.first.checked_sub(1).filter(|line| *line > 0);
+        let comment = above.and_then(|line| source.comments.get(&line));
+        if let (Some(name), Some(comment)) = (name, comment)
+            && !comment.starts_with(&format!("{name} "))
+        {
+            let what = if one.command.name() == "ARG" { "arg" } else { "stage" };
+            let message = format!(
+                "Comment for {} should follow the format: `# <{what} name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.",
+                if what == "arg" { "arg" } else { "build stage" }
+            );
+            found.add(RULE, message, one.lines);
+        }
+    }
+}
+
+/// Sources of COPY and ADD that `.dockerignore` leaves out.
+pub(crate) fn ignored_copies(file: &Dockerfile, ignore: &Ignore) -> Vec<Warning> {
+    let mut found = Findings::default();
+    for one in file.stages.iter().flat_map(|stage| &stage.instructions) {
+        let copy = match &one.command {
+            Command::Copy(copy) if copy.from.is_none() => copy,
+            Command::Add(add) => &add.copy,
+            _ => continue,
+        };
+        for source in &copy.sources {
+            let Source::Path(path) = source else { continue };
+            let clean = path.trim_start_matches("./").trim_matches('/');
+            let is_plain = !path.contains(['$', '*', '?', '[']) && !path.contains("://");
+            if is_plain && !clean.is_empty() && clean != "." && ignore.excludes(clean) {
+                let message = format!(
+                    "Attempting to {} file {path:?} that is excluded by .dockerignore",
+                    one.command.name()
+                );
+                found.add("CopyIgnoredFile", message, one.lines);
+            }
+        }
+    }
+    skip(found.0, file.directives.check.as_deref())
+}
+
 #[derive(Default)]
-struct Findings(Vec<Warning>);
+pub(crate) struct Findings(Vec<Warning>);
 
 impl Findings {
-    fn add(&mut self, rule: &'static str, message: impl Into<String>, lines: Lines) {
+    pub(crate) fn add(&mut self, rule: &'static str, message: impl Into<String>, lines: Lines) {
         let message = message.into();
         let rule = Rule(rule);
         self.0.push(Warning { rule, message, lines });
@@ -340,6 +411,42 @@ mod tests {
     fn a_file_can_skip_checks() {
         check("# check=skip=JSONArgsRecommended\nFROM a\nCMD x\n", &[]);
         check("# check=skip=all;error=true\nFROM a as b\nCMD x\n", &[]);
+    }
+
+    #[test]
+    fn variables_that_are_not_there() {
+        let messages = |file: &str| -> Vec<String> {
+            let file = Dockerfile::parse(file.as_bytes()).unwrap();
+            file.warnings.into_iter().map(|warning| warning.message).collect()
+        };
+        assert_eq!(
+            messages("ARG VARIANT=1\nFROM a:$VARAINT\n"),
+            ["FROM argument 'VARAINT' is not declared (did you mean VARIANT?)"]
+        );
+        assert_eq!(
+            messages("ARG TAG\nFROM busybox:$TAG\n"),
+            ["Default value for ARG busybox:$TAG results in empty or invalid base image name"]
+        );
+        assert!(messages("ARG TAG=1\nFROM --platform=$BUILDPLATFORM busybox:${TAG}\n").is_empty());
+        assert_eq!(
+            messages("FROM scratch\nCOPY $nosuch /\n"),
+            ["Usage of undefined variable '$nosuch'"]
+        );
+        assert_eq!(
+            messages("FROM a\nARG VERSION=1\nENV V=$VERSOIN\n"),
+            ["Usage of undefined variable '$VERSOIN' (did you mean $VERSION?)"]
+        );
+        // What the base image has is not known here.
+        assert!(messages("FROM a\nENV V=$PYTHON_HOME\nWORKDIR $V\nUSER ${U:-x}\n").is_empty());
+        assert!(messages("FROM scratch AS a\nENV V=1\nFROM a\nWORKDIR /$V\n").is_empty());
+    }
+
+    #[test]
+    fn descriptions_are_checked_when_that_is_tried() {
+        let text = "FROM a AS b\n# something else\nARG X=1\n# Y is good\nARG Y=1\n";
+        check(text, &[]);
+        let tried = format!("# check=experimental=InvalidDefinitionDescription\n{text}");
+        check(&tried, &[("InvalidDefinitionDescription", 4)]);
     }
 
     #[test]

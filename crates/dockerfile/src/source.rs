@@ -1,5 +1,7 @@
 //! From a file's bytes to logical lines: directives, comments, continuations, heredocs.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Lines, Result};
 use crate::heredoc::{self, Heredoc};
 
@@ -32,6 +34,8 @@ pub(crate) struct LogicalLine {
 pub(crate) struct Source {
     pub(crate) directives: Directives,
     pub(crate) logical: Vec<LogicalLine>,
+    /// Comments on lines of their own, by line.
+    pub(crate) comments: BTreeMap<usize, String>,
 }
 
 impl Source {
@@ -47,7 +51,15 @@ impl Source {
             .collect();
         let (directives, first) = directives(&physical)?;
         let logical = logical(&physical, first, directives.escape)?;
-        Ok(Self { directives, logical })
+        let comments = physical.iter().enumerate().skip(first).filter_map(|(at, line)| {
+            let comment = line.trim().strip_prefix('#')?;
+            Some((at + 1, comment.trim().to_owned()))
+        });
+        Ok(Self {
+            directives,
+            logical,
+            comments: comments.collect(),
+        })
     }
 }
 

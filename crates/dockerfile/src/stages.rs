@@ -36,7 +36,18 @@ impl Dockerfile {
     /// # Errors
     /// With the line and, for misspelt words, what was meant.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let source = Source::read(bytes)?;
+        Self::parse_with(bytes, None)
+    }
+
+    /// As [`Dockerfile::parse`], with what the checks should do given from outside.
+    ///
+    /// # Errors
+    /// As [`Dockerfile::parse`].
+    pub fn parse_with(bytes: &[u8], check: Option<&str>) -> Result<Self> {
+        let mut source = Source::read(bytes)?;
+        if let Some(check) = check {
+            source.directives.check = Some(check.to_owned());
+        }
         let escape = source.directives.escape;
         let mut file = Self {
             directives: source.directives.clone(),
@@ -73,6 +84,18 @@ impl Dockerfile {
             (_, Some(stage)) => stage.instructions.push(instruction),
         }
         Ok(())
+    }
+
+    /// Whether the file wants the build to fail when there are warnings.
+    #[must_use]
+    pub fn insists(&self) -> bool {
+        lint::insists(self.directives.check.as_deref())
+    }
+
+    /// Warnings about sources of COPY and ADD that `.dockerignore` leaves out.
+    #[must_use]
+    pub fn ignored_copies(&self, ignore: &crate::Ignore) -> Vec<Warning> {
+        lint::ignored_copies(self, ignore)
     }
 
     /// The stage of a name or number; the last one of several with the same name.

@@ -17,6 +17,7 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 }
 
 /// Splits at white space outside of quotes; quotes and escapes stay, for the expansion to take away.
+/// Nothing can be escaped in single quotes (BuildKit `parser.parseWords`).
 pub(crate) fn quoted_words(text: &str, escape: char) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     let mut chars = text.chars();
@@ -30,7 +31,7 @@ pub(crate) fn quoted_words(text: &str, escape: char) -> Vec<String> {
             }
             (c, Some(open)) if c == open => quote = None,
             ('"' | '\'', None) => quote = Some(c),
-            (c, _) if c == escape => {
+            (c, None | Some('"')) if c == escape => {
                 word.push(c);
                 word.extend(chars.next());
                 continue;
@@ -91,6 +92,10 @@ mod tests {
                 pair("C", "a\\ b"),
                 pair("D", "")
             ])
+        );
+        assert_eq!(
+            read("A='x\\' B=\"y\\\" z\""),
+            Ok(vec![pair("A", "'x\\'"), pair("B", "\"y\\\" z\"")])
         );
         assert_eq!(read("A b c=d"), Ok(vec![pair("A", "b c=d")]));
         assert_eq!(read("A"), Err("ENV must have two arguments".into()));

@@ -136,12 +136,6 @@ fn add_unpacks_archives_and_fetches_addresses() {
         )],
     );
     assert!(engine.corten(["build", &wrong]).fails(1).contains("digest mismatch"));
-    let git = context(
-        &engine,
-        "git",
-        &[("Dockerfile", "FROM busybox\nADD https://x.test/y.git /x\n")],
-    );
-    assert!(engine.corten(["build", &git]).fails(1).contains("not supported yet"));
 }
 
 #[test]
@@ -196,12 +190,6 @@ fn contexts_come_in_several_ways() {
         said,
         "ERROR: failed to build: invalid tag \"BAD:TAG:\": invalid reference format\n"
     );
-    assert!(
-        engine
-            .corten(["build", "--secret", "id=x", &folder])
-            .fails(1)
-            .contains("--secret is not supported yet")
-    );
 }
 
 #[test]
@@ -217,4 +205,30 @@ fn sources_do_not_lead_out_of_the_context() {
         &[("Dockerfile", "FROM busybox\nCOPY ../../etc/hostname /stolen\n")],
     );
     assert!(engine.corten(["build", &up]).fails(1).contains("not found"));
+}
+
+#[test]
+fn a_dockerfile_can_bring_its_own_dockerignore() {
+    let engine = engine();
+    let dockerfile = "FROM busybox\nCOPY . /c\nCMD ls /c\n";
+    let folder = context(
+        &engine,
+        "ignores",
+        &[
+            ("Dockerfile", dockerfile),
+            (".dockerignore", "a\nDockerfile*\n.dockerignore\n"),
+            ("Dockerfile.dockerignore", "b\nDockerfile*\n.dockerignore\n"),
+            ("a", ""),
+            ("b", ""),
+            ("../elsewhere/Own", dockerfile),
+            ("../elsewhere/Own.dockerignore", "*\n!b\n"),
+        ],
+    );
+    engine.corten(["build", "-q", "-t", "ignores", &folder]).ok();
+    assert_eq!(engine.corten(["run", "--rm", "ignores"]).ok(), "a\n");
+    let own = engine.work().join("elsewhere/Own");
+    engine
+        .corten(["build", "-q", "-t", "own", "-f", &own.to_string_lossy(), &folder])
+        .ok();
+    assert_eq!(engine.corten(["run", "--rm", "own"]).ok(), "b\n");
 }

@@ -3,7 +3,9 @@
 mod api;
 mod ends;
 mod files;
+mod flags;
 mod language;
+mod walk;
 
 use corten_sys::fs;
 use corten_tests::engine::Engine;

@@ -2,18 +2,20 @@
 
 use std::{
     io::{self, Read, Write},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
+use corten_api::build::{Extended, LocalFolder, NamedContext};
 use corten_client::Body;
 use corten_dockerfile::Ignore;
 use corten_sys::fs;
 
-use super::tar;
+use super::{order::Named, tar};
 use crate::error::{Error, Result};
 
-/// The name under which a Dockerfile travels that is not in the context.
-const ELSEWHERE: &str = ".dockerfile.given";
+/// The folder of the archive that is the context, when there are others beside it.
+const CONTEXT: &str = "context";
 
 /// A context.
 #[derive(Debug)]
@@ -34,12 +36,32 @@ pub(super) enum Source {
 }
 
 /// The Dockerfile of a folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Dockerfile {
     /// In it.
     Inside(String),
     /// Somewhere else, or from standard input.
-    Elsewhere { name: String, text: String },
+    Elsewhere { name: String, text: String, ignore: String },
+}
+
+/// How files reach the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It reads them where they are.
+    InPlace,
+    /// They are sent.
+    Sent,
+}
+
+/// What of a request the context decides.
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// Path of the Dockerfile in the context.
+    pub(super) dockerfile: String,
+    /// Where the engine gets the context from, instead of the request.
+    pub(super) remote: String,
+    /// The files.
+    pub(super) body: Body,
 }
 
 impl Source {
@@ -52,10 +74,7 @@ impl Source {
             }
             return stdin(file);
         }
-        let is_address = ["http://", "https://", "git://", "git@", "ssh://"]
-            .iter()
-            .any(|start| context.starts_with(start));
-        if is_address && !Path::new(context).exists() {
+        if is_address(context) && !Path::new(context).exists() {
             return Ok(Self::Remote {
                 url: context.to_owned(),
                 dockerfile: file.to_owned(),
@@ -102,36 +121,141 @@ impl Source {
         }
     }
 
-    /// Parameters `dockerfile` and `remote`, and the request's body.
-    pub(super) fn into_body(self) -> Result<(String, String, Body)> {
+    /// What `.dockerignore` leaves out of a folder.
+    pub(super) fn ignore(&self) -> Ignore {
         match self {
-            Self::Remote { url, dockerfile } => Ok((dockerfile, url, Body::Empty)),
+            Self::Folder { folder, dockerfile } => ignore(folder, dockerfile),
+            _ => Ignore::default(),
+        }
+    }
+
+    /// Whether it can be read where it is, if the engine is on this machine.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder { .. })
+    }
+
+    /// Makes ready what is sent; says what goes with it.
+    pub(super) fn send(&mut self, way: Way, named: &[(String, Named)], extended: &mut Extended) -> Result<Sending> {
+        let sent = name_contexts(way, named, extended)?;
+        let below = if sent.is_empty() { "" } else { CONTEXT };
+        below.clone_into(&mut extended.below);
+        let sending = |dockerfile: &str, body: Body| Sending {
+            dockerfile: dockerfile.to_owned(),
+            remote: String::new(),
+            body,
+        };
+        match self {
+            Self::Remote { url, dockerfile } => Ok(Sending {
+                dockerfile: dockerfile.clone(),
+                remote: url.clone(),
+                body: Body::Empty,
+            }),
+            Self::Archive { .. } | Self::Text(_) if !sent.is_empty() => Err(Error::new(
+                "--build-context with a folder needs a folder as context when the engine is elsewhere",
+            )),
             Self::Archive { start, dockerfile } => {
+                let start = std::mem::take(start);
                 let body = Body::written(move |out| {
                     out.write_all(&start)?;
                     io::copy(&mut io::stdin().lock(), out).map(drop)
                 });
-                Ok((dockerfile, String::new(), body))
+                Ok(sending(dockerfile, body))
             }
             Self::Text(text) => {
+                let text = text.clone();
                 let body = Body::written(move |out| {
                     let mut archive = tar::Writer::new(out);
                     archive.file("Dockerfile", text.as_bytes())?;
                     archive.finish()
                 });
-                Ok((String::new(), String::new(), body))
+                Ok(sending("", body))
             }
             Self::Folder { folder, dockerfile } => {
-                let name = match &dockerfile {
+                let name = match &*dockerfile {
                     Dockerfile::Inside(name) => name.clone(),
-                    Dockerfile::Elsewhere { .. } => ELSEWHERE.to_owned(),
+                    Dockerfile::Elsewhere { name, text, ignore } => {
+                        extended.dockerfile = Some(text.clone());
+                        extended.ignore = Some(ignore.clone()).filter(|ignore| !ignore.is_empty());
+                        name.clone()
+                    }
                 };
-                let kept = name.clone();
-                let body = Body::written(move |out| write_folder(&folder, &dockerfile, &kept, out));
-                Ok((name, String::new(), body))
+                if way == Way::InPlace {
+                    extended.folder = Some(local(folder)?);
+                    return Ok(sending(&name, Body::Empty));
+                }
+                let mut folders = vec![(
+                    below.to_owned(),
+                    folder.clone(),
+                    ignore(folder, dockerfile),
+                    always(dockerfile),
+                )];
+                folders.extend(sent.into_iter().map(|(below, folder)| {
+                    let ignore = own_ignore(&folder);
+                    (below, folder, ignore, Vec::new())
+                }));
+                let body = Body::written(move |out| {
+                    let mut archive = tar::Writer::new(out);
+                    for (below, folder, ignore, always) in &folders {
+                        let tree = Tree {
+                            folder,
+                            prefix: below,
+                            ignore,
+                            always,
+                        };
+                        tree.write("", &mut archive)?;
+                    }
+                    archive.finish()
+                });
+                Ok(sending(&name, body))
             }
         }
     }
+}
+
+pub(super) fn is_address(text: &str) -> bool {
+    ["http://", "https://", "git://", "git@", "ssh://", "github.com/"]
+        .iter()
+        .any(|start| text.starts_with(start))
+}
+
+/// What of a Dockerfile's folder is sent whatever is left out.
+fn always(dockerfile: &Dockerfile) -> Vec<String> {
+    let mut names = vec![".dockerignore".to_owned()];
+    if let Dockerfile::Inside(name) = dockerfile {
+        names.extend([name.clone(), format!("{name}.dockerignore")]);
+    }
+    names
+}
+
+/// Says what named contexts are; gives the folders that are sent, by their place in the archive.
+fn name_contexts(way: Way, named: &[(String, Named)], extended: &mut Extended) -> Result<Vec<(String, PathBuf)>> {
+    let mut sent = Vec::new();
+    for (name, context) in named {
+        let context = match context {
+            Named::Image(image) => NamedContext::Image(image.clone()),
+            Named::Remote(address) => NamedContext::Remote(address.clone()),
+            Named::Folder(folder) if way == Way::InPlace => NamedContext::Folder(local(folder)?),
+            Named::Folder(folder) => {
+                let below = format!("named-{}", sent.len());
+                sent.push((below.clone(), folder.clone()));
+                NamedContext::Sent(below)
+            }
+        };
+        extended.contexts.insert(name.clone(), context);
+    }
+    Ok(sent)
+}
+
+/// A folder of this machine, and what proves it.
+fn local(folder: &Path) -> Result<LocalFolder> {
+    let failed = |error: io::Error| Error::new(error.to_string());
+    let whole = fs::canonicalize(folder).map_err(failed)?;
+    let about = fs::metadata(&whole).map_err(failed)?;
+    Ok(LocalFolder {
+        path: whole.to_string_lossy().into_owned(),
+        device: about.dev(),
+        inode: about.ino(),
+    })
 }
 
 fn no_dockerfile(name: &str) -> Error {
@@ -151,10 +275,17 @@ fn dockerfile(folder: &Path, file: &str) -> Result<Dockerfile> {
         return Ok(Dockerfile::Elsewhere {
             name: "Dockerfile".to_owned(),
             text: String::from_utf8_lossy(&bytes).into_owned(),
+            ignore: String::new(),
         });
     }
     if file.is_empty() {
-        return Ok(Dockerfile::Inside("Dockerfile".to_owned()));
+        let is_there = |name: &str| folder.join(name).exists();
+        let name = if !is_there("Dockerfile") && is_there("dockerfile") {
+            "dockerfile"
+        } else {
+            "Dockerfile"
+        };
+        return Ok(Dockerfile::Inside(name.to_owned()));
     }
     // A path from here, as the shell means it.
     let given = Path::new(file);
@@ -167,9 +298,13 @@ fn dockerfile(folder: &Path, file: &str) -> Result<Dockerfile> {
         Some(path) => Ok(Dockerfile::Inside(path.to_string_lossy().into_owned())),
         None => {
             let text = fs::read(&found).map_err(|error| Error::new(error.to_string()))?;
+            let mut beside = found.clone().into_os_string();
+            beside.push(".dockerignore");
             Ok(Dockerfile::Elsewhere {
                 name: found.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 text: String::from_utf8_lossy(&text).into_owned(),
+                // Its own comes first, wherever the Dockerfile is.
+                ignore: fs::read_to_string(beside).unwrap_or_default(),
             })
         }
     }
@@ -213,66 +348,87 @@ fn is_archive(start: &[u8]) -> bool {
     start.get(257..262) == Some(b"ustar") || magics.iter().any(|magic| start.starts_with(magic))
 }
 
-fn write_folder(folder: &Path, dockerfile: &Dockerfile, name: &str, out: &mut dyn Write) -> io::Result<()> {
-    let ignore = ignore(folder, name);
-    let mut archive = tar::Writer::new(out);
-    if let Dockerfile::Elsewhere { text, .. } = dockerfile {
-        archive.file(ELSEWHERE, text.as_bytes())?;
+/// Puts bytes before a body.
+pub(super) fn with_preface(preface: Vec<u8>, body: Body) -> Body {
+    match body {
+        Body::Empty => Body::Bytes(preface.into()),
+        Body::Bytes(bytes) => Body::Bytes([preface, bytes.to_vec()].concat().into()),
+        Body::Pieces(mut pieces) => Body::written(move |out| {
+            out.write_all(&preface)?;
+            while let Some(piece) = pieces.blocking_recv() {
+                out.write_all(&piece?)?;
+            }
+            Ok(())
+        }),
     }
-    // The engine needs these two whatever is left out.
-    let always = [name, ".dockerignore"];
-    write_below(folder, "", &ignore, &always, &mut archive)?;
-    archive.finish()
 }
 
 /// `<Dockerfile>.dockerignore`, or the context's own.
-fn ignore(folder: &Path, dockerfile: &str) -> Ignore {
-    let own = fs::read(folder.join(format!("{dockerfile}.dockerignore")));
-    let bytes = own
-        .or_else(|_| fs::read(folder.join(".dockerignore")))
-        .unwrap_or_default();
+fn ignore(folder: &Path, dockerfile: &Dockerfile) -> Ignore {
+    match dockerfile {
+        Dockerfile::Elsewhere { ignore, .. } if !ignore.is_empty() => Ignore::parse(ignore),
+        Dockerfile::Elsewhere { .. } => own_ignore(folder),
+        Dockerfile::Inside(name) => match fs::read(folder.join(format!("{name}.dockerignore"))) {
+            Ok(bytes) => Ignore::parse(&String::from_utf8_lossy(&bytes)),
+            Err(_) => own_ignore(folder),
+        },
+    }
+}
+
+fn own_ignore(folder: &Path) -> Ignore {
+    let bytes = fs::read(folder.join(".dockerignore")).unwrap_or_default();
     Ignore::parse(&String::from_utf8_lossy(&bytes))
 }
 
-fn write_below(
-    folder: &Path,
-    below: &str,
-    ignore: &Ignore,
-    always: &[&str],
-    archive: &mut tar::Writer<'_>,
-) -> io::Result<()> {
-    let mut names: Vec<_> = fs::read_dir(folder.join(below))?
-        .map(|entry| entry.map(|e| e.file_name()))
-        .collect::<io::Result<_>>()?;
-    names.sort();
-    for name in names {
-        let name = name.to_string_lossy();
-        let path = if below.is_empty() {
-            name.into_owned()
-        } else {
-            format!("{below}/{name}")
-        };
-        let metadata = match fs::symlink_metadata(folder.join(&path)) {
-            Ok(metadata) => metadata,
-            // It vanished meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let excluded = ignore.excludes(&path) && !always.contains(&path.as_str());
-        if metadata.is_dir() {
-            let holds_wanted = always.iter().any(|wanted| wanted.starts_with(&format!("{path}/")));
-            if excluded && !ignore.may_keep_below() && !holds_wanted {
-                continue;
+/// A folder on its way into an archive.
+struct Tree<'a> {
+    folder: &'a Path,
+    /// Its place in the archive.
+    prefix: &'a str,
+    ignore: &'a Ignore,
+    /// What the engine needs whatever is left out.
+    always: &'a [String],
+}
+
+impl Tree<'_> {
+    fn write(&self, below: &str, archive: &mut tar::Writer<'_>) -> io::Result<()> {
+        let mut names: Vec<_> = fs::read_dir(self.folder.join(below))?
+            .map(|entry| entry.map(|e| e.file_name()))
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        for name in names {
+            let path = joined(below, &name.to_string_lossy());
+            let metadata = match fs::symlink_metadata(self.folder.join(&path)) {
+                Ok(metadata) => metadata,
+                // It vanished meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let excluded = self.ignore.excludes(&path) && !self.always.contains(&path);
+            let place = joined(self.prefix, &path);
+            if metadata.is_dir() {
+                let start = format!("{path}/");
+                let holds_wanted = self.always.iter().any(|wanted| wanted.starts_with(&start));
+                if excluded && !self.ignore.may_keep_below() && !holds_wanted {
+                    continue;
+                }
+                if !excluded {
+                    archive.entry(&format!("{place}/"), &metadata, b"", &mut io::empty())?;
+                }
+                self.write(&path, archive)?;
+            } else if !excluded {
+                member(&self.folder.join(&path), &place, &metadata, archive)?;
             }
-            if !excluded {
-                archive.entry(&format!("{path}/"), &metadata, b"", &mut io::empty())?;
-            }
-            write_below(folder, &path, ignore, always, archive)?;
-        } else if !excluded {
-            member(&folder.join(&path), &path, &metadata, archive)?;
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    }
 }
 
 fn member(at: &Path, path: &str, metadata: &std::fs::Metadata, archive: &mut tar::Writer<'_>) -> io::Result<()> {

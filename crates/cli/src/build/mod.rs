@@ -1,7 +1,11 @@
 //! `build`, and `builder`: images from Dockerfiles.
 
+mod agents;
+mod builders;
+mod checks;
 mod context;
 mod order;
+mod outputs;
 mod plain;
 mod raw;
 mod show;
@@ -17,8 +21,9 @@ use corten_api::{
 use corten_client::Messages;
 
 use self::{
-    context::Source,
+    context::{Source, Way},
     order::Order,
+    outputs::Receiver,
     plain::Plain,
     show::{Quiet, Show, pass},
 };
@@ -40,25 +45,60 @@ pub(crate) static COMMAND: Command =
         .flags(&[
             &[
                 Flag::strings("add-host", "Entry for the hosts file of commands (\"host:ip\")"),
+                Flag::list("allow", "What steps may do: \"network.host\", \"security.insecure\""),
                 Flag::list(
                     "build-arg",
                     "Value of a build argument (\"NAME=value\", or NAME for the environment's)",
                 ),
+                Flag::list(
+                    "build-context",
+                    "What stands for a name (\"name=path\", address or docker-image://…)",
+                ),
+                Flag::string("builder", "The builder; there is only \"default\"").checked(the_builder),
                 Flag::list("cache-from", "Image whose layers may be used again"),
-                Flag::string("call", "What to do: \"build\" or \"check\"").default("build"),
+                Flag::string("call", "What to do: \"build\", \"check\", \"outline\" or \"targets\"").default("build"),
                 Flag::string("cgroup-parent", "Parent cgroup of commands"),
                 Flag::switch("check", "Check the Dockerfile only: short for --call=check"),
+                Flag::switch("explain", "Say of each step that is not cached what differs"),
                 Flag::string("file", "Name of the Dockerfile (default PATH/Dockerfile)").short('f'),
                 Flag::string("iidfile", "File to write the image's id to"),
+                Flag::string("isolation", "Isolation of commands; there is only \"default\"")
+                    .checked(the_isolation)
+                    .hidden(),
                 Flag::list("label", "Label for the image"),
-                Flag::switch("load", "Keep the image in the engine, which is always done").hidden(),
+                Flag::switch("load", "Keep the image in the engine: short for --output=type=docker"),
+                Flag::string("metadata-file", "File to write what is known of the result to"),
                 Flag::string("network", "Network of commands").default("default"),
                 Flag::switch("no-cache", "Take nothing from the cache"),
+                Flag::list("no-cache-filter", "Stage of which nothing is taken from the cache"),
+                Flag::list("output", "What becomes of the result (\"type=local,dest=path\")").short('o'),
                 Flag::string("platform", "Platform of the image"),
-                Flag::string("progress", "How to show what happens: \"auto\", \"plain\" or \"quiet\"").default("auto"),
+                Flag::string(
+                    "progress",
+                    "How to show what happens: \"auto\", \"plain\", \"tty\", \"rawjson\" or \"quiet\"",
+                )
+                .default("auto"),
+                Flag::string("provenance", "Statement of where the image comes from; only \"false\"")
+                    .checked(no_statement)
+                    .hidden(),
                 Flag::switch("pull", "Fetch base images even if they are here"),
+                Flag::switch("push", "Push the image: short for --output=type=registry"),
                 Flag::switch("quiet", "Say the image's id only").short('q'),
+                Flag::switch(
+                    "rebuild-and-compare",
+                    "Build twice, the second time without the cache, and compare",
+                ),
+                Flag::string("sbom", "List of the image's parts; only \"false\"")
+                    .checked(no_statement)
+                    .hidden(),
+                Flag::list(
+                    "secret",
+                    "Secret for steps (\"id=name,src=path\" or \"id=name,env=VARIABLE\")",
+                ),
+                Flag::list("security-opt", "Option of commands' confinement").hidden(),
                 Flag::value("shm-size", "bytes", size::check, "Size of commands' /dev/shm"),
+                Flag::switch("squash", "Make one layer of all that the build adds"),
+                Flag::list("ssh", "Agent or keys for steps (\"default\" or \"id=socket|key\")"),
                 Flag::list("tag", "Name for the image (\"name:tag\")").short('t'),
                 Flag::string("target", "Stage to build"),
                 Flag::value("ulimit", "ulimit", check_ulimit, "Limit of commands"),
@@ -90,24 +130,31 @@ const LIMITS: &[Flag] = &[
 
 /// Flags that Docker has, and that are refused until they work.
 const LATER: &[Flag] = &[
-    Flag::list("allow", "Not supported yet").hidden(),
     Flag::list("annotation", "Not supported yet").hidden(),
     Flag::list("attest", "Not supported yet").hidden(),
-    Flag::list("build-context", "Not supported yet").hidden(),
-    Flag::string("builder", "Not supported yet").hidden(),
     Flag::list("cache-to", "Not supported yet").hidden(),
-    Flag::string("isolation", "Not supported yet").hidden(),
-    Flag::string("metadata-file", "Not supported yet").hidden(),
-    Flag::list("no-cache-filter", "Not supported yet").hidden(),
-    Flag::list("output", "Not supported yet").short('o').hidden(),
-    Flag::string("provenance", "Not supported yet").hidden(),
-    Flag::switch("push", "Not supported yet").hidden(),
-    Flag::string("sbom", "Not supported yet").hidden(),
-    Flag::list("secret", "Not supported yet").hidden(),
-    Flag::list("security-opt", "Not supported yet").hidden(),
-    Flag::switch("squash", "Not supported yet").hidden(),
-    Flag::list("ssh", "Not supported yet").hidden(),
 ];
+
+fn the_builder(name: &str) -> std::result::Result<(), String> {
+    match name {
+        "" | "default" => Ok(()),
+        name => Err(format!("no builder {name:?} found")),
+    }
+}
+
+fn the_isolation(name: &str) -> std::result::Result<(), String> {
+    match name {
+        "" | "default" => Ok(()),
+        name => Err(format!("invalid isolation: {name:?}: there is only \"default\"")),
+    }
+}
+
+fn no_statement(value: &str) -> std::result::Result<(), String> {
+    match value {
+        "" | "false" | "0" => Ok(()),
+        value => Err(format!("{value:?} is not supported yet: only \"false\"")),
+    }
+}
 
 /// `builder`.
 pub(crate) static GROUP: Command = Command::group(
@@ -124,55 +171,113 @@ pub(crate) static BUILDX: Command = Command::group(
     "Build images",
     &[
         Entry::new(&["build"], &COMMAND),
+        Entry::new(&["du"], &builders::USAGE),
         Entry::new(&["imagetools"], &crate::imagetools::GROUP),
+        Entry::new(&["inspect"], &builders::INSPECT),
+        Entry::new(&["ls"], &builders::LIST),
+        Entry::new(&["prune"], &prune::BUILDS),
+        Entry::new(&["version"], &builders::VERSION),
     ],
 );
 
 fn build(cli: &Cli, m: &Matches) -> Result<()> {
     let failed = |error: Error| Error {
-        message: format!("ERROR: failed to build: {}", error.message),
+        message: match error.message.as_str() {
+            "" => String::new(),
+            message => format!("ERROR: failed to build: {message}"),
+        },
         ..error
     };
     refuse(m).map_err(failed)?;
-    let order = Order::read(cli, m).map_err(failed)?;
-    let source = Source::find(m.arg(0), m.get("file")).map_err(failed)?;
-    let quiet = m.on("quiet") || m.get("progress") == "quiet";
-    if m.on("check") || m.get("call") == "check" {
-        return check(cli, &source).map_err(failed);
+    let mut source = Source::find(m.arg(0), m.get("file")).map_err(failed)?;
+    match m.get("call") {
+        _ if m.on("check") => return checks::check(cli, &source).map_err(failed),
+        "check" | "lint" => return checks::check(cli, &source).map_err(failed),
+        "targets" => return checks::targets(cli, &source).map_err(failed),
+        "outline" => return checks::outline(cli, &source, m.get("target")).map_err(failed),
+        _ => {}
     }
-    let classic = cli.variable("DOCKER_BUILDKIT").as_deref() == Some("0");
-    let image = match (classic, quiet) {
-        (true, false) => cli.wait(told_classically(cli, &order, source))?,
-        (_, true) => cli.wait(quietly(cli, &order, source)).map_err(failed)?,
-        (false, false) => cli.wait(shown(cli, &order, source, m.get("progress")))?.image,
-    };
-    if let Some(path) = m.opt("iidfile") {
-        corten_sys::fs::write(path, &image).map_err(|error| Error::new(error.to_string()))?;
+    let mut order = Order::read(cli, m).map_err(failed)?;
+    if cli.variable("DOCKER_BUILDKIT").as_deref() == Some("0") && !order.is_extended() && !m.on("quiet") {
+        let image = cli.wait(told_classically(cli, &order, &mut source))?;
+        return write(m, "iidfile", &image);
+    }
+    let mode = if m.on("quiet") { "quiet" } else { m.get("progress") };
+    if m.on("rebuild-and-compare") {
+        // Times are the same in both.
+        order.argument("SOURCE_DATE_EPOCH", "0");
+    }
+    let made = cli.wait(shown(cli, &order, &mut source, mode))?;
+    if m.on("rebuild-and-compare") {
+        order.fresh();
+        let again = cli.wait(shown(cli, &order, &mut source, mode))?;
+        compare(cli, &made, &again).map_err(failed)?;
+    }
+    if mode == "quiet" && !made.image.is_empty() {
+        cli.out(&made.image);
+    }
+    write(m, "iidfile", made.id())?;
+    if m.given("metadata-file") {
+        let mut text = serde_json::to_string_pretty(&made.answers).unwrap_or_default();
+        text.push('\n');
+        write(m, "metadata-file", &text)?;
     }
     Ok(())
+}
+
+/// Writes what a flag wants in a file.
+fn write(m: &Matches, flag: &str, text: &str) -> Result<()> {
+    match m.opt(flag) {
+        Some(path) => {
+            corten_sys::fs::write_atomic_mode(path, text, 0o644).map_err(|error| Error::new(error.to_string()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Says whether two builds gave the same.
+fn compare(cli: &Cli, first: &Made, second: &Made) -> Result<()> {
+    if first.id() == second.id() {
+        cli.err(&format!("The build is reproducible: twice {}", first.id()));
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "the build is not reproducible: {} and {}",
+        first.id(),
+        second.id()
+    )))
 }
 
 /// Names what does not work yet.
 fn refuse(m: &Matches) -> Result<()> {
     if let Some(flag) = LATER.iter().find(|flag| m.given(flag.long)) {
-        let is_default = flag.long == "builder" && m.get("builder") == "default";
-        if !is_default {
-            return Err(Error::new(format!("--{} is not supported yet", flag.long)));
-        }
+        return Err(Error::new(format!("--{} is not supported yet", flag.long)));
     }
     match m.get("progress") {
         "auto" | "plain" | "quiet" | "tty" | "rawjson" => {}
         other => return Err(Error::new(format!("invalid progress mode {other:?}"))),
     }
     match m.get("call") {
-        "build" | "check" => Ok(()),
-        other => Err(Error::new(format!("--call={other} is not supported yet"))),
+        "build" | "check" | "lint" | "outline" | "targets" => Ok(()),
+        other => Err(Error::new(format!(
+            "--call={other} is not supported: try build, check, outline or targets"
+        ))),
     }
 }
 
-/// Sends a build to the engine.
-async fn begin(cli: &Cli, order: &Order, source: Source, output: &str) -> Result<Messages<Progress>> {
-    let (mut options, body) = order.options(cli, source)?;
+/// Sends a build to the engine. A folder of this machine is read in place when the engine sees the same.
+async fn begin(cli: &Cli, order: &Order, source: &mut Source, output: &str) -> Result<Messages<Progress>> {
+    let in_place =
+        output == "trace" && cli.default_host().starts_with("unix://") && rustix::process::geteuid().is_root();
+    if in_place && source.is_folder() {
+        let (mut options, body) = order.options(cli, source, Way::InPlace)?;
+        output.clone_into(&mut options.output);
+        match cli.client()?.build(&options, body).await {
+            Err(error) if error.kind() == corten_client::Kind::Conflict => {}
+            result => return Ok(result?),
+        }
+    }
+    let (mut options, body) = order.options(cli, source, Way::Sent)?;
     output.clone_into(&mut options.output);
     Ok(cli.client()?.build(&options, body).await?)
 }
@@ -202,14 +307,28 @@ struct Made {
     warnings: Vec<Warning>,
 }
 
+impl Made {
+    /// The image's id, also of one that is not the engine's.
+    fn id(&self) -> &str {
+        match self.image.as_str() {
+            "" => self
+                .answers
+                .get("containerimage.config.digest")
+                .map_or("", String::as_str),
+            image => image,
+        }
+    }
+}
+
 /// Shows vertices on standard error.
-async fn shown(cli: &Cli, order: &Order, source: Source, mode: &str) -> Result<Made> {
+async fn shown(cli: &Cli, order: &Order, source: &mut Source, mode: &str) -> Result<Made> {
     let mut display = display(cli, mode);
     let mut messages = begin(cli, order, source, "trace").await.map_err(|error| Error {
         message: format!("ERROR: failed to build: failed to solve: {}", error.message),
         ..error
     })?;
     let mut made = Made::default();
+    let mut receiver = Receiver::default();
     let mut is_over = false;
     while let Some(message) = messages.next().await? {
         match message.aux {
@@ -219,6 +338,9 @@ async fn shown(cli: &Cli, order: &Order, source: Source, mode: &str) -> Result<M
                 match event {
                     Event::Loaded { warnings, .. } => made.warnings = warnings,
                     Event::Built(image) => made.image = image,
+                    Event::Exported(number, piece) => {
+                        receiver.take(&order.destinations, number, piece.as_deref())?;
+                    }
                     Event::Finished(answers) => (made.answers, is_over) = (answers, true),
                     Event::Failed(failed) => {
                         let message = failed.message;
@@ -267,23 +389,8 @@ fn found(cli: &Cli, warnings: &[Warning]) -> Option<String> {
     ))
 }
 
-async fn quietly(cli: &Cli, order: &Order, source: Source) -> Result<String> {
-    let mut messages = begin(cli, order, source, "").await?;
-    let mut id = String::new();
-    while let Some(message) = messages.next().await? {
-        if !message.error.is_empty() {
-            return Err(Error::new(format!("failed to solve: {}", message.error)));
-        }
-        if message.stream.starts_with("sha256:") {
-            id = message.stream.trim().to_owned();
-        }
-    }
-    cli.out(&id);
-    Ok(id)
-}
-
 /// The text of the classic builder, as the engine sends it.
-async fn told_classically(cli: &Cli, order: &Order, source: Source) -> Result<String> {
+async fn told_classically(cli: &Cli, order: &Order, source: &mut Source) -> Result<String> {
     let messages = begin(cli, order, source, "").await?;
     let mut id = String::new();
     let told = show(messages, To::Stdout, |aux| {
@@ -293,29 +400,4 @@ async fn told_classically(cli: &Cli, order: &Order, source: Source) -> Result<St
     });
     told.await?;
     Ok(id)
-}
-
-/// Checks a Dockerfile here, without the engine.
-fn check(cli: &Cli, source: &Source) -> Result<()> {
-    let text = source.dockerfile()?;
-    let file = corten_dockerfile::Dockerfile::parse(text.as_bytes())
-        .map_err(|error| Error::new(format!("failed to solve: {error}")))?;
-    let count = file.warnings.len();
-    if count == 0 {
-        cli.out("Check complete, no warnings found.");
-        return Ok(());
-    }
-    let noun = if count == 1 { "warning has" } else { "warnings have" };
-    cli.out(&format!("Check complete, {count} {noun} been found!"));
-    for warning in &file.warnings {
-        let rule = warning.rule;
-        cli.print(&format!(
-            "\nWARNING: {} - https://docs.docker.com/go/dockerfile/rule/{}/\n{}\n{}",
-            rule.name(),
-            rule.slug(),
-            warning.message,
-            corten_dockerfile::excerpt(source.name(), &text, warning.lines)
-        ));
-    }
-    Err(Error::silent(1))
 }

@@ -1,13 +1,25 @@
 //! What the flags of `build` ask for.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use corten_api::{container::Ulimit, image::AuthConfig};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use corten_api::{
+    build::{Extended, Output},
+    container::Ulimit,
+    image::AuthConfig,
+};
 use corten_client::{Body, BuildOptions};
 use corten_dockerfile::Dockerfile;
 use corten_oci::reference::Reference;
 
-use super::context::Source;
+use super::{
+    agents::Agents,
+    context::{Source, Way, is_address, with_preface},
+    outputs::{self, Destination},
+};
 use crate::{
     cli::Cli,
     credentials,
@@ -15,9 +27,31 @@ use crate::{
     flags::Matches,
 };
 
+/// The most bytes of a secret, as BuildKit's client has it.
+const MOST_SECRET: usize = 500 * 1024;
+
 /// A build's options, checked.
 #[derive(Debug)]
-pub(super) struct Order(BuildOptions);
+pub(super) struct Order {
+    options: BuildOptions,
+    extended: Extended,
+    contexts: Vec<(String, Named)>,
+    /// Where outputs go, by their numbers.
+    pub(super) destinations: Vec<Destination>,
+    /// Agents that were started for the build; they end with it.
+    _agents: Agents,
+}
+
+/// What stands for a name.
+#[derive(Debug, Clone)]
+pub(super) enum Named {
+    /// A folder.
+    Folder(PathBuf),
+    /// An image.
+    Image(String),
+    /// An address that the engine fetches.
+    Remote(String),
+}
 
 impl Order {
     pub(super) fn read(cli: &Cli, m: &Matches) -> Result<Self> {
@@ -41,50 +75,223 @@ impl Order {
             "default" => "",
             network => network,
         };
-        Ok(Self(BuildOptions {
-            tags: owned("tag"),
-            target: m.get("target").to_owned(),
-            arguments: arguments.collect(),
-            labels: labels.collect(),
-            platform: cli.platform(m),
-            quiet: m.on("quiet") || m.get("progress") == "quiet",
-            no_cache: m.on("no-cache"),
-            pull: m.on("pull"),
-            remove: m.on("rm") || m.on("force-rm"),
-            cache_from: owned("cache-from"),
-            network: network.to_owned(),
-            extra_hosts: m.strings("add-host"),
-            shm_size: m.bytes("shm-size"),
-            memory: m.bytes("memory"),
-            memory_swap: m.bytes("memory-swap"),
-            cpu_period: m.int("cpu-period"),
-            cpu_quota: m.int("cpu-quota"),
-            cpu_shares: m.int("cpu-shares"),
-            cpuset_cpus: m.get("cpuset-cpus").to_owned(),
-            cpuset_mems: m.get("cpuset-mems").to_owned(),
-            cgroup_parent: m.get("cgroup-parent").to_owned(),
-            ulimits: ulimits?,
-            ..BuildOptions::default()
-        }))
+        let (asked, destinations) = outputs::read(m)?;
+        let (sockets, agents) = Agents::read(cli, m)?;
+        let is_plain = asked.is_empty() || asked == [Output::Image];
+        let extended = Extended {
+            secrets: secrets(cli, m)?,
+            agents: sockets,
+            allow: allow(m)?,
+            no_cache_filter: split(&owned("no-cache-filter")),
+            outputs: if is_plain { Vec::new() } else { asked },
+            explain: m.on("explain"),
+            squash: m.on("squash"),
+            ..Extended::default()
+        };
+        Ok(Self {
+            extended,
+            contexts: named_contexts(m)?,
+            destinations,
+            _agents: agents,
+            options: BuildOptions {
+                tags: split(&owned("tag")),
+                target: m.get("target").to_owned(),
+                arguments: with_epoch(cli, arguments.collect()),
+                labels: labels.collect(),
+                platform: cli.platform(m),
+                quiet: m.on("quiet") || m.get("progress") == "quiet",
+                no_cache: m.on("no-cache"),
+                pull: m.on("pull"),
+                remove: m.on("rm") || m.on("force-rm"),
+                cache_from: cache_images(&owned("cache-from"))?,
+                network: network.to_owned(),
+                extra_hosts: m.strings("add-host"),
+                security: owned("security-opt"),
+                shm_size: m.bytes("shm-size"),
+                memory: m.bytes("memory"),
+                memory_swap: m.bytes("memory-swap"),
+                cpu_period: m.int("cpu-period"),
+                cpu_quota: m.int("cpu-quota"),
+                cpu_shares: m.int("cpu-shares"),
+                cpuset_cpus: m.get("cpuset-cpus").to_owned(),
+                cpuset_mems: m.get("cpuset-mems").to_owned(),
+                cgroup_parent: m.get("cgroup-parent").to_owned(),
+                ulimits: ulimits?,
+                ..BuildOptions::default()
+            },
+        })
+    }
+
+    /// Whether more is asked than the classic builder can do.
+    pub(super) fn is_extended(&self) -> bool {
+        self.extended != Extended::default() || !self.contexts.is_empty()
+    }
+
+    /// Takes nothing from the cache.
+    pub(super) fn fresh(&mut self) {
+        self.options.no_cache = true;
+    }
+
+    /// Sets an argument that was not given.
+    pub(super) fn argument(&mut self, name: &str, value: &str) {
+        let arguments = &mut self.options.arguments;
+        arguments
+            .entry(name.to_owned())
+            .or_insert_with(|| Some(value.to_owned()));
     }
 
     /// The options with what the context adds, and the context's bytes.
-    pub(super) fn options(&self, cli: &Cli, source: Source) -> Result<(BuildOptions, Body)> {
-        let mut options = self.0.clone();
-        options.registries = registries(cli, &source);
-        let (dockerfile, remote, body) = source.into_body()?;
-        (options.dockerfile, options.remote) = (dockerfile, remote);
-        Ok((options, body))
+    pub(super) fn options(&self, cli: &Cli, source: &mut Source, way: Way) -> Result<(BuildOptions, Body)> {
+        let mut options = self.options.clone();
+        let mut extended = self.extended.clone();
+        options.registries = registries(cli, source, &options.tags);
+        let sending = source.send(way, &self.contexts, &mut extended)?;
+        (options.dockerfile, options.remote) = (sending.dockerfile, sending.remote);
+        if extended == Extended::default() {
+            return Ok((options, sending.body));
+        }
+        let preface = serde_json::to_vec(&extended).map_err(|error| Error::new(error.to_string()))?;
+        options.preface = preface.len();
+        Ok((options, with_preface(preface, sending.body)))
     }
 }
 
-/// Credentials for the registries that base images come from.
-fn registries(cli: &Cli, source: &Source) -> BTreeMap<String, AuthConfig> {
-    let text = source.dockerfile().unwrap_or_default();
-    let Ok(file) = Dockerfile::parse(text.as_bytes()) else {
-        return BTreeMap::new();
+/// `SOURCE_DATE_EPOCH` of the environment counts as an argument.
+fn with_epoch(cli: &Cli, mut arguments: BTreeMap<String, Option<String>>) -> BTreeMap<String, Option<String>> {
+    const EPOCH: &str = "SOURCE_DATE_EPOCH";
+    if let Some(epoch) = cli.variable(EPOCH).filter(|epoch| !epoch.is_empty()) {
+        arguments.entry(EPOCH.to_owned()).or_insert(Some(epoch));
+    }
+    arguments
+}
+
+fn split(texts: &[String]) -> Vec<String> {
+    let words = texts.iter().flat_map(|text| text.split(','));
+    words
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `--cache-from name` or `type=registry,ref=name`.
+fn cache_images(texts: &[String]) -> Result<Vec<String>> {
+    let mut images = Vec::new();
+    for text in texts {
+        if !text.contains('=') {
+            images.push(text.clone());
+            continue;
+        }
+        let fields = outputs::fields(text)?;
+        match fields.get("type").map_or("registry", String::as_str) {
+            "registry" => {
+                let name = fields
+                    .get("ref")
+                    .ok_or_else(|| Error::new("cache-from of type registry needs ref=…"))?;
+                images.push(name.clone());
+            }
+            other => return Err(Error::new(format!("--cache-from type={other} is not supported yet"))),
+        }
+    }
+    Ok(images)
+}
+
+fn allow(m: &Matches) -> Result<Vec<String>> {
+    let names = split(&m.all("allow").into_iter().map(str::to_owned).collect::<Vec<_>>());
+    for name in &names {
+        if !matches!(name.as_str(), "network.host" | "security.insecure") {
+            return Err(Error::new(format!(
+                "invalid entitlement {name:?}: known are network.host and security.insecure"
+            )));
+        }
+    }
+    Ok(names)
+}
+
+/// `--build-context name=value`.
+fn named_contexts(m: &Matches) -> Result<Vec<(String, Named)>> {
+    let read = |text: &str| -> Result<(String, Named)> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::new(format!("invalid context value: {text}, expected key=value")))?;
+        let named = match value.strip_prefix("docker-image://") {
+            Some(image) => Named::Image(image.to_owned()),
+            None if value.starts_with("oci-layout://") || value.starts_with("target:") => {
+                return Err(Error::new(format!(
+                    "--build-context {name}={value} is not supported yet"
+                )));
+            }
+            None if is_address(value) => Named::Remote(value.to_owned()),
+            None if Path::new(value).is_dir() => Named::Folder(PathBuf::from(value)),
+            None => {
+                return Err(Error::new(format!(
+                    "failed to get build context {name}: stat {value}: no such file or directory"
+                )));
+            }
+        };
+        Ok((name.to_owned(), named))
     };
-    let images = file.stages.iter().map(|stage| stage.from.image.as_str());
+    m.all("build-context").into_iter().map(read).collect()
+}
+
+/// `--secret id=name[,src=path|,env=VARIABLE]`, in base64.
+fn secrets(cli: &Cli, m: &Matches) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for text in m.all("secret") {
+        let (id, bytes) = secret(cli, text)?;
+        if bytes.len() > MOST_SECRET {
+            return Err(Error::new(format!("secret {id} too big. max size 500KB")));
+        }
+        found.insert(id, STANDARD.encode(bytes));
+    }
+    Ok(found)
+}
+
+fn secret(cli: &Cli, text: &str) -> Result<(String, Vec<u8>)> {
+    let mut fields = outputs::fields(text)?;
+    for key in fields.keys() {
+        if !matches!(key.as_str(), "type" | "id" | "source" | "src" | "env") {
+            return Err(Error::new(format!(
+                "failed to parse secret {text}: unexpected key '{key}' in '{text}'"
+            )));
+        }
+    }
+    let id = fields.remove("id").filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| Error::new("secret missing ID"))?;
+    let mut file = fields.remove("src").or_else(|| fields.remove("source"));
+    let mut variable = fields.remove("env");
+    match fields.get("type").map(String::as_str) {
+        None | Some("file") => {}
+        Some("env") => variable = variable.or_else(|| file.take()).or_else(|| Some(id.clone())),
+        Some(other) => {
+            return Err(Error::new(format!(
+                "failed to parse secret {text}: unsupported secret type {other:?}"
+            )));
+        }
+    }
+    if file.is_none() && variable.is_none() {
+        // Of that name: a variable, else a file.
+        match cli.variable(&id) {
+            Some(_) => variable = Some(id.clone()),
+            None => file = Some(id.clone()),
+        }
+    }
+    if let Some(name) = variable {
+        return Ok((id, cli.variable(&name).unwrap_or_default().into_bytes()));
+    }
+    let path = file.unwrap_or_default();
+    let bytes = corten_sys::fs::read(&path)
+        .map_err(|error| Error::new(format!("failed to stat {path}: {}", corten_sys::fs::reason(&error))))?;
+    Ok((id, bytes))
+}
+
+/// Credentials for the registries that base images come from, and the image goes to.
+fn registries(cli: &Cli, source: &Source, tags: &[String]) -> BTreeMap<String, AuthConfig> {
+    let text = source.dockerfile().unwrap_or_default();
+    let file = Dockerfile::parse(text.as_bytes());
+    let stages = file.as_ref().map_or(&[][..], |file| &file.stages);
+    let images = stages.iter().map(|stage| stage.from.image.as_str());
+    let images = images.chain(tags.iter().map(String::as_str));
     let domains = images.filter_map(|image| Some(image.parse::<Reference>().ok()?.domain().to_owned()));
     let known = domains.filter_map(|domain| {
         // Whoever has no credentials pulls without.

@@ -1,6 +1,7 @@
 //! What a build asks of the engine: base images, commands run, files fetched.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::Path,
 };
@@ -12,7 +13,8 @@ use corten_api::{
     image::{AuthConfig, Progress},
 };
 use corten_build::{
-    Agents, BaseImage, Error, Executor, GitSource, Network, Process, ProcessMount, Security, Stream, Transfer,
+    Agents, BaseImage, Error, Executor, Finished, GitSource, ImageOutput, Network, Output, Process, ProcessMount,
+    Security, Stream, Transfer,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use tokio::{
@@ -24,7 +26,7 @@ use super::{Builds, StepSettings};
 use crate::{
     containers::{Step, StepMount},
     error::{Kind, Result},
-    images::PullRequest,
+    images::{PullRequest, PushRequest},
 };
 
 /// Pieces of output that may wait.
@@ -48,6 +50,16 @@ impl EngineExecutor {
             host_config: settings.host_config(),
             settings,
             cancel,
+        }
+    }
+
+    /// What pushes for this build.
+    pub(super) fn pusher(&self) -> Pusher {
+        Pusher {
+            runtime: self.runtime.clone(),
+            builds: self.builds.clone(),
+            registries: self.settings.registries.clone(),
+            cancel: self.cancel.clone(),
         }
     }
 
@@ -76,25 +88,32 @@ impl EngineExecutor {
         })
     }
 
-    /// Fetches an image. What it tells is passed on by this thread, which may wait: the runtime's may not.
+    /// Pulls an image. What is told of it is told on this thread, which may block.
     fn fetch_image(
         &self,
         reference: &Reference,
         platform: &str,
         pulling: &mut dyn FnMut(Transfer),
     ) -> corten_build::Result<()> {
-        let auth = self.wait(async { Ok(self.credentials(reference.domain()).await) })?;
-        let request = PullRequest {
+        let mut request = PullRequest {
             reference: reference.clone().or_latest().to_string(),
             tag: String::new(),
             platform: platform.to_owned(),
-            auth,
+            auth: auth_for(&self.settings.registries, reference.domain()),
         };
+        let (credentials, domain) = (self.settings.credentials.clone(), reference.domain().to_owned());
         let (sender, mut messages) = mpsc::channel(WAITING);
-        let (images, mut cancelled) = (self.builds.0.images.clone(), self.cancel.subscribe());
+        let images = self.builds.0.images.clone();
+        let mut cancelled = self.cancel.subscribe();
         let pull = self.runtime.spawn(async move {
+            let pulled = async move {
+                if let (None, Some(credentials)) = (&request.auth, credentials) {
+                    request.auth = credentials.of(&domain).await;
+                }
+                images.pull(request, sender).await
+            };
             tokio::select! {
-                pulled = images.pull(request, sender) => pulled,
+                result = pulled => result,
                 _ = cancelled.wait_for(|cancelled| *cancelled) => {
                     Err(crate::Error::new(Kind::Cancelled, "the build was cancelled"))
                 }
@@ -103,22 +122,90 @@ impl EngineExecutor {
         while let Some(message) = messages.blocking_recv() {
             pulling(transfer(message));
         }
-        let ended = |error| Error::new(Kind::Internal.into(), format!("an internal task ended early: {error}"));
-        let pulled = self.wait(async { Ok(pull.await) })?.map_err(ended)?;
-        pulled.map_err(|error| build_error(&error))
+        match self.runtime.block_on(pull) {
+            Ok(result) => result.map_err(|error| build_error(&error)),
+            Err(error) => Err(Error::new(
+                Kind::Internal.into(),
+                format!("an internal task ended early: {error}"),
+            )),
+        }
+    }
+}
+
+/// Who asks a registry.
+fn auth_for(registries: &BTreeMap<String, AuthConfig>, domain: &str) -> Option<AuthConfig> {
+    let found = registries.iter().find(|(registry, _)| {
+        let host = registry.trim_start_matches("https://").trim_start_matches("http://");
+        let host = host.split('/').next().unwrap_or(host);
+        host == domain || (domain == "docker.io" && host == "index.docker.io")
+    });
+    found.map(|(_, auth)| auth.clone())
+}
+
+/// What pushes images that were built.
+#[derive(Debug)]
+pub(super) struct Pusher {
+    runtime: Handle,
+    builds: Builds,
+    registries: BTreeMap<String, AuthConfig>,
+    cancel: watch::Sender<bool>,
+}
+
+/// An image of the engine that is pushed under its names.
+#[derive(Debug)]
+pub(super) struct PushOutput {
+    pub(super) image: ImageOutput,
+    pub(super) pusher: Pusher,
+}
+
+impl Output for PushOutput {
+    fn title(&self) -> String {
+        self.image.title()
     }
 
-    async fn credentials(&self, domain: &str) -> Option<AuthConfig> {
-        let auth = self.settings.registries.iter().find(|(registry, _)| {
-            let host = registry.trim_start_matches("https://").trim_start_matches("http://");
-            let host = host.split('/').next().unwrap_or(host);
-            host == domain || (domain == "docker.io" && host == "index.docker.io")
-        });
-        match (auth, &self.settings.credentials) {
-            (Some((_, auth)), _) => Some(auth.clone()),
-            (None, Some(credentials)) => credentials.of(domain).await,
-            (None, None) => None,
+    fn export(&self, result: &Finished<'_>) -> corten_build::Result<BTreeMap<String, String>> {
+        let mut answers = self.image.export(result)?;
+        for name in &self.image.names {
+            let name = Reference::clone(name).or_latest();
+            let digest = self.pusher.push(&name)?;
+            result.done(format!("pushing manifest for {name}"));
+            if let Some(digest) = digest {
+                answers.insert("containerimage.digest".to_owned(), digest);
+            }
         }
+        Ok(answers)
+    }
+}
+
+impl Pusher {
+    /// Pushes an image; gives its manifest's digest.
+    fn push(&self, name: &Reference) -> corten_build::Result<Option<String>> {
+        let request = PushRequest {
+            repository: name.to_string(),
+            tag: String::new(),
+            platform: None,
+            auth: auth_for(&self.registries, name.domain()),
+        };
+        let (sender, mut messages) = mpsc::channel::<Progress>(WAITING);
+        let mut digest = None;
+        let told = async {
+            while let Some(message) = messages.recv().await {
+                let found = message
+                    .aux
+                    .as_ref()
+                    .and_then(|aux| aux.get("Digest")?.as_str().map(str::to_owned));
+                digest = found.or(digest.take());
+            }
+        };
+        let mut cancelled = self.cancel.subscribe();
+        let work = async { tokio::join!(self.builds.0.images.push(request, sender), told).0 };
+        self.runtime.block_on(async {
+            tokio::select! {
+                result = work => result.map_err(|error| build_error(&error)),
+                _ = cancelled.wait_for(|cancelled| *cancelled) => Err(Error::new(Kind::Cancelled.into(), "the build was cancelled")),
+            }
+        })?;
+        Ok(digest)
     }
 }
 

@@ -63,25 +63,31 @@ async fn fetch(source: &GitSource, folder: &Path) -> Result<String> {
         "" => "HEAD",
         reference => reference,
     };
-    let shallow = git(folder, &["fetch", "-q", "--depth=1", "--", &source.address, wanted]).await;
-    if let Err(error) = shallow {
-        // A short commit, or a server that gives away only what has a name: everything then.
-        let all = [
-            "fetch",
-            "-q",
-            "--tags",
-            "--",
-            &source.address,
-            "+refs/heads/*:refs/remotes/origin/*",
-        ];
-        let is_commit = wanted.len() >= 4 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_commit || git(folder, &all).await.is_err() {
-            return Err(error);
-        }
-        git(folder, &["checkout", "-q", "--detach", wanted]).await?;
-    } else {
-        git(folder, &["checkout", "-q", "--detach", "FETCH_HEAD"]).await?;
+    let address = source.address.as_str();
+    let mut fetched = git(folder, &["fetch", "-q", "--depth=1", "--", address, wanted]).await;
+    if fetched.is_err() {
+        // A server without commands of its own gives away whole histories only.
+        fetched = git(folder, &["fetch", "-q", "--tags", "--", address, wanted]).await;
     }
+    match fetched {
+        Ok(_) => git(folder, &["checkout", "-q", "--detach", "FETCH_HEAD"]).await?,
+        Err(error) => {
+            // The beginning of a commit's name, or one that the server gives away only with all else.
+            let is_commit = wanted.len() >= 4 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let all = [
+                "fetch",
+                "-q",
+                "--tags",
+                "--",
+                address,
+                "+refs/heads/*:refs/remotes/origin/*",
+            ];
+            if !is_commit || git(folder, &all).await.is_err() {
+                return Err(error);
+            }
+            git(folder, &["checkout", "-q", "--detach", wanted]).await?
+        }
+    };
     let modules = ["submodule", "update", "-q", "--init", "--recursive", "--depth=1"];
     if fs::exists(folder.join(".gitmodules"))? {
         git(folder, &modules).await?;

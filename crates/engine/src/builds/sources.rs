@@ -11,13 +11,16 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::build::{self, Extended, LocalFolder, NamedContext};
 use corten_build::{
-    Allowed, Archive, ArchiveOutput, Context, Fresh, GitSource, Given, ImageOutput, Local, Named, Output, Request,
-    Secret, StepsFrom, Unpacked,
+    Allowed, Archive, ArchiveOutput, Context, Fresh, GitSource, Given, Ignore, ImageOutput, Local, Named, Output,
+    Request, Secret, StepsFrom, Unpacked,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::Scratch;
 
-use super::{BuildRequest, Builds, converted, executor::EngineExecutor};
+use super::{
+    BuildRequest, Builds, converted,
+    executor::{EngineExecutor, PushOutput},
+};
 use crate::error::{Error, Kind, Result};
 
 /// The most bytes of what is said before a context.
@@ -90,7 +93,10 @@ impl Sources<'_> {
                 Some(_) => Ok(Given {
                     dockerfile: Vec::new(),
                     name: request.dockerfile.clone(),
-                    context: Some(Arc::new(Local::new(&path, &request.dockerfile))),
+                    context: Some(Arc::new(match &extended.ignore {
+                        Some(text) => Local::with_ignore(&path, Ignore::parse(text)),
+                        None => Local::new(&path, &request.dockerfile),
+                    })),
                 }),
             };
         }
@@ -230,13 +236,15 @@ impl Sources<'_> {
         }
         let output = |(number, output): (usize, &build::Output)| -> Result<Arc<dyn Output>> {
             Ok(match output {
+                build::Output::Nothing => return Err(Error::internal("nothing has no output")),
                 build::Output::Image => Arc::new(ImageOutput { names: names.clone() }),
-                build::Output::Push => {
-                    return Err(Error::new(
-                        Kind::Unsupported,
-                        "pushing what was built is not supported yet",
-                    ));
+                build::Output::Push if names.is_empty() => {
+                    return Err(Error::invalid("tag is needed when pushing to registry"));
                 }
+                build::Output::Push => Arc::new(PushOutput {
+                    image: ImageOutput { names: names.clone() },
+                    pusher: self.executor.pusher(),
+                }),
                 build::Output::Files => Arc::new(ArchiveOutput {
                     number,
                     archive: Archive::Files,
@@ -252,7 +260,11 @@ impl Sources<'_> {
                 }),
             })
         };
-        extended.outputs.iter().enumerate().map(output).collect()
+        let wanted = extended.outputs.iter().enumerate();
+        wanted
+            .filter(|(_, output)| **output != build::Output::Nothing)
+            .map(output)
+            .collect()
     }
 }
 

@@ -12,7 +12,7 @@ use corten_oci::reference::Reference;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::images::{Image, no_such};
+use crate::images::{Image, ImageId, no_such};
 use crate::store::Store;
 use crate::tar::{Entry, EntryKind, Time, Writer};
 
@@ -45,8 +45,21 @@ impl Store {
     /// # Errors
     /// `NotFound` in Docker's words, before anything is written; Internal when a layer is damaged.
     pub fn save(&self, names: &[&str], out: &mut dyn Write) -> Result<()> {
-        let lease = self.lease();
         let chosen = self.choose(names)?;
+        self.write_chosen(&chosen, out)
+    }
+
+    /// Writes one image as a tar, under names that it need not have here.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub fn save_as(&self, image: &ImageId, names: Vec<Reference>, out: &mut dyn Write) -> Result<()> {
+        let image = self.images().get(image)?;
+        self.write_chosen(&[Chosen { image, names }], out)
+    }
+
+    fn write_chosen(&self, chosen: &[Chosen], out: &mut dyn Write) -> Result<()> {
+        let lease = self.lease();
         let held = chosen
             .iter()
             .flat_map(|chosen| chosen.image.layers())
@@ -55,7 +68,7 @@ impl Store {
             return Err(Error::not_found("a layer of the image is not there").with_hint("pull the image again"));
         }
         let mut layout = Layout::default();
-        for chosen in &chosen {
+        for chosen in chosen {
             layout.add(self, chosen)?;
         }
         layout.write(self, out)

@@ -21,6 +21,11 @@ use crate::{
     flags::Matches,
 };
 
+/// Unpacks an archive into a folder; nothing of it gets outside.
+pub(crate) fn unpack(pieces: mpsc::Receiver<std::io::Result<bytes::Bytes>>, folder: &str) -> Result<()> {
+    unpack::into(pieces, folder, None)
+}
+
 /// `cp`.
 pub(crate) static COMMAND: Command = Command::new(
     "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n[OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
