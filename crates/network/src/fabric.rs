@@ -19,8 +19,8 @@ use crate::pool::{self, Pool};
 use crate::ports::{self, PortTable};
 use crate::watch::Watch;
 use crate::{
-    BridgePlan, Error, Kind, Medium, Neighbours, PortBinding, PortRequest, PublishedState, Reserved, Result, bridges,
-    conntrack, parents, sysctls,
+    BridgePlan, Error, Kind, Medium, NeighbourLink, Neighbours, PortBinding, PortRequest, PublishedState, Reserved,
+    Result, bridges, conntrack, parents, sysctls,
 };
 
 /// Where and how a [`Fabric`] works.
@@ -295,6 +295,18 @@ impl Fabric {
         lock(&self.ports).release(owner);
         self.forget_connections(&result?);
         Ok(())
+    }
+
+    /// Lets a container through to others on a bridge that keeps neighbours apart, in place of what it was
+    /// let through to before. Where bridged packets do not pass the IP hooks (without `br_netfilter`) they
+    /// stay apart.
+    pub fn open_neighbours(&self, owner: &str, links: Vec<NeighbourLink>) -> Result<()> {
+        lock(&self.firewall).link(owner, links)
+    }
+
+    /// Takes back what the owner was let through to, and who was let through to its addresses.
+    pub fn close_neighbours(&self, owner: &str, addresses: &[IpAddr]) -> Result<()> {
+        lock(&self.firewall).unlink(owner, addresses)
     }
 
     /// Takes over at start: makes all bridges as planned, and the whole table in one transaction

@@ -42,8 +42,8 @@ pub use error::{Error, Kind, Result};
 pub use fabric::{Fabric, FabricConfig, Verdict, isolated_namespace};
 pub use names::{NAME_SERVER, NameSockets, name_sockets};
 pub use plan::{
-    BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, LinkSetting, MacAddress, Neighbours, PortBinding,
-    PortRequest, Protocol, PublishedState, Reach, Reserved,
+    BridgePlan, Driver, Endpoint, EndpointPlan, HostPorts, Link, LinkSetting, MacAddress, NeighbourLink, Neighbours,
+    PortBinding, PortRequest, Protocol, PublishedState, Reach, Reserved,
 };
 pub use policy::{GatewayMode, IpvlanFlag, IpvlanMode, MacvlanMode, Medium, Policy};
 pub use subnets::{AddressPool, Subnet, check_overlap, choose_subnet, default_pools, unique_local_pool};

@@ -151,6 +151,21 @@ pub struct LinkSetting {
     pub value: String,
 }
 
+/// What one container may do to another on a bridge that keeps neighbours apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeighbourLink {
+    /// The bridge.
+    pub bridge: String,
+    /// Who may.
+    pub from: IpAddr,
+    /// To whom.
+    pub to: IpAddr,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// At which port of the other.
+    pub port: u16,
+}
+
 /// A container's link to a bridge, as made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -1,8 +1,8 @@
 //! Links on the default bridge, which has no names.
 
-use corten_tests::engine::Engine;
+use corten_tests::engine::{Engine, Options};
 
-use crate::names::sleeper;
+use crate::{names::sleeper, serve};
 
 #[test]
 fn links_give_names_and_variables() {
@@ -74,4 +74,46 @@ fn links_give_names_and_variables() {
     engine.corten(["rm", "--link", "/web/my-store"]).ok();
     engine.corten(["start", "web"]).ok();
     assert!(!hosts().contains("my-store"), "{}", hosts());
+}
+
+#[test]
+fn links_open_ports_where_neighbours_are_kept_apart() {
+    let engine = Engine::start_with(Options::with_flags(&["--icc=false"]));
+    serve(&engine, "db", &["--expose", "80"]);
+    sleeper(&engine, "other", &[]);
+    sleeper(&engine, "web", &["--link", "db:store"]);
+    let fetch = |from: &str, port: u16| {
+        let address = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
+        let url = format!("http://{address}:{port}/");
+        let call = engine.corten(["exec", from, "timeout", "2", "wget", "-q", "-O", "-", &url]);
+        call.run().stdout
+    };
+    let filtered = engine
+        .sh("cat /proc/sys/net/bridge/bridge-nf-call-iptables || true")
+        .ok();
+    if filtered.trim() != "1" {
+        // Without the kernel's br_netfilter, bridges keep their ports apart by themselves.
+        assert_eq!(fetch("other", 80), "");
+        return;
+    }
+    corten_tests::until::is("the link leads there", || fetch("web", 80) == "db\n");
+    assert_eq!(fetch("other", 80), "");
+    // Only what is exposed.
+    engine.corten(["exec", "db", "httpd", "-p", "81", "-h", "/www"]).ok();
+    assert_eq!(fetch("web", 81), "");
+    // An engine that was killed, and a firewall that was flushed, change nothing.
+    engine.kill();
+    engine.launch();
+    assert_eq!(
+        (fetch("web", 80), fetch("other", 80)),
+        ("db\n".to_owned(), String::new())
+    );
+    // It follows the other to where it is now, and ends with the link.
+    engine.corten(["stop", "-t", "0", "db"]).ok();
+    sleeper(&engine, "squatter", &[]);
+    assert!(!engine.sh("nft list ruleset").ok().contains("dport 80 accept"));
+    engine.corten(["start", "db"]).ok();
+    corten_tests::until::is("the link leads there again", || fetch("web", 80) == "db\n");
+    engine.corten(["rm", "--link", "/web/store"]).ok();
+    assert_eq!(fetch("web", 80), "");
 }

@@ -82,6 +82,40 @@ impl Inner {
         variables.flatten().collect()
     }
 
+    /// Lets a container through to the ports that its links expose, where neighbours are kept apart.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(super) fn open_links(&self, record: &Record) -> Result<()> {
+        let others: Vec<Record> = record
+            .links
+            .iter()
+            .filter_map(|link| Some(self.find(&link.container).ok()?.record()))
+            .filter(|other| other.state.running().is_some())
+            .collect();
+        let mut targets = Vec::new();
+        for other in &others {
+            let address = other.networks.get(BRIDGE).and_then(|on| on.ip_address.parse().ok());
+            targets.extend(address.into_iter().flat_map(|address: IpAddr| {
+                let ports = exposed(other).into_iter();
+                ports.map(move |(protocol, port)| (address, protocol, port))
+            }));
+        }
+        self.networks.open_neighbours(&record.id, &targets)
+    }
+
+    /// The same for one that runs already; what fails is logged.
+    pub(super) fn reopen_links(&self, record: &Record) {
+        if let Err(error) = self.open_links(record) {
+            let error = error.report();
+            tracing::warn!(
+                container = record.id,
+                error,
+                "a container does not reach what it links to"
+            );
+        }
+    }
+
     /// Tells containers that run and link to one that has been started where it is now.
     pub(super) fn update_links_to(&self, record: &Record) {
         let Some(address) = record.networks.get(BRIDGE).and_then(|on| on.ip_address.parse().ok()) else {
@@ -93,6 +127,7 @@ impl Inner {
             if own.state.running().is_none() {
                 continue;
             }
+            self.reopen_links(&own);
             for link in own.links.iter().filter(|link| link.container == record.id) {
                 if let Err(error) = etc::change_link(&container, &line(link, record, address)) {
                     let error = error.report();
@@ -123,6 +158,7 @@ impl Containers {
         if record.links.len() == before {
             return Err(Error::not_found(format!("no link /{path}")));
         }
+        self.0.reopen_links(&record);
         self.0.index_mut().forget_links(&container.id);
         self.0.index_mut().add_links(&Arc::clone(&container).id, &record.links);
         Ok(())

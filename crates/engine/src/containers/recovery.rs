@@ -52,6 +52,7 @@ impl Containers {
         let networks = self.0.networks.clone();
         blocking(move || networks.restored()).await?;
         self.finish_changes().await;
+        self.reopen_links().await?;
         self.0.recovered.send_replace(true);
         self.end_stray_steps().await;
         self.remove_stray_bundles();
@@ -59,6 +60,19 @@ impl Containers {
         blocking(move || {
             inner.remove_stray_snapshots();
             inner.volumes.settle();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets containers that run through again to those that they link to.
+    async fn reopen_links(&self) -> Result<()> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || {
+            let records = inner.all().into_iter().map(|container| container.record());
+            records
+                .filter(|record| record.state.running().is_some() && !record.links.is_empty())
+                .for_each(|record| inner.reopen_links(&record));
             Ok(())
         })
         .await

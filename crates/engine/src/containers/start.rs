@@ -229,6 +229,9 @@ pub(super) fn prepare(inner: &Inner, container: &Container, record: &Record) -> 
     let namespaces = joined(inner, record)?;
     let made = network::join(inner, record)?;
     let (linked_hosts, linked) = inner.links_of(record)?;
+    if !record.links.is_empty() {
+        inner.open_links(record)?;
+    }
     etc::write(inner, container, record, &made.joined, (&defaults, linked_hosts))?;
     let around = Surroundings {
         identity: &identity,

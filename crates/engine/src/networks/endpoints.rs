@@ -292,7 +292,7 @@ impl Networks {
     /// Takes a container off all its networks: releases addresses, ports and rules. Doing it again
     /// is no error. The links vanish with the namespace.
     pub fn detach(&self, container_id: &str) {
-        let mut left = Vec::new();
+        let (mut left, mut addresses) = (Vec::new(), Vec::new());
         let mut had_link = false;
         {
             let mut state = self.state();
@@ -300,12 +300,13 @@ impl Networks {
                 if let Some(attachment) = network.attachments.remove(container_id) {
                     network.release(&attachment);
                     had_link |= attachment.mac.is_some();
+                    addresses.extend(attachment.v4.map(|net| net.addr()));
                     left.push(network.record.id.clone());
                 }
             }
         }
         if had_link && let Ok(fabric) = self.fabric() {
-            unpublish(fabric, container_id);
+            unpublish(fabric, container_id, &addresses);
         }
         for id in left {
             self.write_zone(&id);
@@ -512,8 +513,9 @@ fn publish(
     Ok((shown, hold))
 }
 
-fn unpublish(fabric: &Fabric, container_id: &str) {
-    if let Err(error) = fabric.unpublish(container_id) {
+fn unpublish(fabric: &Fabric, container_id: &str, addresses: &[IpAddr]) {
+    let unpublished = fabric.unpublish(container_id);
+    if let Err(error) = unpublished.and(fabric.close_neighbours(container_id, addresses)) {
         let error = Error::from(error).report();
         tracing::error!(
             container = container_id,

@@ -11,6 +11,7 @@ mod create;
 mod default_bridge;
 mod drivers;
 mod endpoints;
+mod neighbours;
 mod places;
 mod plan;
 mod policy;

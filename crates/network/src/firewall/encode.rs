@@ -356,6 +356,12 @@ fn add_match(list: &mut Message<'_>, condition: &Match) {
             meta(list, META_L4PROTO, REGISTER);
             compare(list, Is::Equal, &[if *is_ipv4 { ICMP } else { ICMP6 }]);
         }
+        Match::Port(protocol, port) => {
+            meta(list, META_L4PROTO, REGISTER);
+            compare(list, Is::Equal, &[protocol.number()]);
+            payload(list, TRANSPORT_HEADER, 2, 2, REGISTER);
+            compare(list, Is::Equal, &port.to_be_bytes());
+        }
         Match::Open(set) => {
             add_match(list, &Match::Ipv4(set.is_ipv4()));
             load_key(list, *set);

@@ -12,7 +12,9 @@ pub(crate) mod ruleset;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use corten_sys::netlink::Protocol;
 
@@ -21,7 +23,7 @@ use self::encode::{Change, Transaction, change_elements, delete_table, replace_t
 pub(crate) use self::ruleset::Without;
 use self::ruleset::{State, ruleset};
 use crate::netlink::{Connection, Messages, Reply, flags};
-use crate::{BridgePlan, Error, Kind, PortBinding, PublishedState, Result, Verdict};
+use crate::{BridgePlan, Error, Kind, NeighbourLink, PortBinding, PublishedState, Result, Verdict};
 
 /// `NFNLGRP_NFTABLES`, the group that hears of every change.
 pub(crate) const CHANGES: u32 = 7;
@@ -131,9 +133,37 @@ impl Firewall {
         self.state = State {
             bridges: bridges.iter().map(|plan| (plan.name.clone(), plan.clone())).collect(),
             published: published.into_iter().map(|one| (one.owner, one.bindings)).collect(),
+            links: BTreeMap::new(),
             without: self.state.without,
         };
         self.replace()
+    }
+
+    /// Lets neighbours on bridges that keep them apart through to each other, in place of what the owner
+    /// opened before.
+    pub(crate) fn link(&mut self, owner: &str, links: Vec<NeighbourLink>) -> Result<()> {
+        let before = match links.is_empty() {
+            true => self.state.links.remove(owner),
+            false => self.state.links.insert(owner.to_owned(), links),
+        };
+        match before.as_ref() == self.state.links.get(owner) {
+            true => Ok(()),
+            false => self.replace(),
+        }
+    }
+
+    /// Closes what the owner has opened, and what leads to its addresses.
+    pub(crate) fn unlink(&mut self, owner: &str, addresses: &[IpAddr]) -> Result<()> {
+        let before = self.state.links.clone();
+        self.state.links.remove(owner);
+        self.state.links.retain(|_, links| {
+            links.retain(|link| !addresses.contains(&link.to));
+            !links.is_empty()
+        });
+        match before == self.state.links {
+            true => Ok(()),
+            false => self.replace(),
+        }
     }
 
     /// Returns whether nothing in nftables changed since the table was last known to be right.

@@ -137,6 +137,7 @@ fn condition(condition: &Match) -> String {
         Match::Ipv4(false) => "meta nfproto ipv6".to_owned(),
         Match::Icmp(true) => "meta l4proto icmp".to_owned(),
         Match::Icmp(false) => "meta l4proto ipv6-icmp".to_owned(),
+        Match::Port(protocol, port) => format!("{protocol} dport {port}"),
         Match::Open(set) => {
             let family = if set.is_ipv4() { "ip" } else { "ip6" };
             format!("meta l4proto . {family} daddr . th dport @{}", set.name())

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::elements::{Element, MapName, elements, openings};
-use crate::{BridgePlan, GatewayMode, Neighbours, PortBinding, Reach};
+use crate::{BridgePlan, GatewayMode, NeighbourLink, Neighbours, PortBinding, Protocol, Reach};
 
 /// All that the table depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) bridges: BTreeMap<String, BridgePlan>,
     /// Published ports by owner.
     pub(crate) published: BTreeMap<String, Vec<PortBinding>>,
+    /// What neighbours on a bridge that keeps them apart may do all the same, by owner.
+    pub(crate) links: BTreeMap<String, Vec<NeighbourLink>>,
     /// The versions of IP that are none of ours.
     pub(crate) without: Without,
 }
@@ -152,6 +154,8 @@ pub(crate) enum Match {
     Icmp(bool),
     /// Destination address and port are in the set.
     Open(MapName),
+    /// The protocol and its destination port.
+    Port(Protocol, u16),
 }
 
 /// Equality or its opposite.
@@ -191,7 +195,10 @@ pub(crate) fn ruleset(table: &str, state: &State) -> Ruleset {
     let mut forward = vec![rule([Match::Established], Action::Accept)];
     let foreign = [true, false].into_iter().filter(|is_ipv4| state.without.has(*is_ipv4));
     forward.extend(foreign.map(|is_ipv4| rule([Match::Ipv4(is_ipv4)], Action::Accept)));
-    forward.extend(bridges().flat_map(|bridge| forward_rules(bridge, &state.bridges)));
+    forward.extend(bridges().flat_map(|bridge| {
+        let links = state.links.values().flatten().filter(|link| link.bridge == bridge.name);
+        forward_rules(bridge, &state.bridges, links)
+    }));
     let chains = vec![
         Chain {
             name: PUBLISHED,
@@ -289,7 +296,11 @@ fn published_rules() -> Vec<Rule> {
         .collect()
 }
 
-fn forward_rules(bridge: &BridgePlan, all: &BTreeMap<String, BridgePlan>) -> Vec<Rule> {
+fn forward_rules<'a>(
+    bridge: &BridgePlan,
+    all: &BTreeMap<String, BridgePlan>,
+    links: impl Iterator<Item = &'a NeighbourLink>,
+) -> Vec<Rule> {
     let into = || Match::Out(Is::Equal, bridge.name.clone());
     let from = || Match::In(Is::Equal, bridge.name.clone());
     let mut rules = Vec::new();
@@ -297,6 +308,12 @@ fn forward_rules(bridge: &BridgePlan, all: &BTreeMap<String, BridgePlan>) -> Vec
         Neighbours::Open => rules.push(rule([from(), into()], Action::Accept)),
         Neighbours::Isolated => {
             rules.push(rule([from(), into(), Match::Translated], Action::Accept));
+            let open = |link: &NeighbourLink| {
+                let (source, target) = (Match::Source(link.from.into()), Match::Destination(link.to.into()));
+                let port = Match::Port(link.protocol, link.port);
+                rule([from(), into(), source, target, port], Action::Accept)
+            };
+            rules.extend(links.map(open));
             rules.push(rule([from(), into()], Action::Drop));
         }
     }
