@@ -251,9 +251,7 @@ impl Inner {
             Some(context) => Arc::clone(context),
             None => self.context(solve, options, found).await?,
         };
-        let mut cache_from = options.cache_from.clone();
-        let imports = solve.request.cache.iter().flat_map(|cache| &cache.imports);
-        cache_from.extend(imports.filter_map(|import| import.attrs.get("ref").cloned()));
+        let cache_from = self.cache_from(solve, options);
         Ok(Request {
             dockerfile: found.file.bytes.clone(),
             name: found.file.name.clone(),
@@ -275,6 +273,28 @@ impl Inner {
             squash: false,
             outputs,
         })
+    }
+
+    /// Images whose steps may be used again. One that is not here is told of, and the build goes on.
+    fn cache_from(&self, solve: &Arc<Solve>, options: &Options) -> Vec<String> {
+        let mut names = options.cache_from.clone();
+        for import in solve.request.cache.iter().flat_map(|cache| &cache.imports) {
+            let reference = import.attrs.get("ref").filter(|_| import.kind == "registry");
+            let shown = reference.map_or(import.kind.as_str(), String::as_str);
+            let vertex = solve.internal(&format!("importing cache manifest from {shown}"));
+            let found = match reference {
+                Some(name) => match self.engine.builds().store().images().resolve(name) {
+                    Ok(_) => Ok(name.clone()),
+                    Err(_) => Err(Status::not_found(format!("{name}: not found: pull it first"))),
+                },
+                None => Err(Status::unimplemented(format!(
+                    "cache importer {:?} is not supported",
+                    import.kind
+                ))),
+            };
+            names.extend(vertex.end(found).ok());
+        }
+        names
     }
 
     async fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {

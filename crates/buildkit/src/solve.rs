@@ -158,6 +158,9 @@ impl Solves {
     /// Takes it out.
     pub(crate) fn remove(&self, name: &str) {
         if let Some(solve) = self.open().remove(name) {
+            if solve.log.is_long() {
+                return;
+            }
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.push_back(solve);
             if ended.len() > REMEMBERED {

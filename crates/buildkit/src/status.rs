@@ -22,6 +22,8 @@ use crate::{
 const CLIPPED: usize = 2 << 20;
 /// Bytes of all logs of a build.
 const MOST: usize = 64 << 20;
+/// So many messages are many.
+const MANY: usize = 10_000;
 /// Bytes of output in one message, more or less.
 const MESSAGE: usize = 512 << 10;
 
@@ -250,6 +252,12 @@ impl StatusLog {
             // The sender lives as long as `self`.
             let _ = length.changed().await;
         }
+    }
+
+    /// Whether much was told.
+    pub(crate) fn is_long(&self) -> bool {
+        let told = self.told();
+        told.bytes > MESSAGE || told.messages.len() > MANY
     }
 
     /// All that was told.

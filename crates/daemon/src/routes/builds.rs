@@ -107,7 +107,11 @@ fn request(query: &Query, headers: &HeaderMap) -> ApiResult<BuildRequest> {
 fn refuse(query: &Query) -> ApiResult<()> {
     match query.text("version") {
         "" | "1" => {}
-        "2" => return Err(ApiError::unsupported("BuildKit's protocol (set DOCKER_BUILDKIT=0)")),
+        "2" => {
+            return Err(ApiError::unsupported(
+                "builds of version 2 by this route (use buildx, or set DOCKER_BUILDKIT=0)",
+            ));
+        }
         other => return Err(ApiError::invalid(format!("invalid version {other}"))),
     }
     if query.switch("squash") {
