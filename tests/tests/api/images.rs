@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 /// Sends a tar and gives the status and the answer's lines.
 #[track_caller]
-fn load(engine: &Engine, path: &str, tar: &[u8]) -> (u16, Vec<Value>) {
+fn send(engine: &Engine, method: &str, path: &str, tar: &[u8]) -> (u16, Vec<Value>) {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
         tar.len()
     )
     .into_bytes();
@@ -25,24 +25,27 @@ fn archives_are_loaded_quietly_unless_told_otherwise() {
     let tar = engine.http("GET", "/images/busybox/get", None).body;
     engine.corten(["rmi", "busybox"]).ok();
     let loaded = json!({"stream": "Loaded image: busybox:latest\n"});
-    assert_eq!(load(&engine, "/images/load", &tar), (200, vec![loaded.clone()]));
+    assert_eq!(send(&engine, "POST", "/images/load", &tar), (200, vec![loaded.clone()]));
     engine.corten(["rmi", "busybox"]).ok();
-    let (status, lines) = load(&engine, "/images/load?quiet=0", &tar);
+    let (status, lines) = send(&engine, "POST", "/images/load?quiet=0", &tar);
     assert_eq!((status, lines.last()), (200, Some(&loaded)));
     assert!(lines.iter().any(|line| line["status"] == "Loading layer"), "{lines:?}");
     // Older versions know of no platform.
     let foreign = "platform=%7B%22os%22:%22linux%22,%22architecture%22:%22s390x%22%7D";
     assert_eq!(
-        load(&engine, &format!("/v1.47/images/load?{foreign}"), &tar),
+        send(&engine, "POST", &format!("/v1.47/images/load?{foreign}"), &tar),
         (200, vec![loaded])
     );
-    assert_eq!(load(&engine, &format!("/images/load?{foreign}"), &tar), (200, vec![]));
-    let (status, lines) = load(&engine, &format!("/images/load?{foreign}&{foreign}"), &tar);
+    assert_eq!(
+        send(&engine, "POST", &format!("/images/load?{foreign}"), &tar),
+        (200, vec![])
+    );
+    let (status, lines) = send(&engine, "POST", &format!("/images/load?{foreign}&{foreign}"), &tar);
     assert_eq!(
         (status, &lines[0]["message"]),
         (400, &json!("multiple platform parameters not supported"))
     );
-    let (status, lines) = load(&engine, "/images/load", b"no tar");
+    let (status, lines) = send(&engine, "POST", "/images/load", b"no tar");
     assert_eq!(status, 200);
     assert!(
         lines[0]["error"].is_string() && lines[0]["errorDetail"]["message"].is_string(),
