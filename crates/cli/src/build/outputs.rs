@@ -1,7 +1,7 @@
 //! `--output`: what becomes of a result, and where what the engine sends of it goes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
@@ -157,11 +157,11 @@ enum Open {
 impl Receiver {
     /// Takes a piece, or the end.
     pub(super) fn take(&mut self, destinations: &[Destination], number: usize, piece: Option<&str>) -> Result<()> {
-        if !self.open.contains_key(&number) {
+        if let Entry::Vacant(place) = self.open.entry(number) {
             let destination = destinations
                 .get(number)
                 .ok_or_else(|| Error::new("the engine sends an output that nobody asked for"))?;
-            self.open.insert(number, Open::new(destination)?);
+            place.insert(Open::new(destination)?);
         }
         let Some(text) = piece else {
             return self.open.remove(&number).map_or(Ok(()), Open::finish);
