@@ -30,7 +30,7 @@ impl Store {
         let folder = self.folder(list);
         let bytes = serde_json::to_vec(entry).map_err(|error| Error::new(error.to_string()))?;
         let written = corten_sys::fs::create_dir_all_mode(&folder, 0o755)
-            .and_then(|()| corten_sys::fs::write_atomic_mode(&folder.join(file_name(image)), bytes, 0o644));
+            .and_then(|()| corten_sys::fs::write_atomic_mode(folder.join(file_name(image)), bytes, 0o644));
         written.map_err(|error| Error::new(error.to_string()))
     }
 
