@@ -24,7 +24,7 @@ use crate::{
             DiskUsageResponse, Exporter, HistoryEventKind, InfoResponse, ListWorkersResponse, PruneRequest,
             SolveRequest, SolveResponse, StatusRequest, UpdateBuildHistoryRequest, UsageRecord,
         },
-        types::{BytesMessage, Nothing, Time},
+        parts::{BytesMessage, Nothing, Time},
     },
     solve::Solve,
     status::StatusLog,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     grpc::{Code, Status},
-    proto::types::Any,
+    proto::parts::Any,
 };
 
 /// The Dockerfile that an error is shown in.

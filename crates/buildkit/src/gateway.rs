@@ -14,7 +14,7 @@ use crate::{
             InputsResponse, Outcome, ResolveImageConfigRequest, ResolveImageConfigResponse, ReturnRequest,
             SolveRequest, SolveResponse,
         },
-        types::Nothing,
+        parts::Nothing,
     },
     solve::Solve,
     workers,

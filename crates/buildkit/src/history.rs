@@ -184,7 +184,7 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::types::Time;
+    use crate::proto::parts::Time;
 
     fn record(name: &str, seconds: i64) -> BuildHistoryRecord {
         BuildHistoryRecord {

@@ -14,8 +14,8 @@ use crate::{
     errors::build_error,
     grpc::{Code, Result, Status, client::Call},
     proto::{
+        parts::{BytesMessage, Nothing},
         session::{CheckAgentRequest, CredentialsRequest, CredentialsResponse, GetSecretRequest, GetSecretResponse},
-        types::{BytesMessage, Nothing},
     },
     session::Session,
 };

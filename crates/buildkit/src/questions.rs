@@ -12,7 +12,7 @@ use crate::{
     errors::{self, File},
     grpc::{Result, Status},
     options::Options,
-    proto::{gateway::Outcome, types::Any},
+    proto::{gateway::Outcome, parts::Any},
     rules,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     grpc::{Answer, Request, Result, Service, Status},
     inner::Inner,
-    proto::{session::HealthCheckResponse, types::Nothing},
+    proto::{parts::Nothing, session::HealthCheckResponse},
 };
 
 /// What a method's path begins with.

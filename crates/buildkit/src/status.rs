@@ -13,7 +13,7 @@ use crate::{
     proto::{
         control::{StatusResponse, Vertex as WireVertex, VertexLog, VertexStatus, VertexWarning},
         ops::{Position, Range, SourceInfo},
-        types::Time,
+        parts::Time,
     },
     rules,
 };

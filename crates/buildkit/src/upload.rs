@@ -11,7 +11,7 @@ use crate::{
     errors::{self, File},
     grpc::{Result, Status, client::Incoming},
     inner::Inner,
-    proto::types::BytesMessage,
+    proto::parts::BytesMessage,
     session::Session,
 };
 

@@ -7,7 +7,7 @@ use corten_oci::platform::Platform as OciPlatform;
 use crate::proto::{
     gateway::PongResponse,
     ops::Platform,
-    types::{ApiCap, Version, WorkerRecord},
+    parts::{ApiCap, Version, WorkerRecord},
 };
 
 /// What the gateway can (`frontend/gateway/pb/caps.go`).

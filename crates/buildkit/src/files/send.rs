@@ -16,8 +16,8 @@ use crate::{
         client::{Call, Incoming, Sender},
     },
     proto::{
+        parts::BytesMessage,
         session::{Packet, PacketKind, Stat},
-        types::BytesMessage,
     },
     session::Session,
 };

@@ -121,7 +121,7 @@ fn cut(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::types::Any;
+    use crate::proto::parts::Any;
 
     #[test]
     fn messages_may_come_in_pieces() {

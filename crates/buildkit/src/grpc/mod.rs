@@ -38,7 +38,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::proto::types::{Any, Nothing};
+    use crate::proto::parts::{Any, Nothing};
 
     /// Says a lot of little things, or fails.
     struct Talker(watch::Sender<usize>);

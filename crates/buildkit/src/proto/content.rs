@@ -1,6 +1,6 @@
 //! containerd's `content.proto`: reading blobs of the history.
 
-use super::types::Time;
+use super::parts::Time;
 
 /// `InfoRequest`
 #[derive(Clone, PartialEq, prost::Message)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     ops::{Definition, Range, SourceInfo},
-    types::{RpcStatus, Time, Version, WorkerRecord},
+    parts::{RpcStatus, Time, Version, WorkerRecord},
 };
 
 /// `PruneRequest`

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     control::CacheOptionsEntry,
     ops::{Definition, Platform},
-    types::{ApiCap, RpcStatus, WorkerRecord},
+    parts::{ApiCap, RpcStatus, WorkerRecord},
 };
 
 /// `Result`

@@ -8,5 +8,5 @@ pub(crate) mod content;
 pub(crate) mod control;
 pub(crate) mod gateway;
 pub(crate) mod ops;
+pub(crate) mod parts;
 pub(crate) mod session;
-pub(crate) mod types;
