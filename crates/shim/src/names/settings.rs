@@ -65,7 +65,7 @@ impl Settings {
         }
         for place in &self.networks {
             let path = place.zone.to_string_lossy();
-            if path.contains('\n') {
+            if path.contains(['\n', '\r']) {
                 continue;
             }
             let name = if is_word(&place.name) { place.name.as_str() } else { "-" };
