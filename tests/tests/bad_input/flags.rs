@@ -211,6 +211,8 @@ fn flags_that_are_not_there_yet_say_so() {
         ("--build-context=a=b", "failed to get build context a: stat b"),
         ("--builder=x", "no builder \"x\" found"),
         ("--cache-to=x", "--cache-to is not supported yet"),
+        ("--compress", "--compress is not supported yet"),
+        ("--debug", "--debug is not supported yet"),
         ("--isolation=x", "invalid isolation: \"x\""),
         ("--output=type=x", "unknown output type \"x\""),
         ("--provenance=x", "\"x\" is not supported yet"),
@@ -221,6 +223,7 @@ fn flags_that_are_not_there_yet_say_so() {
         ("--ssh=x=/nosuch", "failed to open /nosuch"),
         ("--progress=x", "invalid progress mode \"x\""),
         ("--call=x", "--call=x is not supported"),
+        ("--print=x", "--call=x is not supported"),
     ] {
         let finished = engine
             .corten(["build", flag, "-"])

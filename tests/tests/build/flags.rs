@@ -473,3 +473,39 @@ fn the_builder_can_be_looked_at() {
     engine.corten(["buildx", "prune", "--all", "--force"]).ok();
     assert!(engine.corten(["buildx", "du"]).ok().contains("Total:\t\t0B\n"));
 }
+
+#[test]
+fn base_images_are_fetched_when_asked() {
+    let engine = engine();
+    let ours = context(&engine, "ours", &[("Dockerfile", "FROM busybox\nLABEL here=changed\n")]);
+    engine.corten(["build", "-q", "-t", "busybox", &ours]).ok();
+    let folder = context(&engine, "above", &[("Dockerfile", "FROM busybox\nLABEL above=yes\n")]);
+    let label = |image: &str| {
+        engine
+            .corten(["image", "inspect", "-f", "{{json .Config.Labels}}", image])
+            .line()
+    };
+    engine.corten(["build", "-q", "-t", "one", &folder]).ok();
+    assert_eq!(label("one"), r#"{"above":"yes","here":"changed"}"#);
+    engine.corten(["build", "-q", "--pull", "-t", "two", &folder]).ok();
+    assert_eq!(label("two"), r#"{"above":"yes"}"#);
+}
+
+#[test]
+fn images_are_for_the_platform_that_is_asked() {
+    let engine = engine();
+    let scratch = "FROM scratch\nARG TARGETPLATFORM TARGETARCH\nLABEL for=$TARGETPLATFORM arch=$TARGETARCH\n";
+    let scratch = context(&engine, "scratch", &[("Dockerfile", scratch)]);
+    engine
+        .corten(["build", "-q", "--platform", "linux/arm64", "-t", "other", &scratch])
+        .ok();
+    let format = "{{.Os}}/{{.Architecture}} {{index .Config.Labels \"for\"}} {{index .Config.Labels \"arch\"}}";
+    let said = engine.corten(["image", "inspect", "-f", format, "other"]).line();
+    assert_eq!(said, "linux/arm64 linux/arm64 arm64");
+    let busybox = context(&engine, "busybox", &[("Dockerfile", "FROM busybox\nRUN true\n")]);
+    engine.corten(["build", "--platform", "linux/s390x", &busybox]).fails(1);
+    let error = engine.corten(["build", "--platform", "lin/ux/x/y", &busybox]).fails(1);
+    assert!(error.contains("lin/ux/x/y"), "{error}");
+    let outline = engine.corten(["build", "--print", "outline", &scratch]).ok();
+    assert_eq!(engine.corten(["build", "--call", "outline", &scratch]).ok(), outline);
+}

@@ -79,4 +79,14 @@ fn must_work(row: &Row) -> bool {
 }
 
 /// Areas of commands and endpoints in which nothing may be missing any more.
-const COMPLETE: [&str; 5] = ["container", "context", "manifest", "registry", "volume"];
+const COMPLETE: [&str; 9] = [
+    "container",
+    "context",
+    "exec",
+    "image",
+    "manifest",
+    "network",
+    "registry",
+    "system",
+    "volume",
+];

@@ -78,6 +78,7 @@ pub(crate) static COMMAND: Command =
                     "How to show what happens: \"auto\", \"plain\", \"tty\", \"rawjson\" or \"quiet\"",
                 )
                 .default("auto"),
+                Flag::string("print", "Older name of --call").hidden(),
                 Flag::string("provenance", "Statement of where the image comes from; only \"false\"")
                     .checked(no_statement)
                     .hidden(),
@@ -133,6 +134,8 @@ const LATER: &[Flag] = &[
     Flag::list("annotation", "Not supported yet").hidden(),
     Flag::list("attest", "Not supported yet").hidden(),
     Flag::list("cache-to", "Not supported yet").hidden(),
+    Flag::switch("compress", "Not supported yet").hidden(),
+    Flag::switch("debug", "Not supported yet").hidden(),
 ];
 
 fn the_builder(name: &str) -> std::result::Result<(), String> {
@@ -190,7 +193,7 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
     };
     refuse(m).map_err(failed)?;
     let mut source = Source::find(m.arg(0), m.get("file")).map_err(failed)?;
-    match m.get("call") {
+    match call(m) {
         _ if m.on("check") => return checks::check(cli, &source).map_err(failed),
         "check" | "lint" => return checks::check(cli, &source).map_err(failed),
         "targets" => return checks::targets(cli, &source).map_err(failed),
@@ -248,6 +251,11 @@ fn compare(cli: &Cli, first: &Made, second: &Made) -> Result<()> {
     )))
 }
 
+/// What is to be done: by `--call`, or as it was called before.
+fn call(m: &Matches) -> &str {
+    m.opt("print").unwrap_or_else(|| m.get("call"))
+}
+
 /// Names what does not work yet.
 fn refuse(m: &Matches) -> Result<()> {
     if let Some(flag) = LATER.iter().find(|flag| m.given(flag.long)) {
@@ -257,7 +265,7 @@ fn refuse(m: &Matches) -> Result<()> {
         "auto" | "plain" | "quiet" | "tty" | "rawjson" => {}
         other => return Err(Error::new(format!("invalid progress mode {other:?}"))),
     }
-    match m.get("call") {
+    match call(m) {
         "build" | "check" | "lint" | "outline" | "targets" => Ok(()),
         other => Err(Error::new(format!(
             "--call={other} is not supported: try build, check, outline or targets"
