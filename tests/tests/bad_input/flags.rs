@@ -139,7 +139,12 @@ fn networks_names_and_modes() {
         125,
         "No such container: nobody",
     );
-    refused(&engine, &["--network", "host", "--hostname", "x!y"], 125, "");
+    refused(
+        &engine,
+        &["--network", "host", "--hostname", "x\ny"],
+        125,
+        "invalid hostname",
+    );
     refused(&engine, &["--dns", "nowhere"], 125, "nowhere");
     refused(&engine, &["--add-host", "nocolon"], 125, "bad format for add-host");
     refused(&engine, &["--mac-address", "zz"], 125, "");

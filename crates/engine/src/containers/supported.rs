@@ -96,6 +96,12 @@ impl Supported {
         )
     }
 
+    /// A host that can limit all there is.
+    #[cfg(test)]
+    pub(crate) fn everything() -> Self {
+        Self(EVIDENCE.iter().map(|(limit, ..)| *limit).collect())
+    }
+
     /// Whether it can be limited.
     pub(crate) fn has(&self, limit: Limit) -> bool {
         self.0.contains(&limit)

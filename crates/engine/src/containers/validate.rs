@@ -368,7 +368,7 @@ mod tests {
             Host {
                 cpus: 2,
                 nodes: 1,
-                supported: &Supported::default(),
+                supported: &Supported::everything(),
             },
         )
         .map_or_else(|e| e.report(), |()| "accepted".into())
