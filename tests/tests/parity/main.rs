@@ -67,6 +67,7 @@ fn the_report_is_fresh() {
     }
     let lost: Vec<_> = pages
         .iter()
+        .filter(|(name, ..)| *name != "mission.md")
         .flat_map(|(_, _, rows)| rows)
         .filter(|row| must_work(row))
         .collect();
