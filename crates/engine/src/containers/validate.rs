@@ -360,6 +360,10 @@ mod tests {
     use super::*;
 
     fn refusal(edit: impl FnOnce(&mut Config, &mut HostConfig)) -> String {
+        refusal_where(&Supported::everything(), edit)
+    }
+
+    fn refusal_where(supported: &Supported, edit: impl FnOnce(&mut Config, &mut HostConfig)) -> String {
         let (mut config, mut host) = (Config::default(), HostConfig::default());
         edit(&mut config, &mut host);
         check(
@@ -368,7 +372,7 @@ mod tests {
             Host {
                 cpus: 2,
                 nodes: 1,
-                supported: &Supported::everything(),
+                supported,
             },
         )
         .map_or_else(|e| e.report(), |()| "accepted".into())
@@ -425,10 +429,17 @@ mod tests {
             |_, h| h.resources.blkio_weight = 5,
             "Range of blkio weight is from 10 to 1000",
         );
-        check(
-            |_, h| h.resources.cpu_realtime_period = 5,
-            "kernel does not support CPU real-time scheduler",
+    }
+
+    #[test]
+    fn refuses_what_the_host_cannot_limit() {
+        let refusal = |edit: fn(&mut Config, &mut HostConfig)| refusal_where(&Supported::default(), edit);
+        assert_eq!(
+            refusal(|_, h| h.resources.cpu_realtime_period = 5),
+            "kernel does not support CPU real-time scheduler"
         );
+        let said = refusal(|_, h| h.resources.nano_cpus = 1_000_000_000);
+        assert!(said.starts_with("NanoCPUs can not be set"), "{said}");
     }
 
     #[test]
