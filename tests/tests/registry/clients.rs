@@ -29,7 +29,9 @@ fn round_trip(engine: &Engine, name: &str, program: &str) {
         _ => Some(engine.corten(arguments)),
     };
     engine
-        .sh("mkdir -p t && echo hello > t/file && tar -C t -cf t.tar .")
+        .sh(&format!(
+            "mkdir -p t && echo hello, {name} > t/file && tar -C t -cf t.tar ."
+        ))
         .ok();
     engine.corten(["import", "t.tar", name]).line();
     let id = engine.corten(["images", "-q", "--no-trunc", name]).line();

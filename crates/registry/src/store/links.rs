@@ -47,6 +47,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => renew(link),
             Err(error) if error.kind() == io::ErrorKind::NotFound && fs::exists(content)? => {
                 // The repository is new, or was removed as empty a moment ago.
+                let _guard = self.lock_folders();
                 fs::create_dir_all_mode(link.parent().unwrap_or(content), 0o700)?;
                 fs::hard_link(content, link)
             }

@@ -154,6 +154,7 @@ impl Store {
             annotations: put.document.annotations.clone(),
         };
         let path = self.referrer_path(put.name, subject, put.digest);
+        let _guard = self.lock_folders();
         fs::create_dir_all_mode(self.referrers_path(put.name, subject), 0o700)?;
         fs::write_atomic(&path, serde_json::to_vec(&referrer)?)?;
         self.syncer.wrote(path);

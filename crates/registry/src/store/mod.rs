@@ -76,6 +76,9 @@ pub(crate) struct Store {
     digests: Vec<Mutex<()>>,
     /// Each guards manifests, tags and referrers of the repositories that fall on it.
     repositories: Vec<Mutex<()>>,
+    /// Guards the folders of repositories between being made or found empty, and being filled or removed.
+    /// Taken last.
+    folders: Mutex<()>,
     usage: Usage,
     _lock: File,
 }
@@ -105,6 +108,7 @@ impl Store {
             root: root.to_owned(),
             digests: mutexes(),
             repositories: mutexes(),
+            folders: Mutex::default(),
             usage: Usage::new(limits),
             _lock: lock,
         };
@@ -153,6 +157,10 @@ impl Store {
 
     fn lock_digest(&self, digest: &Digest) -> MutexGuard<'_, ()> {
         lock(&self.digests[shard(digest)])
+    }
+
+    fn lock_folders(&self) -> MutexGuard<'_, ()> {
+        lock(&self.folders)
     }
 
     pub(crate) fn lock_repository(&self, name: &Name) -> MutexGuard<'_, ()> {

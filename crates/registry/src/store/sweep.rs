@@ -82,6 +82,7 @@ impl Store {
     /// Removes the folders of a repository that holds nothing.
     pub(crate) fn remove_if_empty(&self, name: &Name) -> io::Result<()> {
         let path = self.repository_path(name);
+        let _guard = self.lock_folders();
         for folder in ["_tags", "_referrers", "_manifests", "_blobs"] {
             // What is not empty stays.
             let _ = fs::remove_dir(path.join(folder));

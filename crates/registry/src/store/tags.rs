@@ -39,6 +39,7 @@ impl Store {
     /// Lets a tag name a manifest. The caller holds the repository's lock.
     pub(crate) fn write_tag(&self, name: &Name, tag: &Tag, digest: &Digest) -> io::Result<()> {
         let folder = self.tag_folder(name);
+        let _guard = self.lock_folders();
         fs::create_dir_all_mode(&folder, 0o700)?;
         let record = TagRecord {
             digest: digest.clone(),
