@@ -2,8 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -315,17 +314,9 @@ fn ask(mut stream: UnixStream, request: &Collect) -> Result<Report, String> {
     serde_json::from_str(body).map_err(|error| format!("the registry that runs answers something else: {error}"))
 }
 
-/// Tells systemd, if it wants to know (`sd_notify(3)`).
+/// Tells systemd, if it wants to know.
 fn notify(state: &str) {
-    let Ok(name) = std::env::var("NOTIFY_SOCKET") else {
-        return;
-    };
-    let address = match name.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&name),
-    };
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-    if let Err(error) = sent {
+    if let Err(error) = corten_sys::notify::tell(state) {
         tracing::warn!(%error, "systemd could not be told: {state}");
     }
 }
