@@ -1,22 +1,16 @@
 //! Paths in an image: always absolute, cleaned without looking at any file.
 
+use corten_dockerfile::clean_path;
+
 /// Joins a path to a folder and cleans it: no empty parts, no dots, `..` stops at the root.
 pub(crate) fn join(folder: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
     let folder = if path.starts_with('/') { "" } else { folder };
-    for part in folder.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    format!("/{}", clean_path(&format!("{folder}/{path}")))
 }
 
 /// The same from a tree's root, without the leading slash: `.` is the empty path.
 pub(crate) fn below(path: &str) -> String {
-    join("", path).trim_start_matches('/').to_owned()
+    clean_path(path)
 }
 
 /// The last part.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use corten_dockerfile::{Command, Copy, Dockerfile, MountKind, Source};
+use corten_dockerfile::{Command, Copy, Dockerfile, MountKind, Source, clean_path};
 
 use crate::grpc::{Result, Status};
 
@@ -81,7 +81,7 @@ pub(crate) fn sources(bytes: &[u8], target: &str) -> Option<Vec<String>> {
     if sources.iter().any(|source| source.contains('$')) {
         return None;
     }
-    Some(sources.iter().map(|source| clean(source)).collect())
+    Some(sources.iter().map(|source| clean_path(source)).collect())
 }
 
 fn take(copy: &Copy, sources: &mut BTreeSet<String>) {
@@ -122,19 +122,6 @@ fn needed(file: &Dockerfile, target: usize) -> BTreeSet<usize> {
         needed.extend(names.into_iter().filter_map(|name| file.stage_before(name, index)));
     }
     needed
-}
-
-/// A path from the context's root, without what means nothing.
-pub(crate) fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `.dockerignore`: which files of a context are left out (Docker reference, ".dockerignore file").
 
-use crate::glob::PathPattern;
+use crate::{glob::PathPattern, paths::clean};
 
 /// The patterns of a `.dockerignore`; the last one that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,19 +48,6 @@ impl Ignore {
     pub fn may_keep_below(&self) -> bool {
         self.0.iter().any(|(keeps, _)| *keeps)
     }
-}
-
-/// Go's `filepath.Clean`, without the leading slash.
-fn clean(pattern: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in pattern.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 #[cfg(test)]

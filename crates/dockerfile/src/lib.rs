@@ -25,6 +25,7 @@ mod instruction;
 mod lint;
 mod mounts;
 mod parse;
+mod paths;
 mod ports;
 mod source;
 mod stages;
@@ -43,6 +44,7 @@ pub use instruction::{
 };
 pub use lint::{Rule, Warning};
 pub use parse::instruction as parse_instruction;
+pub use paths::clean as clean_path;
 pub use ports::exposed;
 pub use source::Directives;
 pub use stages::{Dockerfile, Stage, excerpt};
