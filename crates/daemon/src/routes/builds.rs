@@ -10,7 +10,11 @@ use corten_api::{
     container::{Resources, Ulimit},
     image::AuthConfig,
 };
-use corten_engine::{Engine, builds::BuildRequest, pipe};
+use corten_engine::{
+    Engine,
+    builds::{BuildRequest, StepSettings},
+    pipe,
+};
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -85,20 +89,22 @@ fn request(query: &Query, headers: &HeaderMap) -> ApiResult<BuildRequest> {
         quiet: query.switch("q"),
         trace: query.text("output") == "trace",
         no_cache: query.switch("nocache"),
-        pull: query.switch("pull"),
         remove: query.given("rm").is_none() || query.switch("rm") || query.switch("forcerm"),
         cache_from: list("cachefrom")?,
-        network: query.text("networkmode").to_owned(),
-        extra_hosts: query
-            .all("extrahosts")
-            .iter()
-            .filter(|host| !host.is_empty())
-            .cloned()
-            .collect(),
-        shm_size: query.number("shmsize")?.unwrap_or(0),
-        resources: resources(query)?,
-        security: Vec::new(),
-        registries: registries(headers),
+        steps: StepSettings {
+            network: query.text("networkmode").to_owned(),
+            extra_hosts: query
+                .all("extrahosts")
+                .iter()
+                .filter(|host| !host.is_empty())
+                .cloned()
+                .collect(),
+            shm_size: query.number("shmsize")?.unwrap_or(0),
+            resources: resources(query)?,
+            registries: registries(headers),
+            pull: query.switch("pull"),
+            ..StepSettings::default()
+        },
         id: query.text("buildid").to_owned(),
         preface: query.number("preface")?.unwrap_or(0),
     })
@@ -199,8 +205,8 @@ mod tests {
             !request.arguments.contains_key("B"),
             "one without a value takes the default"
         );
-        assert_eq!((request.resources.memory, request.cache_from.len()), (5, 1));
-        assert_eq!(request.resources.ulimits.unwrap()[0].hard, 2);
+        assert_eq!((request.steps.resources.memory, request.cache_from.len()), (5, 1));
+        assert_eq!(request.steps.resources.ulimits.unwrap()[0].hard, 2);
         assert!(read("").unwrap().remove && read("rm=0&forcerm=1").unwrap().remove);
     }
 

@@ -13,8 +13,8 @@ use corten_api::{
     image::{AuthConfig, Progress},
 };
 use corten_build::{
-    Agents, BaseImage, Error, Executor, Finished, GitSource, ImageOutput, Network, Output, Process, ProcessMount,
-    Security, Stream, Transfer,
+    Agents, BaseImage, Error, Executor, Finished, GitSource, ImageOutput, Network, Output, Process, Security, Stream,
+    Transfer,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use tokio::{
@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{Builds, StepSettings};
 use crate::{
-    containers::{Step, StepMount},
+    containers::Step,
     error::{Kind, Result},
     images::{PullRequest, PushRequest},
 };
@@ -268,7 +268,7 @@ impl Executor for EngineExecutor {
             },
             host_config,
             stubs: process.stubs.clone(),
-            mounts: process.mounts.iter().map(mount).collect(),
+            mounts: process.mounts.clone(),
         };
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let containers = self.builds.0.containers.clone();
@@ -316,33 +316,6 @@ impl Executor for EngineExecutor {
 
     fn abort(&self) {
         self.cancel.send_replace(true);
-    }
-}
-
-fn mount(mount: &ProcessMount) -> StepMount {
-    match mount.clone() {
-        ProcessMount::Bind {
-            source,
-            target,
-            read_only,
-        } => StepMount::Bind {
-            source,
-            target,
-            read_only,
-        },
-        ProcessMount::Tmpfs { target, size } => StepMount::Tmpfs { target, size },
-        ProcessMount::Secret { target, secret, access } => StepMount::Secret { target, secret, access },
-        ProcessMount::Agent {
-            target,
-            id,
-            agents,
-            access,
-        } => StepMount::Agent {
-            target,
-            id,
-            agents,
-            access,
-        },
     }
 }
 

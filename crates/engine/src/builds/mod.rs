@@ -80,24 +80,12 @@ pub struct BuildRequest {
     pub trace: bool,
     /// Whether nothing is taken from the cache.
     pub no_cache: bool,
-    /// Whether base images are fetched even if they are here.
-    pub pull: bool,
     /// Whether the end of containers is told.
     pub remove: bool,
     /// Images whose layers may be used again.
     pub cache_from: Vec<String>,
-    /// The network of commands.
-    pub network: String,
-    /// Entries for their `/etc/hosts`.
-    pub extra_hosts: Vec<String>,
-    /// Bytes of their `/dev/shm`; 0 for the default.
-    pub shm_size: i64,
-    /// Their limits.
-    pub resources: Resources,
-    /// Options of their confinement.
-    pub security: Vec<String>,
-    /// Credentials by registry.
-    pub registries: BTreeMap<String, AuthConfig>,
+    /// How commands run.
+    pub steps: StepSettings,
     /// The name by which it can be cancelled.
     pub id: String,
     /// Bytes at the beginning of the context that say more ([`corten_api::build::Extended`]).
@@ -126,19 +114,6 @@ pub struct StepSettings {
 }
 
 impl StepSettings {
-    fn of(request: &BuildRequest) -> Self {
-        Self {
-            network: request.network.clone(),
-            extra_hosts: request.extra_hosts.clone(),
-            shm_size: request.shm_size,
-            resources: request.resources.clone(),
-            security: request.security.clone(),
-            registries: request.registries.clone(),
-            credentials: None,
-            pull: request.pull,
-        }
-    }
-
     /// Where commands run.
     fn host_config(&self) -> HostConfig {
         HostConfig {
@@ -206,7 +181,7 @@ impl Builds {
         }
         let guard = CancelOnDrop(cancel.clone());
         let builds = self.clone();
-        let executor = EngineExecutor::new(self, StepSettings::of(&request), cancel);
+        let executor = EngineExecutor::new(self, request.steps.clone(), cancel);
         let name = request.id.clone();
         let result = on_thread(move || builds.run(&request, context, &executor, &lines)).await;
         self.named().remove(&name);

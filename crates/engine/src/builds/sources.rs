@@ -192,7 +192,7 @@ impl Sources<'_> {
             secrets: Arc::new(secrets(extended)?),
             agents: Arc::new(agents(extended)),
             allowed: allowed(request, extended)?,
-            network: request.network.clone(),
+            network: request.steps.network.clone(),
             explain: extended.explain,
             squash: extended.squash,
         })
@@ -337,7 +337,7 @@ fn agents(extended: &Extended) -> BTreeMap<String, PathBuf> {
 /// A build whose network is the host's may use it.
 fn allowed(request: &BuildRequest, extended: &Extended) -> Result<Allowed> {
     let mut allowed = Allowed {
-        host_network: request.network == "host",
+        host_network: request.steps.network == "host",
         insecure: false,
     };
     for name in &extended.allow {

@@ -97,7 +97,7 @@ pub use self::{
     realtime::check_realtime,
     remove::RemoveOptions,
     stats::Samples,
-    steps::{Step, StepMount},
+    steps::Step,
     view::ListRequest,
     wait::{WaitCondition, Waiter},
 };

@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use corten_build::{Agents, FileAccess};
+use corten_build::{Agents, FileAccess, ProcessMount};
 use corten_sys::fs;
 use tokio::{net::UnixListener, task::JoinHandle};
 
-use super::steps::{Step, StepMount};
+use super::steps::Step;
 use crate::error::{Error, Result};
 
 /// Where memory is, when the exec root is none.
@@ -38,7 +38,7 @@ impl Drop for Private {
 /// Makes files of a step's secrets and agents, and binds of them.
 pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
     let mut private = Private::default();
-    let needs = |mount: &StepMount| matches!(mount, StepMount::Secret { .. } | StepMount::Agent { .. });
+    let needs = |mount: &ProcessMount| matches!(mount, ProcessMount::Secret { .. } | ProcessMount::Agent { .. });
     if !step.mounts.iter().any(needs) {
         return Ok(private);
     }
@@ -48,13 +48,13 @@ pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
     for (number, mount) in step.mounts.iter_mut().enumerate() {
         let source = folder.join(number.to_string());
         let (target, read_only) = match mount {
-            StepMount::Bind { .. } | StepMount::Tmpfs { .. } => continue,
-            StepMount::Secret { target, secret, access } => {
+            ProcessMount::Bind { .. } | ProcessMount::Tmpfs { .. } => continue,
+            ProcessMount::Secret { target, secret, access } => {
                 fs::write(&source, &secret.0)?;
                 give(&source, *access)?;
                 (target.clone(), true)
             }
-            StepMount::Agent {
+            ProcessMount::Agent {
                 target,
                 id,
                 agents,
@@ -68,7 +68,7 @@ pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
                 (target.clone(), false)
             }
         };
-        *mount = StepMount::Bind {
+        *mount = ProcessMount::Bind {
             source,
             target,
             read_only,

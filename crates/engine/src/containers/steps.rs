@@ -9,7 +9,7 @@ use corten_api::{
     container::{Config, HostConfig, MountPoint, TmpfsOptions},
     time::Time,
 };
-use corten_build::{Agents, FileAccess, Secret};
+use corten_build::ProcessMount;
 use corten_oci::{digest::Digest, runtime::Mount};
 use corten_shim::protocol::{Attach, Event, Request};
 use tokio::{
@@ -44,48 +44,7 @@ pub struct Step {
     /// A tree below all layers.
     pub stubs: PathBuf,
     /// What is mounted.
-    pub mounts: Vec<StepMount>,
-}
-
-/// Something mounted for a step.
-#[derive(Debug, Clone)]
-pub enum StepMount {
-    /// A file or folder of the host.
-    Bind {
-        /// Where it is.
-        source: PathBuf,
-        /// Where it appears.
-        target: String,
-        /// Whether it cannot be written.
-        read_only: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Where it appears.
-        target: String,
-        /// Most bytes; 0 for no bound of its own.
-        size: u64,
-    },
-    /// Bytes that no disk sees.
-    Secret {
-        /// Where they appear.
-        target: String,
-        /// The bytes.
-        secret: Secret,
-        /// Who may read them.
-        access: FileAccess,
-    },
-    /// A socket at which an agent of the build's client answers.
-    Agent {
-        /// Where it appears.
-        target: String,
-        /// The agent's name.
-        id: String,
-        /// Who has it.
-        agents: Arc<dyn Agents>,
-        /// Who may speak to it.
-        access: FileAccess,
-    },
+    pub mounts: Vec<ProcessMount>,
 }
 
 impl Containers {
@@ -299,14 +258,14 @@ fn put_below(rootfs: &mut [Mount], stubs: &std::path::Path) {
 }
 
 /// None for what [`step_files`] has not made a file of.
-fn mount(mount: StepMount) -> Option<MountRecord> {
+fn mount(mount: ProcessMount) -> Option<MountRecord> {
     let mut point = MountPoint {
         rw: true,
         ..MountPoint::default()
     };
     let mut tmpfs = None;
     match mount {
-        StepMount::Bind {
+        ProcessMount::Bind {
             source,
             target,
             read_only,
@@ -317,7 +276,7 @@ fn mount(mount: StepMount) -> Option<MountRecord> {
             point.rw = !read_only;
             point.propagation = "rprivate".into();
         }
-        StepMount::Tmpfs { target, size } => {
+        ProcessMount::Tmpfs { target, size } => {
             point.kind = "tmpfs".into();
             point.destination = target;
             point.mode = "exec,mode=1777".into();
@@ -326,7 +285,7 @@ fn mount(mount: StepMount) -> Option<MountRecord> {
                 ..TmpfsOptions::default()
             });
         }
-        StepMount::Secret { .. } | StepMount::Agent { .. } => return None,
+        ProcessMount::Secret { .. } | ProcessMount::Agent { .. } => return None,
     }
     Some(MountRecord {
         point,
