@@ -40,14 +40,14 @@ impl Networks {
         Ok(())
     }
 
-    /// Removes the users' networks that nobody is on (filters `label`, `label!`, `until`). Blocks.
+    /// Removes the users' networks that nobody is on (filters `label`, `label!`, `until`), by name. Blocks.
     ///
     /// # Errors
     /// `Invalid` for other filters and times that are none.
     pub fn prune(&self, filters: &Filters) -> Result<Pruned> {
         filters.accept(&["label", "label!", "until"])?;
         let until = crate::time_filter::until(filters)?;
-        let candidates: Vec<_> = self
+        let mut candidates: Vec<_> = self
             .state()
             .networks
             .values()
@@ -55,10 +55,11 @@ impl Networks {
             .filter(|network| network.record.configuration.is_none())
             .filter(|network| filters.labels(&network.record.labels))
             .filter(|network| until.is_none_or(|until| network.record.created < until))
-            .map(|network| (network.record.id.clone(), network.record.name.clone()))
+            .map(|network| (network.record.name.clone(), network.record.id.clone()))
             .collect();
+        candidates.sort_unstable();
         let mut deleted = Vec::new();
-        for (id, name) in candidates {
+        for (name, id) in candidates {
             match self.remove(&id) {
                 Ok(()) => deleted.push(name),
                 Err(error) => tracing::warn!(network = name, error = error.report(), "the network is kept"),
