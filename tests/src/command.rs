@@ -6,8 +6,8 @@ use std::io::{Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -169,6 +169,12 @@ impl Call {
     /// Starts it with standard streams as set.
     #[track_caller]
     pub(crate) fn start(mut self) -> Child {
+        // A shell that runs the tests in the background had it ignored, which programs inherit.
+        static HEEDED: Once = Once::new();
+        HEEDED.call_once(|| {
+            let interrupt = rustix::process::Signal::INT.as_raw();
+            corten_sys::process::default_action(interrupt).expect("SIGINT is a signal");
+        });
         let command = &mut self.command;
         let started = match &self.netns {
             Some(netns) => netns::run_in(netns.as_fd(), || command.spawn()).expect("the namespace is there"),

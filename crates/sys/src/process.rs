@@ -297,6 +297,26 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Lets a signal do to the calling process what it does by default, as when its parent had it ignored (rt_sigaction(2)).
+///
+/// # Errors
+/// `EINVAL` for no signal's number, SIGKILL and SIGSTOP.
+pub fn default_action(signal: i32) -> io::Result<()> {
+    let default = KernelSigaction::default();
+    // SAFETY: `default` has the layout of the kernel's `struct sigaction` (two words, a word of
+    // restorer, an eight-byte mask) and outlives the call; SIG_DFL runs no code of ours.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            &raw const default,
+            ptr::null_mut::<KernelSigaction>(),
+            8,
+        )
+    };
+    check(result).map(drop)
+}
+
 /// Unblocks all signals and ignores none, for a program to be executed.
 ///
 /// Handlers are left alone: execve(2) resets them.
@@ -308,19 +328,7 @@ pub fn reset_signals() -> io::Result<()> {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP {
             continue;
         }
-        let default = KernelSigaction::default();
-        // SAFETY: `default` has the layout of the kernel's `struct sigaction` (two words, a word of
-        // restorer, an eight-byte mask) and outlives the call; SIG_DFL runs no code of ours.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                &raw const default,
-                ptr::null_mut::<KernelSigaction>(),
-                8,
-            )
-        };
-        check(result)?;
+        default_action(signal)?;
     }
     let none = 0_u64;
     // SAFETY: the kernel reads the eight bytes of `none` only.
