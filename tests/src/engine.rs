@@ -490,6 +490,10 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let failing = std::thread::panicking();
+        let ended = self
+            .child()
+            .as_mut()
+            .and_then(|child| child.try_wait().expect("a child"));
         let down = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.shut_down()));
         if let Some(mut child) = self.child().take() {
             // Whatever it was that went wrong.
@@ -506,6 +510,9 @@ impl Drop for Engine {
             #[expect(clippy::print_stderr, reason = "a failed test says what the engine said")]
             {
                 eprintln!("--- the engine's log\n{tail}\n---");
+                if let Some(ended) = ended {
+                    eprintln!("the engine had ended by itself: {ended}");
+                }
             }
             return;
         }

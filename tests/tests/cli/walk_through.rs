@@ -127,6 +127,10 @@ fn looking_inside(walk: &Walk) {
 
 fn stopping_and_removing(walk: &Walk) {
     walk.run(["run", "-d", "-p", "8080:80", "--name", "web", "nginx"]).ok();
+    // It stops when asked only once it listens for that, too.
+    until::is("nginx answers", || {
+        walk.engine.try_curl("http://localhost:8080/").is_some()
+    });
     assert_eq!(walk.run(["stop", "web"]).ok(), "web\n");
     assert!(walk.engine.try_curl("http://localhost:8080/").is_none());
     let ps = walk.run(["ps", "-a"]).ok();
