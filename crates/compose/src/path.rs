@@ -1,0 +1,21 @@
+//! Paths into a project's tree, and patterns of them.
+
+/// The keys from the root to a node; elements of lists are `[]`.
+pub(crate) type Path = Vec<String>;
+
+/// Whether a path fits a pattern such as `services.*.ports`, where `*` is any key.
+pub(crate) fn matches(path: &[String], pattern: &str) -> bool {
+    let mut steps = path.iter();
+    for want in pattern.split('.') {
+        match steps.next() {
+            Some(step) if want == "*" || want == step => {}
+            _ => return false,
+        }
+    }
+    steps.next().is_none()
+}
+
+/// How messages write it.
+pub(crate) fn show(path: &[String]) -> String {
+    path.join(".")
+}
