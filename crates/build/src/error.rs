@@ -3,7 +3,7 @@
 use std::fmt;
 
 use corten_dockerfile::Lines;
-pub use corten_store::Kind;
+pub use corten_sys::failure::Kind;
 
 /// Why a build failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

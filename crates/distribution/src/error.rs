@@ -9,31 +9,11 @@ use std::time::Duration;
 
 use corten_oci::digest::Digest;
 use corten_oci::reference::Reference;
+pub use corten_sys::failure::Kind;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::auth::Challenge;
-
-/// What a caller can do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The repository, manifest or blob is not there (or hidden from who asks).
-    NotFound,
-    /// The answer, or what was asked, is wrong in itself; asking again changes nothing.
-    Invalid,
-    /// The registry knows who asks and does not allow it.
-    Forbidden,
-    /// The registry wants (other) credentials.
-    Unauthorized,
-    /// The registry cannot be reached or is not well; later may do.
-    Unavailable,
-    /// The content is of a kind that is not supported.
-    Unsupported,
-    /// The transfer was given up because nobody waits for it.
-    Cancelled,
-    /// Something failed on this side.
-    Internal,
-}
 
 /// An error of this crate; displays as its message alone.
 #[derive(Debug)]
@@ -177,16 +157,10 @@ impl StdError for Error {
 
 impl From<corten_store::Error> for Error {
     fn from(error: corten_store::Error) -> Self {
-        use corten_store::Kind as Store;
         let kind = match error.kind() {
-            Store::NotFound => Kind::NotFound,
-            Store::Invalid => Kind::Invalid,
-            Store::Forbidden => Kind::Forbidden,
-            Store::Unauthorized => Kind::Unauthorized,
-            Store::Unavailable => Kind::Unavailable,
-            Store::Unsupported => Kind::Unsupported,
-            Store::Cancelled => Kind::Cancelled,
-            Store::Conflict | Store::NotModified | Store::Internal => Kind::Internal,
+            // Nothing that who asks a registry could do anything about.
+            Kind::Conflict | Kind::NotModified => Kind::Internal,
+            kind => kind,
         };
         let mut own = Self::new(kind, error.to_string());
         own.hint = error.hint().map(ToOwned::to_owned);

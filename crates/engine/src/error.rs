@@ -2,30 +2,7 @@
 
 use std::fmt;
 
-/// Classes of errors; the daemon turns each into one HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The object does not exist.
-    NotFound,
-    /// The request makes no sense.
-    Invalid,
-    /// The object's state, or another object, is in the way.
-    Conflict,
-    /// It is already so.
-    NotModified,
-    /// It must not be done.
-    Forbidden,
-    /// The registry wants other credentials.
-    Unauthorized,
-    /// Something that is needed cannot be reached.
-    Unavailable,
-    /// This engine or this kernel cannot do it.
-    Unsupported,
-    /// Whoever asked has left.
-    Cancelled,
-    /// Everything else.
-    Internal,
-}
+pub use corten_sys::failure::Kind;
 
 /// What failed, on which object, why, and what to do.
 #[derive(Debug)]
@@ -160,44 +137,9 @@ impl From<corten_api::filters::FilterError> for Error {
     }
 }
 
-impl From<corten_store::Kind> for Kind {
-    fn from(kind: corten_store::Kind) -> Self {
-        use corten_store::Kind as Theirs;
-        match kind {
-            Theirs::NotFound => Self::NotFound,
-            Theirs::Invalid => Self::Invalid,
-            Theirs::Conflict => Self::Conflict,
-            Theirs::NotModified => Self::NotModified,
-            Theirs::Forbidden => Self::Forbidden,
-            Theirs::Unauthorized => Self::Unauthorized,
-            Theirs::Unavailable => Self::Unavailable,
-            Theirs::Unsupported => Self::Unsupported,
-            Theirs::Cancelled => Self::Cancelled,
-            Theirs::Internal => Self::Internal,
-        }
-    }
-}
-
-impl From<Kind> for corten_store::Kind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::NotFound => Self::NotFound,
-            Kind::Invalid => Self::Invalid,
-            Kind::Conflict => Self::Conflict,
-            Kind::NotModified => Self::NotModified,
-            Kind::Forbidden => Self::Forbidden,
-            Kind::Unauthorized => Self::Unauthorized,
-            Kind::Unavailable => Self::Unavailable,
-            Kind::Unsupported => Self::Unsupported,
-            Kind::Cancelled => Self::Cancelled,
-            Kind::Internal => Self::Internal,
-        }
-    }
-}
-
 impl From<corten_store::Error> for Error {
     fn from(error: corten_store::Error) -> Self {
-        let mut converted = Self::new(error.kind().into(), error.to_string());
+        let mut converted = Self::new(error.kind(), error.to_string());
         if let Some(hint) = error.hint() {
             converted = converted.hint(hint);
         }

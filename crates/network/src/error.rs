@@ -2,33 +2,10 @@
 
 use std::fmt;
 
+pub use corten_sys::failure::Kind;
+
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// What class of failure an [`Error`] is; the engine maps it to a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The named object does not exist.
-    NotFound,
-    /// The request contradicts itself or a rule.
-    Invalid,
-    /// The request contradicts what exists.
-    Conflict,
-    /// Nothing had to be done.
-    NotModified,
-    /// The caller may not do this.
-    Forbidden,
-    /// The caller is not known.
-    Unauthorized,
-    /// A resource is used up or a service is away.
-    Unavailable,
-    /// The kernel or this crate cannot do it.
-    Unsupported,
-    /// The caller gave up.
-    Cancelled,
-    /// Anything else: a kernel's refusal, a broken invariant.
-    Internal,
-}
 
 /// A failure: what failed, on which object, and why.
 #[derive(Debug)]

@@ -1,32 +1,9 @@
 //! The store's error.
 
 use std::fmt;
-use std::io;
 
-/// What sort of failure it is; callers act on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The named thing is not there.
-    NotFound,
-    /// What came from outside is malformed, contradictory or beyond a limit.
-    Invalid,
-    /// The present state forbids it.
-    Conflict,
-    /// It is as asked already.
-    NotModified,
-    /// Policy forbids it.
-    Forbidden,
-    /// Credentials are missing or wrong.
-    Unauthorized,
-    /// Another service or resource is not there now.
-    Unavailable,
-    /// This system, or this version, cannot do it.
-    Unsupported,
-    /// The caller gave up.
-    Cancelled,
-    /// The system failed us.
-    Internal,
-}
+pub use corten_sys::failure::Kind;
+use std::io;
 
 /// What failed, on which object and why.
 #[derive(Debug)]

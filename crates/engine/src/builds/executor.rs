@@ -321,7 +321,7 @@ impl Executor for EngineExecutor {
 
 /// The engine's error as the builder's.
 fn build_error(error: &crate::Error) -> Error {
-    Error::new(error.kind().into(), error.report())
+    Error::new(error.kind(), error.report())
 }
 
 /// A file as it comes.

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 use self::executor::EngineExecutor;
 use crate::{
     containers::Containers,
-    error::{Error, Kind, Result, blocking, on_thread},
+    error::{Error, Result, blocking, on_thread},
     events::Events,
     images::Images,
     pipe,
@@ -211,7 +211,7 @@ impl Builds {
         drop(guard);
         match solved {
             Ok(result) => result,
-            Err(error) => Err(corten_build::Error::new(error.kind().into(), error.to_string())),
+            Err(error) => Err(corten_build::Error::new(error.kind(), error.to_string())),
         }
     }
 
@@ -369,5 +369,5 @@ fn shown(entry: corten_build::CacheEntry) -> BuildCache {
 
 /// The builder's error as the engine's.
 fn converted(error: &corten_build::Error) -> Error {
-    Error::new(Kind::from(error.kind()), error.to_string())
+    Error::new(error.kind(), error.to_string())
 }

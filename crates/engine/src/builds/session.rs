@@ -64,7 +64,7 @@ impl Builds {
         });
         let fetched = fetched.await;
         drop(guard);
-        fetched.unwrap_or_else(|error| Err(corten_build::Error::new(error.kind().into(), error.to_string())))
+        fetched.unwrap_or_else(|error| Err(corten_build::Error::new(error.kind(), error.to_string())))
     }
 
     /// Removes results that got no name in the meantime.

@@ -296,17 +296,11 @@ fn size(bytes: i64) -> String {
 
 impl From<corten_distribution::Error> for Error {
     fn from(error: corten_distribution::Error) -> Self {
-        use corten_distribution::Kind as Theirs;
         let kind = match error.kind() {
-            Theirs::NotFound => Kind::NotFound,
-            Theirs::Invalid => Kind::Invalid,
-            Theirs::Forbidden => Kind::Forbidden,
-            Theirs::Unauthorized => Kind::Unauthorized,
-            Theirs::Unsupported => Kind::Unsupported,
-            Theirs::Cancelled => Kind::Cancelled,
             // Docker answers 500 when a registry cannot be reached; 503 means that the node is no
             // swarm manager.
-            _ => Kind::Internal,
+            Kind::Unavailable => Kind::Internal,
+            kind => kind,
         };
         let mut converted = Self::new(kind, error.to_string());
         if let Some(hint) = error.hint() {

@@ -404,17 +404,7 @@ impl Network {
 
 impl From<corten_network::Error> for Error {
     fn from(error: corten_network::Error) -> Self {
-        use corten_network::Kind as Theirs;
-        let kind = match error.kind() {
-            Theirs::NotFound => Kind::NotFound,
-            Theirs::Invalid => Kind::Invalid,
-            Theirs::Conflict => Kind::Conflict,
-            Theirs::Forbidden => Kind::Forbidden,
-            Theirs::Unavailable => Kind::Unavailable,
-            Theirs::Unsupported => Kind::Unsupported,
-            _ => Kind::Internal,
-        };
-        let mut converted = Self::new(kind, error.message());
+        let mut converted = Self::new(error.kind(), error.message());
         if let Some(hint) = error.advice() {
             converted = converted.hint(hint);
         }
