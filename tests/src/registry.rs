@@ -146,6 +146,11 @@ impl Registry {
         digest
     }
 
+    /// Removes a tag; what it led to stays.
+    pub fn remove_tag(&self, repository: &str, tag: &str) {
+        lock(&self.state.content).untag(repository, tag);
+    }
+
     /// Adds a blob as bytes.
     pub fn add_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         lock(&self.state.content).add_blob(repository, Blob::Memory(bytes.into()))

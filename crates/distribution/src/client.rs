@@ -9,6 +9,7 @@ mod login;
 mod search;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -235,7 +236,7 @@ impl Session {
             #[serde(default)]
             tags: Option<Vec<String>>,
         }
-        let mut tags = Vec::new();
+        let mut tags = BTreeSet::new();
         let first = self.request(Method::GET, &format!("tags/list?n={TAGS_PER_PAGE}"))?;
         let mut next = Some(first);
         while let Some(request) = next.take() {
@@ -245,22 +246,24 @@ impl Session {
             let bytes = answer.bytes(TAGS_BYTES).await?;
             let page: Page =
                 serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("invalid list of tags: {e}")))?;
-            let found = page.tags.unwrap_or_default();
+            let (known, found) = (tags.len(), page.tags.unwrap_or_default());
             if found.is_empty() {
                 break;
             }
             tags.extend(found);
+            if tags.len() == known {
+                return Err(Error::invalid("the pages of the list of tags lead in a circle"));
+            }
             if tags.len() > TAGS_MAX {
                 return Err(Error::invalid(format!("more than {TAGS_MAX} tags")));
             }
-            // A link that leads elsewhere would take the credentials along, so it is not followed;
-            // one that leads in a circle ends at the limit above.
+            // A link that leads elsewhere would take the credentials along, so it is not followed.
             let stays = |url: &Uri| Address::of(url).as_ref() == Some(&self.endpoint.address);
             next = following
                 .filter(stays)
                 .map(|url| Outgoing::get(url, self.endpoint.verification));
         }
-        Ok(tags)
+        Ok(tags.into_iter().collect())
     }
 
     fn url(&self, path: &str) -> Result<Uri> {

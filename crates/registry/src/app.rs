@@ -35,6 +35,8 @@ pub(crate) struct App {
     pub(crate) upstreams: Upstreams,
     pub(crate) metrics: Metrics,
     pub(crate) delete: bool,
+    /// Whether an answer waits until the disk has what it tells of.
+    pub(crate) durable: bool,
 }
 
 /// 405, and what would be allowed.
@@ -51,6 +53,14 @@ impl App {
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| io::Error::other(error).into())
+    }
+
+    /// Waits for the disk, where that was asked for. Else what was written is in the page cache, and on the
+    /// disk soon.
+    pub(crate) async fn settled(&self) {
+        if self.durable {
+            self.store.synced().await;
+        }
     }
 
     /// Refuses deletes where they are turned off.

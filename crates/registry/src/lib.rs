@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use config::Request;
 
 /// From this size on blocks of the heap are given back when they are freed, in bytes.
-const LARGE: i32 = 128 << 10;
+const LARGE: i32 = 1 << 20;
 
 /// Runs `corten registry` with the arguments after it.
 ///

@@ -97,6 +97,7 @@ async fn serve_all(invocation: &Invocation, config: Config) -> Result<(), String
         upstreams: Upstreams::new(&config.upstreams)?,
         metrics: Metrics::default(),
         delete: config.delete,
+        durable: config.durable,
     });
     count(&app, config.limits.total.is_some())?;
     let shared: Shared = Arc::new(Mutex::new(options(&config)));

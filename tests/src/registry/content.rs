@@ -74,6 +74,10 @@ impl Content {
         self.repository(repository).tags.insert(tag.into(), digest.clone());
     }
 
+    pub(super) fn untag(&mut self, repository: &str, tag: &str) {
+        self.repository(repository).tags.remove(tag);
+    }
+
     fn repository(&mut self, name: &str) -> &mut Repository {
         self.repositories.entry(name.into()).or_default()
     }

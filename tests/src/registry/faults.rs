@@ -29,6 +29,8 @@ pub enum Fault {
     Trailing(usize),
     /// `307` to the same path at another host, `http://host:port`.
     RedirectTo(String),
+    /// A header of the answer says something else.
+    Header(&'static str, String),
     /// The connection closes without an answer.
     HangUp,
     /// The connection closes when so many bytes of the request's body have come; they count.

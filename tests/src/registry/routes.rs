@@ -151,6 +151,10 @@ fn answer(state: &State, request: &Request, fault: Option<&Fault>) -> Reply {
         None => Reply::new(404, *b"404 page not found"),
     };
     let mut reply = reply;
+    if let Some(Fault::Header(name, value)) = fault {
+        reply.headers.retain(|(other, _)| other != name);
+        reply = reply.with(name, value.clone());
+    }
     if let (Some(Fault::WrongByte(at)), false) = (fault, reply.body.is_empty()) {
         let mut bytes = reply.body.to_vec();
         let at = (*at).min(bytes.len() - 1);

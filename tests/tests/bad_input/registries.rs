@@ -2,7 +2,7 @@
 
 use corten_tests::engine::{Engine, Options};
 use corten_tests::images::{INDEX, TestImage, TestLayer, index, noise};
-use corten_tests::registry::Fault;
+use corten_tests::registry::{Access, Fault};
 use serde_json::{Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -173,4 +173,107 @@ fn indexes_that_lead_nowhere() {
     nested["size"] = json!(index(&[entry(&zeros, "amd64")]).len());
     publish(&[nested]);
     is_refused(&engine, "an index in an index", &["index", "manifest", "media type"]);
+}
+
+#[test]
+fn pages_that_lead_in_circles_or_away() {
+    let engine = Engine::start();
+    let registry = engine.registry();
+    for tag in ["1", "2", "3", "4", "5"] {
+        registry.add_image("library/app", tag, &TestImage::small(tag));
+    }
+    let link = |to: &str| Fault::Header("Link", format!("<{to}>; rel=\"next\""));
+    let tags = || {
+        let listed = engine.corten(["images", "--format", "{{.Tag}}", APP]).ok();
+        listed.lines().count()
+    };
+    registry.inject("/tags/list", 1000, link("/v2/library/app/tags/list?n=3"));
+    let refused = engine.corten(["pull", "-a", APP]).fails(1);
+    assert!(refused.contains("lead in a circle"), "{refused}");
+    assert_eq!(tags(), 0);
+    registry.inject("/v2/_catalog", 1000, link("/v2/_catalog"));
+    let refused = engine.corten(["search", "127.0.0.1:5000/nothing"]).fails(1);
+    assert!(refused.contains("lead in a circle"), "{refused}");
+    registry.heal();
+    // Nothing is asked of another host, and what was listed is taken.
+    registry.inject("/tags/list", 1, link("http://127.0.0.3:5002/v2/library/app/tags/list"));
+    let other = engine.start_registry("127.0.0.3:5002");
+    engine.corten(["pull", "-a", "-q", APP]).ok();
+    assert_eq!(tags(), 3);
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
+
+#[test]
+fn a_tag_or_a_layer_that_goes_during_a_pull() {
+    let engine = Engine::start();
+    let image = TestImage::new(&[TestLayer::file("data", noise(300_000, 7))]);
+    let registry = engine.registry();
+    registry.add_image("library/app", "latest", &image);
+    let layer = format!("/blobs/{}", image.layers[0]);
+    registry.inject(&layer, 1, Fault::Status(404, None));
+    is_refused(&engine, "a layer that goes", &["not found", "unknown", "404"]);
+    registry.inject(&layer, 1, Fault::StallAfter(100_000));
+    let pulling = engine.corten(["pull", APP]).spawn();
+    registry.wait_for("GET", &layer, 2);
+    registry.remove_tag("library/app", "latest");
+    registry.heal();
+    // The tag is of no matter once it has led to the manifest.
+    let pulled = pulling.wait();
+    assert_eq!(pulled.code, 0, "{pulled}");
+    let id = engine.corten(["images", "-q", "--no-trunc", APP]).line();
+    assert_eq!(id, image.id.to_string());
+    let refused = engine.corten(["pull", APP]).fails(1);
+    assert!(
+        refused.contains("manifest unknown") || refused.contains("not found"),
+        "{refused}"
+    );
+    assert_eq!(
+        engine.corten(["images", "-q", "--no-trunc", APP]).line(),
+        id,
+        "the image here stays"
+    );
+}
+
+#[test]
+fn uploads_that_are_said_to_belong_elsewhere_or_to_have_more() {
+    let engine = Engine::start_with(Options::with_flags(&["--max-download-attempts", "2"]));
+    let registry = engine.registry();
+    let account = ("friend".to_owned(), "password".to_owned());
+    registry.restrict(Access::Basic(account.0.clone(), account.1.clone()));
+    corten_sys::fs::create_dir(engine.work().join("t")).expect("a folder");
+    corten_sys::fs::write(engine.work().join("t/noise"), noise(2_000_000, 5)).expect("a file");
+    engine.sh("tar -C t -cf t.tar .").ok();
+    engine.corten(["import", "t.tar", APP]).line();
+    engine
+        .corten(["login", "-u", "friend", "-p", "password", "127.0.0.1:5000"])
+        .ok();
+    // Who is somewhere else gets no password.
+    let other = engine.start_registry("127.0.0.3:5002");
+    let elsewhere = "http://127.0.0.3:5002/v2/library/app/blobs/uploads/1";
+    registry.inject(
+        "POST /v2/library/app/blobs/uploads/",
+        100,
+        Fault::Header("Location", elsewhere.to_owned()),
+    );
+    engine.corten(["push", APP]).fails(1);
+    let asked = other.requests();
+    assert!(
+        asked.iter().any(|request| request.path.contains("/blobs/uploads/1")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.iter().all(|request| request.header("authorization").is_none()),
+        "{asked:?}"
+    );
+    registry.heal();
+    assert!(registry.tags("library/app").is_empty());
+    // One that claims to have what it was never sent gets all of it again.
+    registry.inject("PATCH /v2/library/app/", 1, Fault::CutUpload(500_000));
+    let more = Fault::Header("Range", "0-99999999".to_owned());
+    registry.inject("GET /v2/library/app/blobs/uploads/", 1, more);
+    engine.corten(["push", APP]).ok();
+    let id = engine.corten(["images", "-q", "--no-trunc", APP]).line();
+    engine.corten(["rmi", "-f", &id]).ok();
+    engine.corten(["pull", "-q", APP]).ok();
+    assert_eq!(engine.corten(["images", "-q", "--no-trunc", APP]).line(), id);
 }

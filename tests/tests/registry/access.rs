@@ -247,6 +247,58 @@ fn a_token_server_elsewhere_is_believed_by_its_key() {
     assert_eq!(by(&server, None, "GET", "/token?service=here").status, 404);
 }
 
+/// Makes an authority, a certificate from it, and a stranger's; and tokens that bring certificates along.
+const TOKENS: &str = r#"set -e; cd "$1"
+base() { openssl base64 -A; }
+url() { base | tr '+/' '-_' | tr -d '='; }
+authority() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$1" -keyout $1.key -out $1.pem 2>/dev/null; }
+certify() { openssl req -newkey rsa:2048 -nodes -subj "/CN=$2" -keyout $2.key -out $2.csr 2>/dev/null
+    openssl x509 -req -in $2.csr -CA $1.pem -CAkey $1.key -CAcreateserial -days 2 -extfile empty -out $2.pem 2>/dev/null; }
+der() { openssl x509 -in $1.pem -outform DER | base; }
+token() { # file, key, certificates
+    file=$1 key=$2 chain=; shift 2
+    for name; do chain="$chain${chain:+,}\"$(der $name)\""; done
+    head=$(printf '{"alg":"RS256","typ":"JWT","x5c":[%s]}' "$chain" | url)
+    now=$(date +%s)
+    body=$(printf '{"iss":"us","sub":"ann","aud":"here","exp":%s,"access":[{"type":"repository","name":"team/a","actions":["pull"]}]}' $((now + 600)) | url)
+    printf '%s.%s.%s' "$head" "$body" "$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -sign $key.key | url)" > $file
+}
+printf 'basicConstraints=CA:FALSE\n' > empty
+authority known; authority stranger; certify known signer; certify stranger other
+token good signer signer
+token chain signer signer known
+token foreign other other
+token mixed other other known
+token swapped other signer
+token many signer signer signer signer signer signer signer signer signer signer
+"#;
+
+#[test]
+fn tokens_that_bring_certificates_are_believed_by_who_signed_those() {
+    let config = json!({"auth": {"token": {"realm": "http://127.0.0.1:1/token", "service": "here", "issuer": "us",
+        "keys": ["{}/known.pem"]}}});
+    let server = Server::configured(&config, |folder| {
+        let made = Command::new("sh")
+            .args(["-c", TOKENS, "sh"])
+            .arg(folder)
+            .output()
+            .expect("sh runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    });
+    let ask = |token: &str, path: &str| {
+        let token = corten_sys::fs::read_to_string(server.folder().join(token)).expect("a token");
+        let bearer = format!("Bearer {token}");
+        server.call("GET", path, &[("Authorization", &bearer)], &[]).status
+    };
+    for good in ["good", "chain"] {
+        assert_eq!(ask(good, "/v2/team/a/tags/list"), 404, "{good}");
+        assert_eq!(ask(good, "/v2/team/b/tags/list"), 401, "{good}");
+    }
+    for bad in ["foreign", "mixed", "swapped", "many"] {
+        assert_eq!(ask(bad, "/v2/team/a/tags/list"), 401, "{bad}");
+    }
+}
+
 #[test]
 fn the_certificate_is_changed_while_it_runs() {
     let data = programs::root().join("tests/data/tls");

@@ -216,3 +216,71 @@ fn a_tag_that_goes_during_a_pull_takes_nothing_from_it() {
     assert!(rest + 1000 > layer.len(), "{rest}");
     assert_eq!(server.head(&path).status, 404);
 }
+
+/// Sends the first bytes of a request, and closes; waits until the registry has seen the end.
+fn cut(server: &Server, bytes: &[u8]) {
+    let mut stream = server.connect();
+    stream.write_all(bytes).expect("sent");
+    stream.shutdown(std::net::Shutdown::Write).expect("a connection");
+    // What it answers to half a request is its own affair, or nothing.
+    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+}
+
+#[test]
+fn requests_that_are_cut_at_any_byte_make_nothing_whole() {
+    let server = Server::start(&[]);
+    let blob = b"a blob of a few bytes".as_slice();
+    let digest = Digest::sha256(blob);
+    let place = server.begin("a");
+    let head = |method: &str, path: &str, length: usize| {
+        let kind = media_type::OCI_MANIFEST;
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let post = format!("/v2/a/blobs/uploads/?digest={digest}");
+    let whole = [head("POST", &post, blob.len()).as_bytes(), blob].concat();
+    for end in 0..whole.len() {
+        cut(&server, &whole[..end]);
+    }
+    assert_eq!(server.head(&format!("/v2/a/blobs/{digest}")).status, 404);
+    // An upload has what came of it, and takes the rest, wherever it was cut.
+    let received = || {
+        let answer = server.get(&place);
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        let range = answer.header("range").expect("a range").to_owned();
+        range
+            .strip_prefix("0-")
+            .and_then(|last| last.parse::<usize>().ok())
+            .expect("a range")
+    };
+    let whole = [head("PATCH", &place, blob.len()).as_bytes(), blob].concat();
+    let start = whole.len() - blob.len();
+    for end in 0..start {
+        cut(&server, &whole[..end]);
+        assert_eq!(received(), 0, "{end}");
+    }
+    for at in 0..blob.len() - 1 {
+        // One byte more of the rest each time.
+        let rest = [head("PATCH", &place, blob.len() - at).as_bytes(), &blob[at..=at]].concat();
+        cut(&server, &rest);
+        until::is("what came is kept", || received() == at);
+    }
+    let answer = server.call("PUT", &format!("{place}?digest={digest}"), &[], &blob[blob.len() - 1..]);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert!(server.get(&location(&answer)).body == blob);
+    // And a manifest is whole, or it is not there.
+    let config = b"{}".as_slice();
+    server.push_blob("a", config);
+    let document = manifest(config, &[blob]).to_string();
+    let whole = [
+        head("PUT", "/v2/a/manifests/1", document.len()).as_bytes(),
+        document.as_bytes(),
+    ]
+    .concat();
+    for end in 0..whole.len() {
+        cut(&server, &whole[..end]);
+    }
+    assert_eq!(server.get("/v2/a/manifests/1").status, 404);
+    let answer = server.put("a", "1", media_type::OCI_MANIFEST, document.as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert!(server.get("/v2/a/manifests/1").body == document.as_bytes());
+}

@@ -57,7 +57,7 @@ fn corten_and_docker_push_and_pull() {
 }
 
 /// A program of Debian's; without it the test says so, and in CI that is a failure.
-fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let found = ["/usr/bin", "/usr/local/bin"]
         .into_iter()
         .map(|folder| Path::new(folder).join(name));

@@ -122,6 +122,19 @@ fn send(address: &str, method: &str, path: &str, body: &[u8]) -> Option<u16> {
 }
 
 #[test]
+fn a_durable_registry_answers_when_the_disk_has_it() {
+    let server = Server::start(&["--durable"]);
+    for number in 0..3_u8 {
+        let digest = server.push_image("a", "1", &vec![number; 200_000]);
+        // What is not yet on the disk waits there.
+        let landing = corten_sys::fs::read_dir(server.root().join("landing")).expect("a folder");
+        assert_eq!(landing.count(), 0);
+        let answer = server.call("DELETE", &format!("/v2/a/manifests/{digest}"), &[], &[]);
+        assert_eq!(answer.status, 202);
+    }
+}
+
+#[test]
 fn stale_uploads_expire() {
     let server = Server::start(&["--upload-expiry", "0s"]);
     let place = server.begin("a");

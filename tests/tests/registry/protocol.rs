@@ -324,7 +324,28 @@ fn tags_and_repositories_are_listed_in_pages() {
     );
     let answer = tags("?n=0");
     assert_eq!((&answer.json()["tags"], answer.header("link")), (&json!([]), None));
-    assert_eq!(code(&tags("?n=x")), "PAGINATION_NUMBER_INVALID");
+    for beyond in ["x", "-1", "1e3", "99999999999999999999999", "2;last=a"] {
+        assert_eq!(
+            code(&tags(&format!("?n={beyond}"))),
+            "PAGINATION_NUMBER_INVALID",
+            "{beyond}"
+        );
+        let catalogue = server.get(&format!("/v2/_catalog?n={beyond}"));
+        assert_eq!(code(&catalogue), "PAGINATION_NUMBER_INVALID", "{beyond}");
+    }
+    // More than a page ever holds, and places that no tag has.
+    for (query, found) in [
+        ("?n=1000000000", 5),
+        ("?n=18446744073709551615", 5),
+        ("?last=zzz", 0),
+        ("?n=3&last=%00%ff%2e%2e%2f", 3),
+        ("?last=../../../etc", 5),
+    ] {
+        let answer = tags(query);
+        assert_eq!(answer.json()["tags"].as_array().map(Vec::len), Some(found), "{query}");
+    }
+    let long = format!("?last={}", "z".repeat(5000));
+    assert_eq!(tags(&long).json()["tags"], json!([]));
     assert_eq!(code(&server.get("/v2/none/tags/list")), "NAME_UNKNOWN");
     let answer = server.get("/v2/_catalog?n=2");
     assert_eq!(answer.json()["repositories"], json!(["a", "z-x"]));

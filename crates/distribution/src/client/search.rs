@@ -1,6 +1,8 @@
 //! Looking for repositories: a registry's search (`GET /v1/search`, which Docker Hub and some others have), or
 //! its catalogue (`GET /v2/_catalog`).
 
+use std::collections::BTreeSet;
+
 use http::header::LINK;
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,9 +51,12 @@ impl Session {
             #[serde(default)]
             repositories: Option<Vec<String>>,
         }
-        let (mut found, mut seen) = (Vec::new(), 0);
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         let mut next = Some(self.url(&format!("/v2/_catalog?n={PAGE}"))?);
-        while let Some(url) = next.take().filter(|_| found.len() < limit && seen < REPOSITORIES_MAX) {
+        while let Some(url) = next
+            .take()
+            .filter(|_| found.len() < limit && seen.len() < REPOSITORIES_MAX)
+        {
             let request = Outgoing {
                 method: Method::GET,
                 ..Outgoing::get(url, self.endpoint.verification)
@@ -63,7 +68,14 @@ impl Session {
             let page: Page =
                 serde_json::from_slice(&bytes).map_err(|e| Error::invalid(format!("invalid catalogue: {e}")))?;
             let names = page.repositories.unwrap_or_default();
-            seen += names.len().max(1);
+            let known = seen.len();
+            seen.extend(names.iter().cloned());
+            if names.is_empty() {
+                break;
+            }
+            if seen.len() == known {
+                return Err(Error::invalid("the pages of the catalogue lead in a circle"));
+            }
             found.extend(names.into_iter().filter(|name| name.contains(word)));
             // A link that leads elsewhere would take the credentials along.
             next = following.filter(|url| Address::of(url).as_ref() == Some(&self.endpoint.address));

@@ -7,6 +7,7 @@
 use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -55,6 +56,7 @@ pub(super) fn pack(
 fn try_pack(layer: &Layer, skip: u64, pieces: &mpsc::Sender<io::Result<Bytes>>, read: &AtomicU64) -> Result<Packed> {
     let blocks = Blocks {
         tar: layer.tar()?,
+        spare: Spare::default(),
         hasher: Hasher::new(layer.diff_id().algorithm()),
         read,
     };
@@ -92,6 +94,7 @@ fn alone(mut blocks: Blocks<'_>, sink: &mut Sink<'_>) -> io::Result<Digest> {
     let mut packer = Packer::new();
     while let Some(block) = blocks.next()? {
         sink.block(packer.block(&block)?)?;
+        blocks.spare.give(block);
     }
     Ok(blocks.hasher.finish())
 }
@@ -104,7 +107,8 @@ fn together(blocks: Blocks<'_>, sink: &mut Sink<'_>) -> io::Result<Digest> {
         for _ in 0..packers {
             let (give, taken) = sync_channel(DEPTH);
             let (put, packed) = sync_channel(DEPTH);
-            scope.spawn(move || squeeze(&taken, &put));
+            let spare = blocks.spare.clone();
+            scope.spawn(move || squeeze(&taken, &put, &spare));
             to.push(give);
             from.push(packed);
         }
@@ -130,10 +134,12 @@ fn deal(mut blocks: Blocks<'_>, packers: &[SyncSender<Vec<u8>>]) -> io::Result<D
     Ok(blocks.hasher.finish())
 }
 
-fn squeeze(blocks: &Receiver<Vec<u8>>, packed: &SyncSender<io::Result<gzip::Packed>>) {
+fn squeeze(blocks: &Receiver<Vec<u8>>, packed: &SyncSender<io::Result<gzip::Packed>>, spare: &Spare) {
     let mut packer = Packer::new();
     while let Ok(block) = blocks.recv() {
-        if packed.send(packer.block(&block)).is_err() {
+        let done = packer.block(&block);
+        spare.give(block);
+        if packed.send(done).is_err() {
             return;
         }
     }
@@ -158,17 +164,44 @@ fn failed(layer: &Layer, error: io::Error) -> Error {
     Error::new(Kind::Internal, text).with_source(error)
 }
 
+/// Blocks that were packed, to be filled again: their pages are there already. Guards itself only.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Spare {
+    fn give(&self, block: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut block = spare.unwrap_or_default();
+        block.resize(BLOCK, 0);
+        block
+    }
+}
+
 /// A layer's tar, block by block.
 struct Blocks<'a> {
     tar: TarStream,
+    spare: Spare,
     hasher: Hasher,
     read: &'a AtomicU64,
 }
 
 impl Blocks<'_> {
     fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut block = Vec::with_capacity(BLOCK);
-        let length = self.tar.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
+        let mut block = self.spare.take();
+        let mut length = 0;
+        while length < BLOCK {
+            match self.tar.read(&mut block[length..]) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        block.truncate(length);
         self.hasher.update(&block);
         self.read
             .fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);

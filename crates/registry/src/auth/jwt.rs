@@ -16,6 +16,9 @@ pub(super) struct Head {
     pub(super) typ: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kid: Option<String>,
+    /// Certificates of who signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) x5c: Vec<String>,
     /// Critical extensions, of which we know none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) crit: Option<serde_json::Value>,

@@ -35,6 +35,11 @@ enum Kind {
 }
 
 impl PublicKey {
+    /// The key that a certificate is for.
+    pub(super) fn of_certificate(certificate: &[u8]) -> Option<Self> {
+        key_of(certificate).and_then(of_info)
+    }
+
     /// Whether a signature of this algorithm was made with the key's other half. A key fits one family of
     /// algorithms only, whatever a token says.
     pub(super) fn verifies(&self, algorithm: &str, id: Option<&str>, signed: &str, signature: &[u8]) -> bool {
@@ -75,6 +80,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<PublicKey>, String> {
         ));
     }
     Ok(found)
+}
+
+/// The certificates of a file, if it has any.
+///
+/// # Errors
+/// A sentence with the path.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    // A key set is no PEM at all.
+    Ok(found.unwrap_or_default())
 }
 
 fn of_pem(bytes: &[u8]) -> Option<Vec<PublicKey>> {

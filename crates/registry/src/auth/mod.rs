@@ -7,6 +7,7 @@
 //!            authentication): from our own /token, which looks at htpasswd and rules, or from elsewhere
 //! ```
 
+mod chain;
 mod htpasswd;
 mod jwt;
 mod keys;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Gate;
+use super::chain::Authorities;
 use super::jwt::{Audience, Claims, Entry, Head, Parts, signed, unsigned};
 use super::keys::{self, PrivateKey, PublicKey};
 use crate::config::{Action, TokenAuth};
@@ -34,6 +35,7 @@ pub(crate) struct Tokens {
     service: String,
     issuer: String,
     keys: Vec<PublicKey>,
+    authorities: Option<Authorities>,
     own: Option<PrivateKey>,
     expiration: Duration,
 }
@@ -49,14 +51,17 @@ impl Tokens {
     pub(super) fn open(config: &TokenAuth) -> Result<Self, String> {
         let own = config.key.as_deref().map(PrivateKey::open).transpose()?;
         let mut known: Vec<PublicKey> = own.iter().map(PrivateKey::public).collect();
+        let mut certificates = Vec::new();
         for path in &config.keys {
             known.extend(keys::read(path)?);
+            certificates.extend(keys::certificates(path)?);
         }
         Ok(Self {
             realm: config.realm.clone(),
             service: config.service.clone(),
             issuer: config.issuer.clone(),
             keys: known,
+            authorities: Authorities::new(certificates)?,
             own,
             expiration: config.expiration.map_or(EXPIRATION, |span| span.0),
         })
@@ -110,9 +115,12 @@ impl Tokens {
         if head.crit.is_some() {
             return Err("the token has extensions that are not known".to_owned());
         }
-        let is_signed = self
-            .keys
+        // What a token brings along is good only if it leads to what is known here.
+        let chained = self.authorities.as_ref().filter(|_| !head.x5c.is_empty());
+        let chained = chained.and_then(|authorities| authorities.key(&head.x5c));
+        let is_signed = chained
             .iter()
+            .chain(&self.keys)
             .any(|key| key.verifies(&head.alg, head.kid.as_deref(), parts.signed, &parts.signature));
         if !is_signed {
             return Err("the token's signature is not known".to_owned());

@@ -18,6 +18,7 @@ pub(crate) struct File {
     pub(super) metrics_addr: Option<String>,
     pub(super) log_level: Option<String>,
     pub(super) delete: Option<bool>,
+    pub(super) durable: Option<bool>,
     pub(super) upload_expiry: Option<Span>,
     pub(super) gc: Gc,
     pub(super) retention: Vec<Retention>,

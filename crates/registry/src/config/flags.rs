@@ -176,6 +176,12 @@ fn serve() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Refuse to delete blobs, manifests and tags"),
         )
+        .arg(
+            Arg::new("durable")
+                .long("durable")
+                .action(ArgAction::SetTrue)
+                .help("Answer pushes and deletes only when the disk has them, for power cuts"),
+        )
         .arg(flag("metrics-addr", "ADDRESS", "Serve metrics there too"))
         .arg(flag("log-level", "LEVEL", "debug, info, warn or error (default info)"))
 }
@@ -279,6 +285,7 @@ impl Invocation {
             metrics: text(flags, "metrics-addr").or(file.metrics_addr),
             log_level: level(text(flags, "log-level").or(file.log_level))?,
             delete: !switch(flags, "no-delete") && file.delete.unwrap_or(true),
+            durable: switch(flags, "durable") || file.durable.unwrap_or(false),
             upload_expiry: span(flags, "upload-expiry")?
                 .or(file.upload_expiry.map(|span| span.0))
                 .unwrap_or(hours(24)),

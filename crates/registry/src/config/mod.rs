@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) log_level: tracing::Level,
     /// Whether blobs, manifests and tags may be deleted.
     pub(crate) delete: bool,
+    /// Whether an answer waits until the disk has what it tells of.
+    pub(crate) durable: bool,
     pub(crate) upload_expiry: Duration,
     pub(crate) gc_interval: Duration,
     pub(crate) gc_grace: Duration,

@@ -135,7 +135,7 @@ async fn delete(app: &Arc<App>, name: &Name, digest: &Digest) -> Result<Answer> 
     if removed == Removed::Missing {
         return Err(unknown(digest));
     }
-    app.store.synced().await;
+    app.settled().await;
     let mut answer = empty(StatusCode::ACCEPTED);
     set(&mut answer, CONTENT_DIGEST, digest.as_str());
     Ok(answer)

@@ -136,8 +136,7 @@ async fn put(app: &Arc<App>, name: &Name, selector: &Selector, request: http::Re
         })
     })
     .await??;
-    // The one time that a push waits for the disk.
-    app.store.synced().await;
+    app.settled().await;
     app.metrics.pushed();
     let mut answer = located(
         StatusCode::CREATED,
@@ -201,6 +200,6 @@ async fn delete(app: &Arc<App>, name: &Name, selector: &Selector) -> Result<Answ
     if !was_there {
         return Err(unknown(selector));
     }
-    app.store.synced().await;
+    app.settled().await;
     Ok(empty(StatusCode::ACCEPTED))
 }

@@ -5,8 +5,7 @@
 //! connection breaks, and the upload goes on from there.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use bytes::Bytes;
 use corten_oci::digest::{Algorithm, Digest, Hasher};
 use http::{HeaderMap, Method, StatusCode, header};
 use hyper::body::Incoming;
+use rustix::io::{Errno, pwritev};
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
@@ -37,8 +37,11 @@ const MEMORY: usize = 4 << 20;
 /// Most and least of one upload.
 const BATCH: (usize, usize) = (16 << 10, 512 << 10);
 
-/// Bytes after which the disk may begin with what was written; the push of the manifest waits for less.
+/// Bytes after which the disk may begin with what was written, where somebody waits for it in the end.
 const STRIDE: u64 = 8 << 20;
+
+/// Slices of one write (`IOV_MAX`).
+const VECTOR: usize = 1024;
 
 /// Uploads that receive bytes now.
 static RECEIVING: AtomicUsize = AtomicUsize::new(0);
@@ -283,22 +286,38 @@ struct Pen {
     file: File,
     at: u64,
     hasher: Option<Hasher>,
-    /// Up to where the kernel was told to begin with the disk.
-    begun: u64,
+    /// Up to where the kernel was told to begin with the disk; none where nobody waits for it.
+    begun: Option<u64>,
 }
 
 impl Pen {
     fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
-        for bytes in batch {
-            self.file.write_all_at(bytes, self.at)?;
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(bytes);
-            }
-            self.at += u64::try_from(bytes.len()).unwrap_or(0);
+        self.write_all(batch)?;
+        if let Some(hasher) = &mut self.hasher {
+            batch.iter().for_each(|bytes| hasher.update(bytes));
         }
-        if self.at - self.begun >= STRIDE {
-            corten_sys::fs::start_writing(&self.file, self.begun, self.at - self.begun);
-            self.begun = self.at;
+        if let Some(begun) = self.begun.filter(|begun| self.at - begun >= STRIDE) {
+            corten_sys::fs::start_writing(&self.file, begun, self.at - begun);
+            self.begun = Some(self.at);
+        }
+        Ok(())
+    }
+
+    /// All in one call, for the kernel to take large pages (which it does for large writes only).
+    fn write_all(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let mut left = slices.as_mut_slice();
+        while !left.is_empty() {
+            let most = left.len().min(VECTOR);
+            match pwritev(&self.file, &left[..most], self.at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.at += u64::try_from(count).unwrap_or(0);
+                    IoSlice::advance_slices(&mut left, count);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -333,7 +352,7 @@ impl Receiver {
         let pen = Pen {
             file: progress.open(&self.session.path)?,
             at: progress.length,
-            begun: progress.length,
+            begun: self.app.durable.then_some(progress.length),
             hasher: progress.hasher.take(),
         };
         let (pen, outcome) = self.transfer(pen).await?;

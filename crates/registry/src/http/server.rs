@@ -22,7 +22,7 @@ use super::wire::Wire;
 /// Connections at once.
 const CONNECTIONS: usize = 4096;
 /// Memory for what a connection has read and nobody has taken yet, in bytes.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 128 << 10;
 /// Header lines of a request.
 const HEADERS: usize = 64;
 /// How long a client may take for the TLS handshake, or for a request's head; an idle connection is kept

@@ -18,8 +18,8 @@
 //! it is not recent, each client that asks whether it is there; it is the lease that keeps what a push
 //! relies on from being collected, and it outlives a restart.
 //!
-//! Everything is in the page cache when a call returns, so that killing the process loses nothing; a
-//! push's answer waits until the [`sync`] thread has brought it to the disk.
+//! Everything is in the page cache when a call returns, so that killing the process loses nothing; the
+//! [`sync`] thread brings it to the disk soon, and a durable registry's answers wait for that.
 
 mod blobs;
 mod links;

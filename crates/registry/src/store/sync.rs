@@ -8,12 +8,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use corten_oci::digest::Digest;
 use corten_sys::fs;
 use tokio::sync::watch;
 
 use super::{file_name, lock};
+
+/// How long what was written waits for company, when nobody waits for it.
+const WINDOW: Duration = Duration::from_millis(500);
 
 /// Where a blob's content has its place.
 pub(super) fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
@@ -29,6 +33,8 @@ struct State {
     folders: BTreeSet<PathBuf>,
     /// What was registered so far, counted.
     registered: u64,
+    /// Somebody waits: the group does not.
+    hurry: bool,
     closing: bool,
 }
 
@@ -96,7 +102,12 @@ impl Syncer {
 
     /// Waits until all that was registered before is on the disk.
     pub(super) async fn wait(&self) {
-        let goal = lock(&self.shared.state).registered;
+        let goal = {
+            let mut state = lock(&self.shared.state);
+            state.hurry = true;
+            self.shared.changed.notify_one();
+            state.registered
+        };
         let mut synced = self.shared.synced.subscribe();
         // The sender lives as long as this.
         let _ = synced.wait_for(|synced| *synced >= goal).await;
@@ -131,6 +142,12 @@ impl Shared {
                 }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            let alone = |state: &mut State| !state.hurry && !state.closing;
+            state = match self.changed.wait_timeout_while(state, WINDOW, alone) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+            state.hurry = false;
             let landed = std::mem::take(&mut state.landed);
             let (files, folders) = (std::mem::take(&mut state.files), std::mem::take(&mut state.folders));
             let goal = state.registered;
