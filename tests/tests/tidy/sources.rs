@@ -10,15 +10,11 @@ use super::{files, text};
 const LINES: usize = 600;
 
 /// Longer files, and why.
-const LONG: [(&str, &str); 5] = [
+const LONG: [(&str, &str); 4] = [
     ("crates/daemon/src/config/options.rs", "the table of dockerd's options"),
     (
         "crates/template/src/parse.rs",
         "Go's template grammar, one production after the other",
-    ),
-    (
-        "crates/oci/src/runtime.rs",
-        "the runtime specification's types, one after the other",
     ),
     (
         "crates/oci/src/image.rs",
