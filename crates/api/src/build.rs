@@ -41,8 +41,6 @@ pub struct Extended {
     pub explain: bool,
     /// Whether all layers of the build become one.
     pub squash: bool,
-    /// Annotations of the image's manifest.
-    pub annotations: BTreeMap<String, String>,
     /// Where cached steps come from.
     pub cache_from: Vec<BTreeMap<String, String>>,
     /// Where cached steps go.
@@ -89,16 +87,14 @@ pub enum NamedContext {
 pub enum Output {
     /// Nothing: only the cache grows.
     Nothing,
-    /// An image of the engine.
-    Image,
-    /// An image of the engine that is pushed under its names.
-    Push,
+    /// An image of the engine, with these options by BuildKit's names (`push`, `compression`, `annotation.…`).
+    Image(BTreeMap<String, String>),
     /// Its files, as a tar that the client gets.
     Files,
-    /// The image as an archive that the client gets, under these names.
+    /// The image as an archive that the client gets.
     Archive {
-        /// The names.
-        names: Vec<String>,
+        /// Options, as for an image.
+        options: BTreeMap<String, String>,
         /// Whether it is OCI's layout and not `docker save`'s.
         oci: bool,
     },

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use corten_dockerfile::{Command, Dockerfile};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
+use corten_oci::platform::Platform;
 use corten_store::{Lease, Store};
 use jiff::Timestamp;
 
@@ -16,7 +17,7 @@ use crate::context::{Context, Folder};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Status, StepEvent, Transfer, Vertex};
 use crate::executor::Executor;
-use crate::output::Finished;
+use crate::output::{Finished, Product};
 use crate::plan::{Plan, plan};
 use crate::request::Request;
 use crate::stage::Stage;
@@ -50,7 +51,34 @@ pub fn build(
     tell(Event::Warnings(file.warnings.clone()));
     insist(&file)?;
     let target = file.target(&request.target)?;
-    let mut arguments = Arguments::new(request.arguments.clone(), &request.platform, &request.target);
+    let shared = Shared {
+        store,
+        cache,
+        executor,
+        request,
+        lease: store.lease(),
+        models: models(store, request),
+        tell,
+        contexts: Mutex::default(),
+        ignored: AtomicBool::new(false),
+    };
+    let mut products = Vec::new();
+    for (number, platform) in request.platforms.iter().enumerate() {
+        products.push(product(&shared, &file, target, platform, number == 0)?);
+    }
+    export(&shared, &products)
+}
+
+/// Builds for one platform.
+fn product(
+    shared: &Shared<'_>,
+    file: &Dockerfile,
+    target: usize,
+    platform: &Platform,
+    is_first: bool,
+) -> Result<Product> {
+    let request = shared.request;
+    let mut arguments = Arguments::new(request.arguments.clone(), platform, &request.target);
     for instruction in &file.arguments {
         if let Command::Arg(list) = &instruction.command {
             let declared = arguments.declare_global(list, file.directives.escape);
@@ -58,62 +86,79 @@ pub fn build(
         }
     }
     let epoch = epoch(&arguments)?;
-    let plan = plan(&file, target, &arguments, &request.contexts)?;
+    let plan = plan(file, target, &arguments, &request.contexts)?;
     let total = plan.total + usize::from(!request.labels.is_empty());
     let slots = plan.stages.iter().map(|stage| (stage.index, Slot::default()));
     let build = Build {
-        store,
-        cache,
-        executor,
-        request,
+        shared,
+        platform,
         arguments,
-        lease: store.lease(),
         slots: slots.collect(),
         images: Mutex::default(),
-        models: models(store, request),
-        tell,
         failure: Mutex::default(),
-        contexts: Mutex::default(),
-        ignored: AtomicBool::new(false),
         epoch,
         total,
         escape: file.directives.escape,
         plan,
         file,
     };
-    build.run(target)
+    let state = build.run(target, is_first)?;
+    let (bytes, id) = state.document()?;
+    Ok(Product {
+        platform: platform.clone(),
+        id: state.base.clone().unwrap_or(id),
+        config: state.image,
+        bytes,
+        base: state.base,
+        vertex: state.vertex,
+    })
 }
 
 /// The state that an image gives, when it has been looked for.
 type Base = OnceLock<Result<State>>;
 
-/// What the stages of a build share.
-pub(crate) struct Build<'a> {
+/// What builds for several platforms share.
+pub(crate) struct Shared<'a> {
     pub(crate) store: &'a Store,
     pub(crate) cache: &'a Arc<Cache>,
     pub(crate) executor: &'a dyn Executor,
     pub(crate) request: &'a Request,
-    pub(crate) arguments: Arguments,
     pub(crate) lease: Lease,
-    /// What the stages of the plan became.
-    slots: BTreeMap<usize, Slot>,
-    /// Images by name and platform; each is looked for once.
-    images: Mutex<BTreeMap<(String, String), Arc<Base>>>,
     /// Configurations of images whose layers may be used again.
     pub(crate) models: Vec<ImageConfig>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
-    /// Why the build failed first.
-    failure: Mutex<Option<Error>>,
     /// Contexts that were told of.
     contexts: Mutex<BTreeMap<String, Digest>>,
     /// Whether it was told what of the context is left out.
     ignored: AtomicBool,
+}
+
+/// What the stages of a build for one platform share.
+pub(crate) struct Build<'a> {
+    shared: &'a Shared<'a>,
+    /// What is built for.
+    pub(crate) platform: &'a Platform,
+    pub(crate) arguments: Arguments,
+    /// What the stages of the plan became.
+    slots: BTreeMap<usize, Slot>,
+    /// Images by name and platform; each is looked for once.
+    images: Mutex<BTreeMap<(String, String), Arc<Base>>>,
+    /// Why the build failed first.
+    failure: Mutex<Option<Error>>,
     /// The time of everything (`SOURCE_DATE_EPOCH`), in seconds.
     pub(crate) epoch: Option<i64>,
     pub(crate) total: usize,
     pub(crate) escape: char,
     pub(crate) plan: Plan,
-    pub(crate) file: Dockerfile,
+    pub(crate) file: &'a Dockerfile,
+}
+
+impl<'a> std::ops::Deref for Build<'a> {
+    type Target = Shared<'a>;
+
+    fn deref(&self) -> &Shared<'a> {
+        self.shared
+    }
 }
 
 /// What a stage became: nothing yet, nothing ever, or this.
@@ -124,7 +169,7 @@ struct Slot {
 }
 
 impl Build<'_> {
-    fn run(&self, target: usize) -> Result<Built> {
+    fn run(&self, target: usize, is_first: bool) -> Result<State> {
         for (number, instruction) in self.file.arguments.iter().enumerate() {
             let begun = StepEvent::Begun {
                 total: self.total,
@@ -143,10 +188,10 @@ impl Build<'_> {
         }
         self.label(&mut state)?;
         let unconsumed = self.arguments.unconsumed();
-        if !unconsumed.is_empty() {
+        if !unconsumed.is_empty() && is_first {
             (self.tell)(Event::Unconsumed(unconsumed));
         }
-        self.export(&state)
+        Ok(state)
     }
 
     /// Runs all stages of the plan, each on a thread of its own.
@@ -314,23 +359,7 @@ impl Build<'_> {
         inputs: Vec<Digest>,
         work: impl FnOnce(&Digest) -> Result<T>,
     ) -> Result<T> {
-        let mut vertex = Vertex {
-            digest: vertex_digest(name, &inputs),
-            name: name.to_owned(),
-            inputs,
-            started: Some(Timestamp::now()),
-            completed: None,
-            cached: false,
-            error: String::new(),
-        };
-        (self.tell)(Event::Vertex(vertex.clone()));
-        let result = work(&vertex.digest);
-        vertex.completed = Some(Timestamp::now());
-        if let Err(error) = &result {
-            vertex.error = error.told();
-        }
-        (self.tell)(Event::Vertex(vertex));
-        result
+        internal(self.tell, name, inputs, work)
     }
 
     /// Labels of the request, as a last instruction.
@@ -352,32 +381,56 @@ impl Build<'_> {
         let command = Command::Label(quoted.collect());
         Stage::after_all(self, &self.plan.stages[0]).last(state, &command, &text)
     }
+}
 
-    /// Hands the result to the outputs.
-    fn export(&self, state: &State) -> Result<Built> {
-        let (bytes, id) = state.document()?;
-        let mut answers = BTreeMap::new();
-        for output in &self.request.outputs {
-            let inputs: Vec<Digest> = state.vertex.iter().cloned().collect();
-            let answer = self.internal(&output.title(), inputs, |vertex| {
-                output.export(&Finished {
-                    store: self.store,
-                    lease: &self.lease,
-                    tell: self.tell,
-                    vertex: vertex.clone(),
-                    config: &state.image,
-                    bytes: &bytes,
-                    base: state.base.as_ref(),
-                })
-            })?;
-            answers.extend(answer);
-        }
-        let image = match &state.base {
-            Some(base) => base.clone(),
-            None => id,
-        };
-        Ok(Built { image, answers })
+/// Hands the results to the outputs.
+fn export(shared: &Shared<'_>, products: &[Product]) -> Result<Built> {
+    let main = crate::output::main(products)?;
+    let mut answers = BTreeMap::new();
+    for output in &shared.request.outputs {
+        let inputs: Vec<Digest> = products.iter().filter_map(|product| product.vertex.clone()).collect();
+        let answer = internal(shared.tell, &output.title(), inputs, |vertex| {
+            output.export(&Finished {
+                store: shared.store,
+                lease: &shared.lease,
+                tell: shared.tell,
+                vertex: vertex.clone(),
+                products,
+                main,
+            })
+        })?;
+        answers.extend(answer);
     }
+    Ok(Built {
+        image: main.id.clone(),
+        answers,
+    })
+}
+
+/// Does something that has a vertex and is no step.
+pub(crate) fn internal<T>(
+    tell: &(dyn Fn(Event) + Sync),
+    name: &str,
+    inputs: Vec<Digest>,
+    work: impl FnOnce(&Digest) -> Result<T>,
+) -> Result<T> {
+    let mut vertex = Vertex {
+        digest: vertex_digest(name, &inputs),
+        name: name.to_owned(),
+        inputs,
+        started: Some(Timestamp::now()),
+        completed: None,
+        cached: false,
+        error: String::new(),
+    };
+    tell(Event::Vertex(vertex.clone()));
+    let result = work(&vertex.digest);
+    vertex.completed = Some(Timestamp::now());
+    if let Err(error) = &result {
+        vertex.error = error.told();
+    }
+    tell(Event::Vertex(vertex));
+    result
 }
 
 /// Fails for warnings, if the Dockerfile wants that.

@@ -93,7 +93,7 @@ impl Error {
 
     /// Puts what was being done before the message.
     #[must_use]
-    pub(crate) fn context(mut self, what: impl fmt::Display) -> Self {
+    pub fn context(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }

@@ -7,12 +7,17 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
+use corten_oci::platform::Platform;
 use corten_oci::reference::Reference;
-use corten_store::{Force, Lease, NewImage, PruneParents, Store};
+use corten_store::{Access, Force, Form, Lease, NewImage, PruneParents, Store};
 use jiff::Timestamp;
 
+use crate::contents::Filter;
 use crate::error::{Error, Result};
 use crate::event::{Event, Status};
+use crate::exporter::ImageOptions;
+use crate::transfer::{self, Attributes, Place};
+use crate::work::Work;
 
 /// What takes a result.
 pub trait Output: fmt::Debug + Send + Sync {
@@ -26,36 +31,77 @@ pub trait Output: fmt::Debug + Send + Sync {
     fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>>;
 }
 
+/// What a build made for one platform.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// The platform.
+    pub platform: Platform,
+    /// The image's id.
+    pub id: Digest,
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// The configuration's bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// The image that it is, when nothing was added to one.
+    pub(crate) base: Option<Digest>,
+    /// The vertex that made it.
+    pub(crate) vertex: Option<Digest>,
+}
+
+impl Product {
+    /// The configuration's bytes, whose digest is the image's id.
+    #[must_use]
+    pub fn config_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A finished build.
 pub struct Finished<'a> {
     pub(crate) store: &'a Store,
     pub(crate) lease: &'a Lease,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
     pub(crate) vertex: Digest,
-    pub(crate) config: &'a ImageConfig,
-    pub(crate) bytes: &'a [u8],
-    pub(crate) base: Option<&'a Digest>,
+    pub(crate) products: &'a [Product],
+    pub(crate) main: &'a Product,
 }
 
 impl fmt::Debug for Finished<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Finished")
-            .field("config", &self.config)
+            .field("main", &self.main)
             .finish_non_exhaustive()
     }
 }
 
+/// What an engine of this machine keeps: what is for it, else what was asked for first.
+pub(crate) fn main(products: &[Product]) -> Result<&Product> {
+    let host = Platform::host();
+    let own = products.iter().find(|product| host.accepts(&product.platform));
+    own.or_else(|| products.first())
+        .ok_or_else(|| Error::internal("a build is for no platform"))
+}
+
+/// Images that were made for an output, and those of them that nobody had before.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The images, that of this machine's platform first.
+    pub images: Vec<Digest>,
+    /// Those that are new.
+    new: Vec<Digest>,
+}
+
 impl Finished<'_> {
-    /// The image's configuration.
+    /// What was made, platform by platform, in the order that was asked for.
     #[must_use]
-    pub fn config(&self) -> &ImageConfig {
-        self.config
+    pub fn products(&self) -> &[Product] {
+        self.products
     }
 
-    /// The configuration's bytes, whose digest is the image's id.
+    /// What is for this machine; else the first.
     #[must_use]
-    pub fn config_bytes(&self) -> &[u8] {
-        self.bytes
+    pub fn main(&self) -> &Product {
+        self.main
     }
 
     /// The store that has the result's layers.
@@ -69,29 +115,80 @@ impl Finished<'_> {
     /// # Errors
     /// When it has neither files nor a configuration, and when the data root cannot be written.
     pub fn image(&self) -> Result<Digest> {
-        if let Some(base) = self.base
+        self.put(self.main)
+    }
+
+    fn put(&self, product: &Product) -> Result<Digest> {
+        if let Some(base) = &product.base
             && self.store.images().get(base).is_ok()
         {
             return Ok(base.clone());
         }
-        if self.config.history.is_empty() && self.config.rootfs.diff_ids.is_empty() {
+        if product.config.history.is_empty() && product.config.rootfs.diff_ids.is_empty() {
             return Err(Error::invalid("No image was generated. Is your Dockerfile empty?"));
         }
         let new = NewImage {
-            config: self.bytes,
+            config: &product.bytes,
             ..NewImage::default()
         };
         Ok(self.store.images().put(new)?)
     }
 
-    /// Opens its files, to be read.
+    /// Makes images of what was made for all platforms, or for this machine's alone, in the form that is asked for.
+    ///
+    /// # Errors
+    /// As [`Finished::image`].
+    pub fn stored(&self, form: &dyn Fn(&Platform) -> Form, all: bool) -> Result<Stored> {
+        let others = self.products.iter().filter(|product| product.id != self.main.id && all);
+        let mut stored = Stored::default();
+        for product in std::iter::once(self.main).chain(others) {
+            for layer in &product.config.rootfs.diff_ids {
+                if !self.lease.hold(layer) {
+                    return Err(Error::internal("a layer of the build is gone"));
+                }
+            }
+            let was_there = self.store.images().get(&product.id).is_ok();
+            let id = self.put(product)?;
+            self.store.images().set_form(&id, &form(&product.platform))?;
+            if !was_there {
+                stored.new.push(id.clone());
+            }
+            stored.images.push(id);
+        }
+        Ok(stored)
+    }
+
+    /// Removes images that were only wanted for an output, but for `kept`. Somebody may have given one a name
+    /// meanwhile: then it stays.
+    pub fn forget(&self, stored: Stored, kept: Option<&Digest>) {
+        for id in stored.new.iter().filter(|id| Some(*id) != kept) {
+            let images = self.store.images();
+            let _ = images.remove(id.as_str(), Force::No, PruneParents::No, &|_| Vec::new());
+        }
+    }
+
+    /// Opens its files, to be read: for several platforms a folder for each, as BuildKit names them.
     ///
     /// # Errors
     /// When they cannot be mounted.
     pub fn root(&self) -> Result<(OwnedFd, impl Sized + use<>)> {
-        let work = crate::work::Work::new(self.store, &self.config.rootfs.diff_ids)?;
-        let root = work.open(corten_store::Access::ReadOnly)?.into_fd();
-        Ok((root, work))
+        if let [only] = self.products {
+            let work = Work::new(self.store, &only.config.rootfs.diff_ids)?;
+            let root = work.open(Access::ReadOnly)?.into_fd();
+            return Ok((root, work));
+        }
+        let all = Work::new(self.store, &[])?;
+        let to = all.open(Access::ReadWrite)?;
+        for product in self.products {
+            let work = Work::new(self.store, &product.config.rootfs.diff_ids)?;
+            let place = Place {
+                path: product.platform.to_string().replace('/', "_"),
+                is_folder: true,
+            };
+            let from = work.open(Access::ReadOnly)?;
+            transfer::copy(&from, "", &to, &place, &Attributes::default(), &Filter::default())?;
+        }
+        Ok((to.into_fd(), all))
     }
 
     /// Writes its files as a plain tar.
@@ -107,24 +204,11 @@ impl Finished<'_> {
     ///
     /// # Errors
     /// As [`Finished::write_tar`].
-    pub fn write_image(&self, names: &[Reference], out: &mut dyn Write) -> Result<()> {
-        for layer in &self.config.rootfs.diff_ids {
-            if !self.lease.hold(layer) {
-                return Err(Error::internal("a layer of the build is gone"));
-            }
-        }
-        let own = Digest::sha256(self.bytes);
-        let was_there = self.store.images().get(&own).is_ok();
-        let id = self.image()?;
-        let names = names.iter().map(|name| name.clone().or_latest()).collect();
-        let saved = self.store.save_as(&id, names, out);
-        if !was_there && id == own {
-            // It was only wanted as an archive. Somebody may have given it a name meanwhile: then it stays.
-            let _ = self
-                .store
-                .images()
-                .remove(id.as_str(), Force::No, PruneParents::No, &|_| Vec::new());
-        }
+    pub fn write_image(&self, options: &ImageOptions, out: &mut dyn Write) -> Result<()> {
+        let stored = self.stored(&|platform| options.form(platform), true)?;
+        let names = options.names.iter().map(|name| name.clone().or_latest()).collect();
+        let saved = self.store.save_as(&stored.images, names, out);
+        self.forget(stored, None);
         Ok(saved?)
     }
 
@@ -152,23 +236,21 @@ impl Finished<'_> {
 /// An image in the engine's store, with its names.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOutput {
-    /// The names.
-    pub names: Vec<Reference>,
+    /// Its names, and what its manifest will have.
+    pub options: ImageOptions,
 }
 
-impl Output for ImageOutput {
-    fn title(&self) -> String {
-        "exporting to image".to_owned()
-    }
-
-    fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>> {
-        let id = result.image()?;
-        result.done("exporting layers");
+impl ImageOutput {
+    /// Gives an image its names; says so, by BuildKit's keys.
+    ///
+    /// # Errors
+    /// When the data root cannot be written.
+    pub fn name(&self, result: &Finished<'_>, id: &Digest) -> Result<BTreeMap<String, String>> {
         result.done(format!("writing image {id}"));
         (result.tell)(Event::Built(id.clone()));
         let mut names = Vec::new();
-        for name in &self.names {
-            result.store.images().tag(name, &id)?;
+        for name in &self.options.names {
+            result.store.images().tag(name, id)?;
             let name = Reference::clone(name).or_latest();
             result.done(format!("naming to {name}"));
             (result.tell)(Event::Tagged(name.familiar()));
@@ -185,13 +267,29 @@ impl Output for ImageOutput {
     }
 }
 
+impl Output for ImageOutput {
+    fn title(&self) -> String {
+        "exporting to image".to_owned()
+    }
+
+    fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>> {
+        let stored = result.stored(&|platform| self.options.form(platform), false)?;
+        let id = stored
+            .images
+            .first()
+            .ok_or_else(|| Error::internal("no image was made"))?;
+        result.done("exporting layers");
+        self.name(result, id)
+    }
+}
+
 /// What an [`ArchiveOutput`] writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Archive {
     /// The files (`type=tar`, `type=local`).
     Files,
     /// The image (`type=docker`, `type=oci`).
-    Image(Vec<Reference>),
+    Image(ImageOptions),
 }
 
 /// A stream of bytes for whoever asked for the build.
@@ -214,12 +312,12 @@ impl Output for ArchiveOutput {
         let mut pieces = io::BufWriter::with_capacity(192 << 10, Pieces(self.number, result));
         match &self.archive {
             Archive::Files => result.write_tar(&mut pieces)?,
-            Archive::Image(names) => result.write_image(names, &mut pieces)?,
+            Archive::Image(options) => result.write_image(options, &mut pieces)?,
         }
         pieces.flush()?;
         drop(pieces);
         result.send(self.number, None);
-        let id = Digest::sha256(result.bytes);
+        let id = &result.main.id;
         Ok(BTreeMap::from([(
             "containerimage.config.digest".to_owned(),
             id.to_string(),

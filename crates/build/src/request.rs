@@ -34,8 +34,8 @@ pub struct Request {
     pub cache_from: Vec<String>,
     /// Where steps that were done before are looked for.
     pub steps_from: StepsFrom,
-    /// What the image is for.
-    pub platform: Platform,
+    /// What the image is for: one platform, or several.
+    pub platforms: Vec<Platform>,
     /// Whether the platform was asked for; then the base image must be for it.
     pub platform_given: bool,
     /// What `RUN --mount=type=secret` may see.

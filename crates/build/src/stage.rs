@@ -128,13 +128,17 @@ impl<'a> Stage<'a> {
         Ok(state)
     }
 
-    /// The stage's name for people; empty when there is only one.
+    /// The stage's name for people; empty when there is only one. With several platforms, whose it is comes first.
     fn name(&self) -> String {
         let stages = &self.build.file.stages;
-        match &stages[self.index].from.name {
+        let name = match &stages[self.index].from.name {
             _ if stages.len() == 1 => String::new(),
             Some(name) => name.clone(),
             None => format!("stage-{}", self.index),
+        };
+        match self.build.request.platforms.len() {
+            0 | 1 => name,
+            _ => format!("{} {name}", self.build.platform).trim_end().to_owned(),
         }
     }
 
@@ -253,7 +257,7 @@ impl<'a> Stage<'a> {
 
     /// An empty root.
     pub(crate) fn scratch(&self) -> State {
-        let platform = &self.build.request.platform;
+        let platform = self.build.platform;
         let mut state = State::new(ImageConfig {
             architecture: platform.architecture.clone(),
             variant: platform.variant.clone(),
@@ -269,7 +273,7 @@ impl<'a> Stage<'a> {
         let request = self.build.request;
         let platform = match platform {
             Some(platform) => platform.to_owned(),
-            None if request.platform_given => request.platform.to_string(),
+            None if request.platform_given => self.build.platform.to_string(),
             None => String::new(),
         };
         self.build.image(name, &platform, &mut |transfer: Transfer| {

@@ -11,7 +11,7 @@ use corten_api::{
 };
 use corten_build::{Context, Event, Given, Named, Output, Request, StepsFrom};
 use corten_engine::builds::{Credentials, StepSettings};
-use corten_oci::{digest::Digest, platform::Platform};
+use corten_oci::digest::Digest;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -25,7 +25,7 @@ use crate::{
     inner::Inner,
     offers::{Offers, credentials},
     options::Options,
-    outputs::outputs,
+    outputs::Outputs,
     proto::{
         gateway::{Outcome, SolveRequest},
         ops::{Definition, SourceInfo},
@@ -163,7 +163,18 @@ impl Inner {
         inputs: &BTreeMap<String, Definition>,
         found: Found,
     ) -> Result<Outcome> {
-        let request = self.order(solve, options, inputs, &found).await?;
+        let settings = self.settings(solve, options);
+        let cancel = watch::channel(false).0;
+        let platforms = options.platforms()?;
+        let outputs = Outputs {
+            builds: self.engine.builds(),
+            session: &solve.session,
+            settings: &settings,
+            cancel: &cancel,
+            platforms: &platforms,
+        };
+        let outputs = outputs.read(&solve.request.exporters)?;
+        let request = self.order(solve, options, inputs, &found, outputs).await?;
         let told = Arc::clone(solve);
         let vertex = found.vertex.clone();
         let source = SourceInfo {
@@ -177,14 +188,10 @@ impl Inner {
         };
         let outputs = request.outputs.clone();
         let builds = self.engine.builds();
-        let cancel = watch::channel(false).0;
-        let built = builds.solve(request, self.settings(solve, options), cancel, tell).await;
+        let built = builds.solve(request, settings, cancel, tell).await;
         drop(outputs);
         let built = built.map_err(|error| errors::status(&error, &found.file))?;
-        let platform = match options.platform.as_str() {
-            "" => Platform::host().to_string(),
-            given => given.to_owned(),
-        };
+        let platform = platforms.first().map(ToString::to_string).unwrap_or_default();
         let image = builds.store().images().get(&built.image).ok();
         let config = image.map(|image| image.config_bytes().to_vec()).unwrap_or_default();
         let provenance = provenance::document(builds.store(), solve, options, &found.file.name, &platform);
@@ -237,13 +244,9 @@ impl Inner {
         options: &Options,
         inputs: &BTreeMap<String, Definition>,
         found: &Found,
+        mut outputs: Vec<Arc<dyn Output>>,
     ) -> Result<Request> {
         let offers = Offers::new(&solve.session);
-        let platform = match options.platform.as_str() {
-            "" => Platform::host(),
-            text => text.parse().map_err(|error| Status::invalid(format!("{error}")))?,
-        };
-        let mut outputs = outputs(&solve.request.exporters, &solve.session)?;
         if outputs.is_empty() {
             outputs.push(Arc::new(Unnamed(Arc::clone(solve))) as Arc<dyn Output>);
         }
@@ -263,7 +266,7 @@ impl Inner {
             fresh: options.fresh.clone(),
             cache_from,
             steps_from: StepsFrom::default(),
-            platform,
+            platforms: options.platforms()?,
             platform_given: !options.platform.is_empty(),
             secrets: Arc::new(offers.clone()),
             agents: Arc::new(offers),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corten_build::{Allowed, Fresh};
+use corten_oci::platform::Platform;
 
 use crate::grpc::{Result, Status};
 
@@ -21,7 +22,7 @@ pub(crate) struct Options {
     pub(crate) fresh: Fresh,
     /// Whether base images are fetched even if they are here.
     pub(crate) pull: bool,
-    /// `os/arch[/variant]`; empty for this machine's.
+    /// `os/arch[/variant]`, with commas between them; empty for this machine's.
     pub(crate) platform: String,
     /// `host:address`
     pub(crate) hosts: Vec<String>,
@@ -84,7 +85,7 @@ impl Options {
             "target" => self.target = text,
             "no-cache" => self.fresh = fresh(value),
             "image-resolve-mode" => self.pull = value == "pull",
-            "platform" => self.platform = platform(value)?,
+            "platform" => self.platform = value.to_lowercase(),
             "add-hosts" => {
                 let pairs = value.split(',').filter(|pair| !pair.is_empty());
                 self.hosts = pairs.map(|pair| pair.replacen('=', ":", 1)).collect();
@@ -126,6 +127,21 @@ impl Options {
         Ok(())
     }
 
+    /// What is built for; this machine when nothing is said.
+    pub(crate) fn platforms(&self) -> Result<Vec<Platform>> {
+        let mut found = Vec::new();
+        for text in self.platform.split(',').filter(|text| !text.is_empty()) {
+            let platform: Platform = text.parse().map_err(|error| Status::invalid(format!("{error}")))?;
+            if !found.contains(&platform) {
+                found.push(platform);
+            }
+        }
+        if found.is_empty() {
+            found.push(Platform::host());
+        }
+        Ok(found)
+    }
+
     /// What the request allows.
     pub(crate) fn allowed(entitlements: &[String]) -> Allowed {
         let has = |name: &str| entitlements.iter().any(|one| one == name);
@@ -154,15 +170,6 @@ fn fresh(value: &str) -> Fresh {
     match stages.is_empty() {
         true => Fresh::Everything,
         false => Fresh::Stages(stages),
-    }
-}
-
-fn platform(value: &str) -> Result<String> {
-    match value.contains(',') {
-        true => Err(Status::unimplemented(
-            "Multi-platform build is not supported: ask for one platform at a time",
-        )),
-        false => Ok(value.to_lowercase()),
     }
 }
 
@@ -235,7 +242,6 @@ mod tests {
     fn what_is_not_done_is_refused() {
         for (name, value) in [
             ("nosuch", ""),
-            ("platform", "linux/amd64,linux/arm64"),
             ("attest:sbom", "generator=x"),
             ("force-network-mode", "bridge"),
             ("shm-size", "x"),

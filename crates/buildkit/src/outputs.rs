@@ -2,57 +2,82 @@
 
 use std::{collections::BTreeMap, fmt, io::Write as _, os::fd::AsFd as _, sync::Arc};
 
-use corten_build::{Error, Finished, ImageOutput, Output};
-use corten_oci::reference::Reference;
-use tokio::runtime::Handle;
+use corten_build::{Error, Finished, ImageOptions, Output};
+use corten_engine::builds::{Builds, StepSettings};
+use corten_oci::platform::Platform;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    errors::build_error,
+    errors::{self, File, build_error},
     files::send,
     grpc::{Result, Status},
     proto::control::Exporter,
     session::Session,
 };
 
-/// The outputs that were asked for.
-pub(crate) fn outputs(exporters: &[Exporter], session: &Arc<Session>) -> Result<Vec<Arc<dyn Output>>> {
-    let outputs = exporters.iter().enumerate();
-    outputs
-        .map(|(number, exporter)| output(number, exporter, session))
-        .collect()
+/// What makes outputs.
+pub(crate) struct Outputs<'a> {
+    pub(crate) builds: &'a Builds,
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) settings: &'a StepSettings,
+    pub(crate) cancel: &'a watch::Sender<bool>,
+    /// What is built for.
+    pub(crate) platforms: &'a [Platform],
 }
 
-fn output(number: usize, exporter: &Exporter, session: &Arc<Session>) -> Result<Arc<dyn Output>> {
-    let attribute = |name: &str| exporter.attrs.get(name).map_or("", String::as_str);
-    let archive = |kind| -> Arc<dyn Output> {
-        Arc::new(ClientOutput {
-            runtime: Handle::current(),
-            session: Arc::clone(session),
-            number,
-            kind,
-        })
-    };
-    match exporter.kind.as_str() {
-        // Clients of Docker's driver push by themselves, afterwards.
-        "moby" | "" => Ok(Arc::new(ImageOutput {
-            names: names(attribute("name"))?,
-        })),
-        "local" => Ok(archive(Kind::Folder)),
-        "tar" => Ok(archive(Kind::Files)),
-        "docker" | "oci" => Ok(archive(Kind::Image(names(attribute("name"))?))),
-        other => Err(Status::unimplemented(format!("exporter {other:?} could not be found"))),
+impl Outputs<'_> {
+    /// The outputs that were asked for.
+    pub(crate) fn read(&self, exporters: &[Exporter]) -> Result<Vec<Arc<dyn Output>>> {
+        let outputs = exporters.iter().enumerate();
+        outputs
+            .map(|(number, exporter)| self.output(number, exporter))
+            .collect()
     }
-}
 
-/// Names with commas between them.
-pub(crate) fn names(text: &str) -> Result<Vec<Reference>> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            let wrong = |error| Status::invalid(format!("invalid tag {name:?}: {error}"));
-            name.parse::<Reference>().map_err(wrong)
-        })
-        .collect()
+    fn output(&self, number: usize, exporter: &Exporter) -> Result<Arc<dyn Output>> {
+        let archive = |kind| -> Arc<dyn Output> {
+            Arc::new(ClientOutput {
+                runtime: Handle::current(),
+                session: Arc::clone(self.session),
+                number,
+                kind,
+            })
+        };
+        match exporter.kind.as_str() {
+            "moby" | "image" | "" => {
+                let options = self.options(&exporter.attrs)?;
+                let runtime = Handle::current();
+                Ok(self.builds.image_output(options, self.settings, self.cancel, &runtime))
+            }
+            "local" | "tar" => {
+                let known = |name: &str| name.starts_with("attestation-prefix");
+                if let Some(name) = exporter.attrs.keys().find(|name| !known(name)) {
+                    return Err(Status::unimplemented(format!("output option {name} is not supported")));
+                }
+                Ok(archive(match exporter.kind.as_str() {
+                    "local" => Kind::Folder,
+                    _ => Kind::Files,
+                }))
+            }
+            "docker" | "oci" => {
+                let mut attributes = exporter.attrs.clone();
+                // One archive, which is what is sent.
+                if attributes.remove("tar").is_some_and(|tar| tar != "true") {
+                    return Err(Status::unimplemented("output option tar=false is not supported"));
+                }
+                Ok(archive(Kind::Image(self.options(&attributes)?)))
+            }
+            other => Err(Status::unimplemented(format!("exporter {other:?} could not be found"))),
+        }
+    }
+
+    fn options(&self, attributes: &BTreeMap<String, String>) -> Result<ImageOptions> {
+        let options = ImageOptions::read(attributes).and_then(|options| {
+            options.check_for(self.platforms)?;
+            Ok(options)
+        });
+        options.map_err(|error| errors::status(&error, &File::default()))
+    }
 }
 
 /// What the client gets.
@@ -63,7 +88,7 @@ enum Kind {
     /// The files as a tar.
     Files,
     /// The image, as `docker load` takes it; it is an OCI layout as well.
-    Image(Vec<Reference>),
+    Image(ImageOptions),
 }
 
 struct ClientOutput {
@@ -103,7 +128,7 @@ impl Output for ClientOutput {
         }
         let mut stream = std::io::BufWriter::with_capacity(192 << 10, send::Stream::new(self.runtime.clone(), call));
         match &self.kind {
-            Kind::Image(names) => result.write_image(names, &mut stream)?,
+            Kind::Image(options) => result.write_image(options, &mut stream)?,
             Kind::Folder | Kind::Files => result.write_tar(&mut stream)?,
         }
         stream.flush().map_err(Error::from)?;

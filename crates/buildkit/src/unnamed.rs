@@ -18,7 +18,7 @@ impl Output for Unnamed {
     }
 
     fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>, Error> {
-        let id = Digest::sha256(result.config_bytes());
+        let id = Digest::sha256(result.main().config_bytes());
         let is_new = result.store().images().get(&id).is_err();
         let image = result.image()?;
         if is_new && image == id {

@@ -6,8 +6,7 @@
 //! whose layers are all there in the forms it was pulled with keeps its manifest byte for byte, hence
 //! its digest.
 
-mod gzip;
-mod manifest;
+mod assemble;
 mod pack;
 
 use std::collections::BTreeSet;
@@ -17,9 +16,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corten_oci::digest::Digest;
-use corten_oci::image::{Descriptor, media_type};
+use corten_oci::image::MediaKind;
 use corten_oci::reference::Reference;
-use corten_store::{CompressedBlob, Image, ImageId, Layer, Store};
+use corten_store::{CompressedBlob, Form, Image, ImageId, Layer, Packed, Packing, Store};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -28,11 +27,11 @@ use crate::client::{Purpose, Session, Upload};
 use crate::endpoint::endpoints;
 use crate::error::{Error, Kind, Result};
 use crate::layers::blocking;
-use crate::progress::{Event, Progress, Step};
+use crate::progress::{Progress, Step};
 use crate::registries::Registries;
 use crate::transport::Pieces;
-use manifest::Manifest;
-use pack::{Packed, pack};
+use assemble::Made;
+use pack::pack;
 
 /// Packed blocks of a layer that may wait to be sent.
 const DEPTH: usize = 2;
@@ -50,6 +49,10 @@ pub struct PushRequest {
     pub reference: Reference,
     /// The image.
     pub image: ImageId,
+    /// Images for other platforms that go with it, under one name.
+    pub others: Vec<ImageId>,
+    /// Whether the tag is left alone: the image is put under its digest only.
+    pub by_digest: bool,
     /// Who asks.
     pub auth: Option<AuthConfig>,
 }
@@ -84,11 +87,36 @@ impl Registries {
                         slots: self.upload_slots.clone(),
                         attempts: self.shared.config.max_download_attempts,
                     };
-                    return push.run(&request.image).await;
+                    return push.run(request).await;
                 }
             }
         }
         Err(last.unwrap_or_else(|| Error::new(Kind::Internal, "no endpoint for the registry")))
+    }
+}
+
+/// How layers are sent.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    packing: Packing,
+    /// Whether every layer must be packed so.
+    force: bool,
+}
+
+impl How {
+    fn of(form: &Form) -> Self {
+        Self {
+            packing: form.packing.unwrap_or_default(),
+            force: form.force && form.packing.is_some(),
+        }
+    }
+
+    /// Whether a layer may go in a form that it has already.
+    fn takes(&self, blob: &CompressedBlob) -> bool {
+        // Which level a form was packed with nobody remembers.
+        !self.force
+            || (self.packing.level.is_none()
+                && MediaKind::of(&blob.media_type) == MediaKind::Layer(self.packing.compression))
     }
 }
 
@@ -104,22 +132,27 @@ struct Push {
 }
 
 impl Push {
-    async fn run(self, id: &ImageId) -> Result<Pushed> {
-        let (image, layers) = self.look_up(id.clone()).await?;
-        let (blobs, ()) = tokio::try_join!(self.bring_all(&layers), self.put_config(&image))?;
-        self.put_image(image, &blobs).await
+    async fn run(self, request: &PushRequest) -> Result<Pushed> {
+        let mut made = Vec::new();
+        for id in std::iter::once(&request.image).chain(&request.others) {
+            let (image, layers, form) = self.look_up(id.clone()).await?;
+            let (blobs, ()) = tokio::try_join!(self.bring_all(&layers, &form), self.put_config(&image))?;
+            made.push(Made { image, form, blobs });
+        }
+        self.put_images(made, request.by_digest).await
     }
 
     /// Sees to it that the registry has all layers, several at once.
-    async fn bring_all(&self, layers: &[Layer]) -> Result<Vec<CompressedBlob>> {
+    async fn bring_all(&self, layers: &[Layer], form: &Form) -> Result<Vec<CompressedBlob>> {
         let mut uploads = JoinSet::new();
         let mut seen = BTreeSet::new();
         // The top layer first, as Docker lists them.
         for layer in layers.iter().rev().filter(|layer| seen.insert(layer.diff_id().clone())) {
             self.progress.layer(layer.diff_id(), Step::Preparing);
             let (push, layer) = (self.clone(), layer.clone());
+            let how = How::of(form);
             uploads.spawn(async move {
-                let blob = push.bring(&layer).await?;
+                let blob = push.bring(&layer, how).await?;
                 Ok::<_, Error>((layer.diff_id().clone(), blob))
             });
         }
@@ -144,7 +177,7 @@ impl Push {
         self.session.put_blob(image.id(), bytes).await
     }
 
-    async fn look_up(&self, id: ImageId) -> Result<(Image, Vec<Layer>)> {
+    async fn look_up(&self, id: ImageId) -> Result<(Image, Vec<Layer>, Form)> {
         let store = self.store.clone();
         blocking(move || {
             let image = store.images().get(&id)?;
@@ -155,17 +188,18 @@ impl Push {
                     .ok_or_else(|| Error::new(Kind::Internal, format!("layer {diff_id} of image {id} is not there")))
             });
             let layers = layers.collect::<Result<_>>()?;
-            Ok((image, layers))
+            let form = store.images().form(&image)?.unwrap_or_default();
+            Ok((image, layers, form))
         })
         .await?
     }
 
     /// Sees to it that the registry has a layer; gives the form it has it in.
-    async fn bring(&self, layer: &Layer) -> Result<CompressedBlob> {
+    async fn bring(&self, layer: &Layer, how: How) -> Result<CompressedBlob> {
         let slot = self.slots.clone().acquire_owned().await;
         let _slot = slot.map_err(|e| Error::new(Kind::Internal, "pushing was closed").with_source(e))?;
         for attempt in 1.. {
-            match self.try_bring(layer).await {
+            match self.try_bring(layer, how).await {
                 Err(error) if error.is_passing() && attempt < self.attempts => {
                     self.pause(layer, &error, attempt).await;
                 }
@@ -175,8 +209,9 @@ impl Push {
         Err(Error::new(Kind::Internal, "no attempt at pushing a layer"))
     }
 
-    async fn try_bring(&self, layer: &Layer) -> Result<CompressedBlob> {
-        let known = layer.blobs();
+    async fn try_bring(&self, layer: &Layer, how: How) -> Result<CompressedBlob> {
+        let mut known = layer.blobs();
+        known.retain(|blob| how.takes(blob));
         if let Some(blob) = self.likely(&known)
             && self.session.has_blob(&blob.digest).await?
         {
@@ -197,7 +232,7 @@ impl Push {
             Some(upload) => upload,
             None => self.session.begin_upload().await?,
         };
-        let blob = self.send(layer, upload).await?;
+        let blob = self.send(layer, how.packing, upload).await?;
         self.progress.layer(layer.diff_id(), Step::Pushed);
         self.remember(layer, blob).await
     }
@@ -227,10 +262,10 @@ impl Push {
     }
 
     /// Packs a layer and sends it. What was cut goes on from what the registry has of it.
-    async fn send(&self, layer: &Layer, mut upload: Upload) -> Result<CompressedBlob> {
+    async fn send(&self, layer: &Layer, packing: Packing, mut upload: Upload) -> Result<CompressedBlob> {
         let (mut received, mut attempt) = (None, 1);
         loop {
-            let error = match self.send_from(layer, &upload, received).await {
+            let error = match self.send_from(layer, packing, &upload, received).await {
                 Ok(blob) => return Ok(blob),
                 Err(error) => error,
             };
@@ -261,12 +296,18 @@ impl Push {
 
     /// Packs a layer and sends it at the same time: all of it, or what comes after the bytes that the
     /// registry has `received`.
-    async fn send_from(&self, layer: &Layer, upload: &Upload, received: Option<u64>) -> Result<CompressedBlob> {
+    async fn send_from(
+        &self,
+        layer: &Layer,
+        packing: Packing,
+        upload: &Upload,
+        received: Option<u64>,
+    ) -> Result<CompressedBlob> {
         let (pieces, sent) = mpsc::channel(DEPTH);
         let read = Arc::new(AtomicU64::new(0));
-        let packing = {
+        let packer = {
             let (layer, read) = (layer.clone(), read.clone());
-            tokio::task::spawn_blocking(move || pack(&layer, received.unwrap_or(0), &pieces, &read))
+            tokio::task::spawn_blocking(move || pack(&layer, packing, received.unwrap_or(0), &pieces, &read))
         };
         let mut sending = std::pin::pin!(async {
             match received {
@@ -284,7 +325,7 @@ impl Push {
                 }),
             }
         };
-        let packed = packing
+        let packed = packer
             .await
             .map_err(|e| Error::new(Kind::Internal, "packing a layer ended in a panic").with_source(e))?;
         // Why packing failed says more than that the body broke off; but who was not listened to is
@@ -309,7 +350,7 @@ impl Push {
         Ok(CompressedBlob {
             digest,
             size,
-            media_type: media_type::DOCKER_LAYER_GZIP.to_owned(),
+            media_type: packing.media_type().to_owned(),
             sources: Vec::new(),
         })
     }
@@ -345,37 +386,5 @@ impl Push {
             blocking(move || store.layers().remember(&diff_id, noted)).await??;
         }
         Ok(blob)
-    }
-
-    /// Puts the manifest, and gives the image its digest as a name.
-    async fn put_image(&self, image: Image, blobs: &[CompressedBlob]) -> Result<Pushed> {
-        let (store, held) = (self.store.clone(), image.clone());
-        let pulled = blocking(move || store.images().manifest(&held)).await??;
-        let pulled = pulled.map(|(_, media_type, bytes)| Manifest { media_type, bytes });
-        let manifest = match pulled.filter(|manifest| manifest.names(blobs)) {
-            Some(manifest) => manifest,
-            None => Manifest::new(
-                &Descriptor::new(
-                    media_type::DOCKER_CONFIG,
-                    image.id().clone(),
-                    u64::try_from(image.config_bytes().len()).unwrap_or(u64::MAX),
-                ),
-                blobs,
-            )?,
-        };
-        let tag = self.reference.tag().unwrap_or_default().to_owned();
-        let digest = Digest::sha256(&manifest.bytes);
-        let size = manifest.bytes.len();
-        let bytes = manifest.bytes.into();
-        self.session.put_manifest(&tag, &manifest.media_type, bytes).await?;
-        let (store, repository) = (self.store.clone(), self.reference.repository().clone());
-        let named = digest.clone();
-        blocking(move || store.images().add_digest(&repository, &named, image.id())).await??;
-        self.progress.report(Event::Pushed {
-            tag,
-            digest: digest.clone(),
-            size,
-        });
-        Ok(Pushed { digest })
     }
 }

@@ -7,6 +7,7 @@
 //! The names stand in the images' own records, with the time they were given: what a crash leaves
 //! of a name that moved is told apart by that time, and one damaged record costs one image's names.
 
+mod form;
 mod remove;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -24,11 +24,13 @@
 mod archive;
 mod builtin;
 mod error;
+mod form;
 mod gc;
 mod images;
 mod ingest;
 mod layers;
 mod lease;
+mod pack;
 mod pipeline;
 mod recipe;
 mod records;
@@ -44,11 +46,13 @@ use corten_tar as tar;
 
 pub use archive::{CommitRequest, ImportRequest, LoadEvent, Loaded, export};
 pub use error::{Error, Kind, Result};
+pub use form::{Annotations, Attestation, Form, GivenDocument, IN_TOTO, Predicate, layer_type, package};
 pub use gc::{Damage, GcOptions, GcReport, Repair};
 pub use images::{Force, Image, ImageId, ImageUser, Images, NewImage, PruneParents, Removed, StoredDocument};
 pub use ingest::{Ingest, IngestRequest, IngestWait, Ingestion, Resume};
 pub use layers::{CompressedBlob, Layer, Layers};
 pub use lease::Lease;
+pub use pack::{Packed, PackedFile, Packing};
 pub use recipe::TarStream;
 pub use scratch::Scratch;
 pub use snapshots::{Access, Change, ChangeKind, Folders, MountPoints, Snapshots, Sync};

@@ -211,7 +211,7 @@ fn flags_that_are_not_there_yet_say_so() {
     }
     for (flag, words) in [
         ("--allow=x", "invalid entitlement \"x\""),
-        ("--annotation=a=b", "--annotation is not supported yet"),
+        ("--annotation=x:a=b", "unknown annotation type \"x\""),
         ("--attest=type=sbom", "--attest is not supported yet"),
         ("--build-context=a=b", "failed to get build context a: stat b"),
         ("--builder=x", "no builder \"x\" found"),

@@ -4,6 +4,7 @@ mod api;
 mod ends;
 mod files;
 mod flags;
+mod given;
 mod language;
 mod walk;
 

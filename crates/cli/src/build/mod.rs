@@ -47,6 +47,10 @@ pub(crate) static COMMAND: Command =
                 Flag::strings("add-host", "Entry for the hosts file of commands (\"host:ip\")"),
                 Flag::list("allow", "What steps may do: \"network.host\", \"security.insecure\""),
                 Flag::list(
+                    "annotation",
+                    "Annotation of the image (\"[manifest|index|…[os/arch]:]key=value\")",
+                ),
+                Flag::list(
                     "build-arg",
                     "Value of a build argument (\"NAME=value\", or NAME for the environment's)",
                 ),
@@ -131,7 +135,6 @@ const LIMITS: &[Flag] = &[
 
 /// Flags that Docker has, and that are refused until they work.
 const LATER: &[Flag] = &[
-    Flag::list("annotation", "Not supported yet").hidden(),
     Flag::list("attest", "Not supported yet").hidden(),
     Flag::list("cache-to", "Not supported yet").hidden(),
     Flag::switch("compress", "Not supported yet").hidden(),

@@ -77,7 +77,7 @@ impl Order {
         };
         let (asked, destinations) = outputs::read(m)?;
         let (sockets, agents) = Agents::read(cli, m)?;
-        let is_plain = asked.is_empty() || asked == [Output::Image];
+        let is_plain = asked.is_empty() || asked == [Output::Image(BTreeMap::new())];
         let extended = Extended {
             secrets: secrets(cli, m)?,
             agents: sockets,
@@ -144,7 +144,12 @@ impl Order {
     pub(super) fn options(&self, cli: &Cli, source: &mut Source, way: Way) -> Result<(BuildOptions, Body)> {
         let mut options = self.options.clone();
         let mut extended = self.extended.clone();
-        options.registries = registries(cli, source, &options.tags);
+        let named = self.extended.outputs.iter().filter_map(|output| match output {
+            Output::Image(options) => options.get("name"),
+            _ => None,
+        });
+        let named: Vec<String> = named.flat_map(|names| names.split(',').map(str::to_owned)).collect();
+        options.registries = registries(cli, source, &[options.tags.as_slice(), named.as_slice()].concat());
         let sending = source.send(way, &self.contexts, &mut extended)?;
         (options.dockerfile, options.remote) = (sending.dockerfile, sending.remote);
         if extended == Extended::default() {

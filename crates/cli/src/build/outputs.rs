@@ -59,20 +59,39 @@ fn split(text: &str) -> Vec<String> {
     fields
 }
 
-/// `--output`, `--load` and `--push`.
+/// `--output`, `--load`, `--push` and `--annotation`.
 pub(super) fn read(m: &Matches) -> Result<(Vec<Output>, Vec<Destination>)> {
     let mut found = Vec::new();
     for text in m.all("output") {
-        found.push(output(text, &names(m))?);
+        found.push(output(text)?);
+    }
+    let image = |found: &mut Vec<(Output, Destination)>| {
+        if !found.iter().any(|(output, _)| matches!(output, Output::Image(_))) {
+            found.push((Output::Image(BTreeMap::new()), Destination::Engine));
+        }
+    };
+    if m.on("load") {
+        image(&mut found);
     }
     if m.on("push") {
-        match found.iter_mut().find(|(output, _)| *output == Output::Image) {
-            Some(image) => image.0 = Output::Push,
-            None => found.push((Output::Push, Destination::Engine)),
+        image(&mut found);
+        let options = found.iter_mut().find_map(|(output, _)| match output {
+            Output::Image(options) => Some(options),
+            _ => None,
+        });
+        if let Some(options) = options {
+            options.insert("push".to_owned(), "true".to_owned());
         }
     }
-    if m.on("load") && !found.iter().any(|(output, _)| *output == Output::Image) {
-        found.push((Output::Image, Destination::Engine));
+    let annotations = annotations(&m.all("annotation"))?;
+    if !annotations.is_empty() && found.is_empty() {
+        image(&mut found);
+    }
+    for (output, _) in &mut found {
+        match output {
+            Output::Image(options) | Output::Archive { options, .. } => options.extend(annotations.clone()),
+            Output::Nothing | Output::Files => {}
+        }
     }
     if found.iter().filter(|(_, to)| *to == Destination::Stdout).count() > 1 {
         return Err(Error::new("only one output can go to standard output"));
@@ -80,57 +99,78 @@ pub(super) fn read(m: &Matches) -> Result<(Vec<Output>, Vec<Destination>)> {
     Ok(found.into_iter().unzip())
 }
 
-fn names(m: &Matches) -> Vec<String> {
-    m.all("tag").into_iter().map(str::to_owned).collect()
+/// `--annotation [type[\[platform\]][,type…]:]key=value` as options of an output.
+fn annotations(texts: &[&str]) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::new(format!("invalid annotation {text:?}, expected key=value")))?;
+        let Some((kinds, key)) = name.split_once(':') else {
+            found.insert(format!("annotation.{name}"), value.to_owned());
+            continue;
+        };
+        for kind in kinds.split(',') {
+            let (place, _) = kind.split_once('[').unwrap_or((kind, ""));
+            if place.len() < kind.len() && !kind.ends_with(']') {
+                return Err(Error::new(format!(
+                    "invalid annotation type {kind:?}, expected type and optional platform in square brackets"
+                )));
+            }
+            match place {
+                "index" | "index-descriptor" | "manifest" | "manifest-descriptor" => {}
+                other => return Err(Error::new(format!("unknown annotation type {other:?}"))),
+            }
+            found.insert(format!("annotation-{kind}.{key}"), value.to_owned());
+        }
+    }
+    Ok(found)
 }
 
-fn output(text: &str, names: &[String]) -> Result<(Output, Destination)> {
+fn output(text: &str) -> Result<(Output, Destination)> {
     if text == "-" {
         return Ok((Output::Files, Destination::Stdout));
     }
     if !text.contains('=') {
         return Ok((Output::Files, Destination::Folder(text.into())));
     }
-    let mut fields = fields(text)?;
-    let kind = fields.remove("type").filter(|kind| !kind.is_empty());
+    let mut options = fields(text)?;
+    let kind = options.remove("type").filter(|kind| !kind.is_empty());
     let kind = kind.ok_or_else(|| Error::new(format!("type is required for output {text:?}")))?;
-    let to = fields.remove("dest").filter(|path| !path.is_empty());
-    let given = fields.remove("name").filter(|names| !names.is_empty());
-    let names: Vec<String> = match given {
-        Some(given) => given.split(',').map(str::to_owned).collect(),
-        None => names.to_vec(),
-    };
-    let pushes = fields.remove("push").is_some_and(|value| value == "true");
+    let to = options.remove("dest").filter(|path| !path.is_empty());
     let file = |to: Option<String>| match to.as_deref() {
         None | Some("-") => Destination::Stdout,
         Some(path) => Destination::File(path.into()),
     };
-    let found = match (kind.as_str(), to) {
+    let files = match (kind.as_str(), to) {
         ("local", Some(path)) => (Output::Files, Destination::Folder(path.into())),
         ("local", None) => return Err(Error::new("dest is required for local output")),
         ("tar", to) => (Output::Files, file(to)),
-        ("docker", None) => (Output::Image, Destination::Engine),
-        ("docker", to) => (Output::Archive { names, oci: false }, file(to)),
+        ("cacheonly", None) => (Output::Nothing, Destination::Engine),
+        ("docker", None) => return Ok((Output::Image(options), Destination::Engine)),
+        ("docker", to) => return Ok((Output::Archive { options, oci: false }, file(to))),
         ("oci", to) => {
-            match fields.remove("tar").as_deref() {
+            match options.remove("tar").as_deref() {
                 None | Some("true") => {}
                 Some(_) => return Err(Error::new("type=oci,tar=false is not supported yet")),
             }
-            (Output::Archive { names, oci: true }, file(to))
+            return Ok((Output::Archive { options, oci: true }, file(to)));
         }
-        ("image", None) if !pushes => (Output::Image, Destination::Engine),
-        ("image" | "registry", None) => (Output::Push, Destination::Engine),
+        ("image", None) => return Ok((Output::Image(options), Destination::Engine)),
+        ("registry", None) => {
+            options.insert("push".to_owned(), "true".to_owned());
+            return Ok((Output::Image(options), Destination::Engine));
+        }
         ("image" | "registry", Some(_)) => {
             return Err(Error::new(format!("dest is not supported for {kind} output")));
         }
-        ("cacheonly", None) => (Output::Nothing, Destination::Engine),
         (other, _) => return Err(Error::new(format!("unknown output type {other:?}"))),
     };
-    match fields.into_keys().next() {
+    match options.into_keys().next() {
         Some(key) => Err(Error::new(format!(
-            "--output {kind}: the option {key} is not supported yet"
+            "--output {kind}: the option {key} is not supported"
         ))),
-        None => Ok(found),
+        None => Ok(files),
     }
 }
 
@@ -245,13 +285,20 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: (Output, Destination)) {
-        assert_eq!(output(text, &["a:1".to_owned()]), Ok(expected), "{text}");
+        assert_eq!(output(text), Ok(expected), "{text}");
+    }
+
+    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let pairs = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        pairs.collect()
     }
 
     #[test]
     fn outputs_are_read() {
         let archive = |oci| Output::Archive {
-            names: vec!["a:1".to_owned()],
+            options: BTreeMap::new(),
             oci,
         };
         check("out", (Output::Files, Destination::Folder("out".into())));
@@ -263,17 +310,37 @@ mod tests {
         );
         check("type=oci,dest=-", (archive(true), Destination::Stdout));
         check("type=docker,dest=f", (archive(false), Destination::File("f".into())));
-        check("type=docker", (Output::Image, Destination::Engine));
-        check("type=image,push=true", (Output::Push, Destination::Engine));
+        let image = |pairs: &[(&str, &str)]| (Output::Image(options(pairs)), Destination::Engine);
+        check("type=docker", image(&[]));
+        check(
+            "type=image,push=true,compression=zstd",
+            image(&[("push", "true"), ("compression", "zstd")]),
+        );
+        check("type=registry", image(&[("push", "true")]));
         check("type=cacheonly", (Output::Nothing, Destination::Engine));
-        let error = |text: &str| output(text, &[]).unwrap_err().message;
+        let error = |text: &str| output(text).unwrap_err().message;
         assert_eq!(error("type=local"), "dest is required for local output");
         assert_eq!(error("type=loca,dest=x"), "unknown output type \"loca\"");
         assert_eq!(error("dest=x"), "type is required for output \"dest=x\"");
         assert_eq!(
-            error("type=image,compression=zstd"),
-            "--output image: the option compression is not supported yet"
+            error("type=tar,compression=zstd"),
+            "--output tar: the option compression is not supported"
         );
+    }
+
+    #[test]
+    fn annotations_are_read() {
+        let read = |text: &str| annotations(&[text]);
+        assert_eq!(read("a=b").unwrap(), options(&[("annotation.a", "b")]));
+        assert_eq!(
+            read("index,manifest[linux/amd64]:a.b=c").unwrap(),
+            options(&[
+                ("annotation-index.a.b", "c"),
+                ("annotation-manifest[linux/amd64].a.b", "c")
+            ])
+        );
+        assert_eq!(read("x:a=b").unwrap_err().message, "unknown annotation type \"x\"");
+        assert!(read("a").is_err() && read("index[:a=b").is_err());
     }
 
     #[test]

@@ -12,10 +12,7 @@ use corten_api::{
     host_config::HostConfig,
     image::{AuthConfig, Progress},
 };
-use corten_build::{
-    Agents, BaseImage, Error, Executor, Finished, GitSource, ImageOutput, Network, Output, Process, Security, Stream,
-    Transfer,
-};
+use corten_build::{Agents, BaseImage, Error, Executor, GitSource, Network, Process, Security, Stream, Transfer};
 use corten_oci::{platform::Platform, reference::Reference};
 use tokio::{
     runtime::Handle,
@@ -26,7 +23,7 @@ use super::{Builds, StepSettings};
 use crate::{
     containers::Step,
     error::{Kind, Result},
-    images::{PullRequest, PushRequest},
+    images::PullRequest,
 };
 
 /// Pieces of output that may wait.
@@ -34,11 +31,11 @@ const WAITING: usize = 64;
 
 /// The engine, as one build sees it.
 pub(super) struct EngineExecutor {
-    runtime: Handle,
+    pub(super) runtime: Handle,
     builds: Builds,
-    settings: StepSettings,
+    pub(super) settings: StepSettings,
     host_config: HostConfig,
-    cancel: watch::Sender<bool>,
+    pub(super) cancel: watch::Sender<bool>,
 }
 
 impl EngineExecutor {
@@ -50,16 +47,6 @@ impl EngineExecutor {
             host_config: settings.host_config(),
             settings,
             cancel,
-        }
-    }
-
-    /// What pushes for this build.
-    pub(super) fn pusher(&self) -> Pusher {
-        Pusher {
-            runtime: self.runtime.clone(),
-            builds: self.builds.clone(),
-            registries: self.settings.registries.clone(),
-            cancel: self.cancel.clone(),
         }
     }
 
@@ -133,80 +120,13 @@ impl EngineExecutor {
 }
 
 /// Who asks a registry.
-fn auth_for(registries: &BTreeMap<String, AuthConfig>, domain: &str) -> Option<AuthConfig> {
+pub(super) fn auth_for(registries: &BTreeMap<String, AuthConfig>, domain: &str) -> Option<AuthConfig> {
     let found = registries.iter().find(|(registry, _)| {
         let host = registry.trim_start_matches("https://").trim_start_matches("http://");
         let host = host.split('/').next().unwrap_or(host);
         host == domain || (domain == "docker.io" && host == "index.docker.io")
     });
     found.map(|(_, auth)| auth.clone())
-}
-
-/// What pushes images that were built.
-#[derive(Debug)]
-pub(super) struct Pusher {
-    runtime: Handle,
-    builds: Builds,
-    registries: BTreeMap<String, AuthConfig>,
-    cancel: watch::Sender<bool>,
-}
-
-/// An image of the engine that is pushed under its names.
-#[derive(Debug)]
-pub(super) struct PushOutput {
-    pub(super) image: ImageOutput,
-    pub(super) pusher: Pusher,
-}
-
-impl Output for PushOutput {
-    fn title(&self) -> String {
-        self.image.title()
-    }
-
-    fn export(&self, result: &Finished<'_>) -> corten_build::Result<BTreeMap<String, String>> {
-        let mut answers = self.image.export(result)?;
-        for name in &self.image.names {
-            let name = Reference::clone(name).or_latest();
-            let digest = self.pusher.push(&name)?;
-            result.done(format!("pushing manifest for {name}"));
-            if let Some(digest) = digest {
-                answers.insert("containerimage.digest".to_owned(), digest);
-            }
-        }
-        Ok(answers)
-    }
-}
-
-impl Pusher {
-    /// Pushes an image; gives its manifest's digest.
-    fn push(&self, name: &Reference) -> corten_build::Result<Option<String>> {
-        let request = PushRequest {
-            repository: name.to_string(),
-            tag: String::new(),
-            platform: None,
-            auth: auth_for(&self.registries, name.domain()),
-        };
-        let (sender, mut messages) = mpsc::channel::<Progress>(WAITING);
-        let mut digest = None;
-        let told = async {
-            while let Some(message) = messages.recv().await {
-                let found = message
-                    .aux
-                    .as_ref()
-                    .and_then(|aux| aux.get("Digest")?.as_str().map(str::to_owned));
-                digest = found.or(digest.take());
-            }
-        };
-        let mut cancelled = self.cancel.subscribe();
-        let work = async { tokio::join!(self.builds.0.images.push(request, sender), told).0 };
-        self.runtime.block_on(async {
-            tokio::select! {
-                result = work => result.map_err(|error| build_error(&error)),
-                _ = cancelled.wait_for(|cancelled| *cancelled) => Err(Error::new(Kind::Cancelled.into(), "the build was cancelled")),
-            }
-        })?;
-        Ok(digest)
-    }
 }
 
 /// A message of a pull as the builder's.
@@ -320,7 +240,7 @@ impl Executor for EngineExecutor {
 }
 
 /// The engine's error as the builder's.
-fn build_error(error: &crate::Error) -> Error {
+pub(super) fn build_error(error: &crate::Error) -> Error {
     Error::new(error.kind(), error.report())
 }
 

@@ -6,6 +6,7 @@
 mod classic;
 mod executor;
 mod git;
+mod outputs;
 mod session;
 mod sources;
 mod trace;

@@ -11,16 +11,13 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::build::{self, Extended, LocalFolder, NamedContext};
 use corten_build::{
-    Allowed, Archive, ArchiveOutput, Context, Fresh, GitSource, Given, Ignore, ImageOutput, Local, Named, Output,
-    Request, Secret, StepsFrom, Unpacked,
+    Allowed, Archive, ArchiveOutput, Context, Fresh, GitSource, Given, Ignore, ImageOptions, ImageOutput, Local, Named,
+    Output, Request, Secret, StepsFrom, Unpacked,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::Scratch;
 
-use super::{
-    BuildRequest, Builds, converted,
-    executor::{EngineExecutor, PushOutput},
-};
+use super::{BuildRequest, Builds, converted, executor::EngineExecutor};
 use crate::error::{Error, Kind, Result};
 
 /// The most bytes of what is said before a context.
@@ -161,18 +158,9 @@ impl Sources<'_> {
     /// The order for the builder.
     pub(super) fn order(&self, given: &Given, taken: &Taken) -> Result<Request> {
         let (request, extended) = (self.request, &taken.extended);
-        let platform = match request.platform.as_str() {
-            "" => Platform::host(),
-            text if text.contains(',') => {
-                return Err(Error::new(
-                    Kind::Unsupported,
-                    format!("several platforms in one build are not supported: {text}"),
-                ));
-            }
-            text => text.parse().map_err(|error| Error::invalid(format!("{error}")))?,
-        };
+        let platforms = platforms(&request.platform)?;
         Ok(Request {
-            outputs: self.outputs(extended)?,
+            outputs: self.outputs(extended, &platforms)?,
             dockerfile: given.dockerfile.clone(),
             name: given.name.clone(),
             context: given.context.clone(),
@@ -187,7 +175,7 @@ impl Sources<'_> {
                 true => StepsFrom::Cache,
                 false => StepsFrom::Images,
             },
-            platform,
+            platforms,
             platform_given: !request.platform.is_empty(),
             secrets: Arc::new(secrets(extended)?),
             agents: Arc::new(agents(extended)),
@@ -229,30 +217,42 @@ impl Sources<'_> {
         Ok(Named::Files(Arc::new(Unpacked::new(tree, "")?)))
     }
 
-    fn outputs(&self, extended: &Extended) -> Result<Vec<Arc<dyn Output>>> {
+    fn outputs(&self, extended: &Extended, platforms: &[Platform]) -> Result<Vec<Arc<dyn Output>>> {
         let names = names(&self.request.tags)?;
         if extended.outputs.is_empty() {
-            return Ok(vec![Arc::new(ImageOutput { names })]);
+            let options = ImageOptions::named(names);
+            return Ok(vec![Arc::new(ImageOutput { options })]);
         }
+        let read = |options: &BTreeMap<String, String>| -> Result<ImageOptions> {
+            let mut options = options.clone();
+            if !names.is_empty() {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                options.entry("name".to_owned()).or_insert_with(|| names.join(","));
+            }
+            let read = ImageOptions::read(&options).map_err(|error| converted(&error))?;
+            read.check_for(platforms).map_err(|error| converted(&error))?;
+            Ok(read)
+        };
         let output = |(number, output): (usize, &build::Output)| -> Result<Arc<dyn Output>> {
             Ok(match output {
                 build::Output::Nothing => return Err(Error::internal("nothing has no output")),
-                build::Output::Image => Arc::new(ImageOutput { names: names.clone() }),
-                build::Output::Push if names.is_empty() => {
-                    return Err(Error::invalid("tag is needed when pushing to registry"));
+                build::Output::Image(options) => {
+                    let EngineExecutor {
+                        settings,
+                        cancel,
+                        runtime,
+                        ..
+                    } = self.executor;
+                    self.builds.image_output(read(options)?, settings, cancel, runtime)
                 }
-                build::Output::Push => Arc::new(PushOutput {
-                    image: ImageOutput { names: names.clone() },
-                    pusher: self.executor.pusher(),
-                }),
                 build::Output::Files => Arc::new(ArchiveOutput {
                     number,
                     archive: Archive::Files,
                     title: "exporting to client directory".to_owned(),
                 }),
-                build::Output::Archive { names, oci } => Arc::new(ArchiveOutput {
+                build::Output::Archive { options, oci } => Arc::new(ArchiveOutput {
                     number,
-                    archive: Archive::Image(self::names(names)?),
+                    archive: Archive::Image(read(options)?),
                     title: match oci {
                         true => "exporting to oci image format".to_owned(),
                         false => "exporting to docker image format".to_owned(),
@@ -265,6 +265,21 @@ impl Sources<'_> {
             .filter(|(_, output)| **output != build::Output::Nothing)
             .map(output)
             .collect()
+    }
+}
+
+/// The platforms to build for; this machine's when none is named.
+fn platforms(text: &str) -> Result<Vec<Platform>> {
+    let mut found = Vec::new();
+    for text in text.split(',').filter(|text| !text.is_empty()) {
+        let platform: Platform = text.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+        if !found.contains(&platform) {
+            found.push(platform);
+        }
+    }
+    match found.is_empty() {
+        true => Ok(vec![Platform::host()]),
+        false => Ok(found),
     }
 }
 

@@ -11,7 +11,7 @@ mod inspect;
 mod list;
 mod login;
 mod pull;
-mod push;
+pub(crate) mod push;
 mod remove;
 mod search;
 

@@ -1,7 +1,7 @@
 //! `POST /images/{name}/push`: images to registries.
 
 use corten_api::image::{AuthConfig, Progress};
-use corten_oci::{platform::Platform, reference::Reference};
+use corten_oci::{digest::Digest, platform::Platform, reference::Reference};
 use tokio::sync::mpsc;
 
 use super::{
@@ -21,6 +21,19 @@ pub struct PushRequest {
     pub platform: Option<Platform>,
     /// Who asks.
     pub auth: Option<AuthConfig>,
+}
+
+/// What was built, to be pushed.
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    /// Where to.
+    pub(crate) name: Reference,
+    /// The images, that of this machine's platform first.
+    pub(crate) images: Vec<Digest>,
+    /// Whether the tag is left alone.
+    pub(crate) by_digest: bool,
+    /// Who asks.
+    pub(crate) auth: Option<AuthConfig>,
 }
 
 impl Images {
@@ -58,6 +71,8 @@ impl Images {
             let asked = corten_distribution::PushRequest {
                 reference: reference.clone(),
                 image: image.id().clone(),
+                others: Vec::new(),
+                by_digest: false,
                 auth: request.auth.clone().map(credentials),
             };
             registries
@@ -69,6 +84,34 @@ impl Images {
             self.emit("push", &reference.familiar(), &name, Some(labels));
         }
         Ok(())
+    }
+
+    /// Pushes what was built for one platform or several under one name; gives the digest.
+    ///
+    /// # Errors
+    /// As the registry says.
+    pub(crate) async fn push_built(&self, built: Built, progress: &mpsc::Sender<Progress>) -> Result<Digest> {
+        let Some((image, others)) = built.images.split_first() else {
+            return Err(Error::internal("nothing was built that could be pushed"));
+        };
+        let reporter = {
+            let progress = progress.clone();
+            corten_distribution::Progress::new(move |event| send(&progress, &event))
+        };
+        let asked = corten_distribution::PushRequest {
+            reference: built.name.clone(),
+            image: image.clone(),
+            others: others.to_vec(),
+            by_digest: built.by_digest,
+            auth: built.auth.map(credentials),
+        };
+        let pushed = self.registries().push(&self.0.store, &asked, &reporter).await;
+        let digest = pushed.map_err(Error::from)?.digest;
+        let image = self.0.store.images().get(image)?;
+        let name = built.name.repository().familiar();
+        let labels = &image.config().config.labels;
+        self.emit("push", &built.name.familiar(), &name, Some(labels));
+        Ok(digest)
     }
 
     /// The references that a push of one means: itself, or every tag of the repository.

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use corten_oci::digest::Digest;
-use corten_oci::image::{Descriptor, Index, Manifest, media_type};
+use corten_oci::image::{Compression, Descriptor, Index, media_type};
 use corten_oci::reference::Reference;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::form::{Form, GivenDocument};
 use crate::images::{Image, ImageId, no_such};
+use crate::layers::CompressedBlob;
+use crate::pack::PackedFile;
 use crate::store::Store;
 use crate::tar::{Entry, EntryKind, Time, Writer};
 
@@ -30,12 +33,14 @@ struct Item {
 enum Blob {
     Bytes(Vec<u8>),
     Layer(Digest),
+    Packed(PackedFile),
 }
 
-/// An image and the names it is saved under.
+/// An image and the names it is saved under; with the same for other platforms, when there are any.
 struct Chosen {
     image: Image,
     names: Vec<Reference>,
+    others: Vec<Image>,
 }
 
 impl Store {
@@ -49,20 +54,25 @@ impl Store {
         self.write_chosen(&chosen, out)
     }
 
-    /// Writes one image as a tar, under names that it need not have here.
+    /// Writes an image as a tar, with those that it is for other platforms, under names that they need not have
+    /// here, as their forms say.
     ///
     /// # Errors
     /// As [`Store::save`].
-    pub fn save_as(&self, image: &ImageId, names: Vec<Reference>, out: &mut dyn Write) -> Result<()> {
-        let image = self.images().get(image)?;
-        self.write_chosen(&[Chosen { image, names }], out)
+    pub fn save_as(&self, images: &[ImageId], names: Vec<Reference>, out: &mut dyn Write) -> Result<()> {
+        let mut images = images.iter().map(|id| self.images().get(id));
+        let first = images.next().transpose()?;
+        let image = first.ok_or_else(|| Error::internal("no image is to be saved"))?;
+        let others = images.collect::<Result<_>>()?;
+        self.write_chosen(&[Chosen { image, names, others }], out)
     }
 
     fn write_chosen(&self, chosen: &[Chosen], out: &mut dyn Write) -> Result<()> {
         let lease = self.lease();
         let held = chosen
             .iter()
-            .flat_map(|chosen| chosen.image.layers())
+            .flat_map(|chosen| std::iter::once(&chosen.image).chain(&chosen.others))
+            .flat_map(Image::layers)
             .all(|layer| lease.hold(layer));
         if !held {
             return Err(Error::not_found("a layer of the image is not there").with_hint("pull the image again"));
@@ -99,10 +109,12 @@ impl Store {
                 Some(image) if reference.digest().is_none() => vec![Chosen {
                     image,
                     names: vec![reference],
+                    others: Vec::new(),
                 }],
                 Some(image) => vec![Chosen {
                     image,
                     names: Vec::new(),
+                    others: Vec::new(),
                 }],
                 None => Vec::new(),
             };
@@ -114,6 +126,7 @@ impl Store {
         Ok(vec![Chosen {
             image,
             names: Vec::new(),
+            others: Vec::new(),
         }])
     }
 
@@ -132,6 +145,7 @@ impl Store {
             .map(|image| Chosen {
                 names: of_repository(&image),
                 image,
+                others: Vec::new(),
             })
             .collect();
         found.retain(|chosen| !chosen.names.is_empty());
@@ -151,42 +165,95 @@ struct Layout {
 
 impl Layout {
     fn add(&mut self, store: &Store, chosen: &Chosen) -> Result<()> {
-        let image = &chosen.image;
+        let mut listed = Vec::new();
+        let mut attested = Vec::new();
+        let form = store.images().form(&chosen.image)?.unwrap_or_default();
+        for image in std::iter::once(&chosen.image).chain(&chosen.others) {
+            let own = store.images().form(image)?.unwrap_or_default();
+            let (manifest, item) = self.add_image(store, image, &own)?;
+            if let Some(about) = own.attestation(&manifest, &chosen.names, &image.config().platform())? {
+                for blob in about.blobs {
+                    self.bytes(blob);
+                }
+                attested.push(about.manifest.descriptor.clone());
+                self.bytes(about.manifest);
+            }
+            listed.push(manifest.descriptor.clone());
+            self.bytes(manifest);
+            let is_first = *image.id() == *chosen.image.id();
+            let names = chosen.names.iter().filter(|_| is_first);
+            let names: Vec<String> = names.map(Reference::familiar).collect();
+            self.items.push(Item {
+                repo_tags: (!names.is_empty()).then_some(names),
+                ..item
+            });
+        }
+        let top = match (listed.as_slice(), attested.is_empty()) {
+            ([only], true) => Descriptor {
+                platform: None,
+                ..only.clone()
+            },
+            _ => {
+                let index = form.index(listed.into_iter().chain(attested).collect())?;
+                let descriptor = index.descriptor.clone();
+                self.bytes(index);
+                descriptor
+            }
+        };
+        self.add_names(&top, &chosen.image, &chosen.names);
+        Ok(())
+    }
+
+    fn bytes(&mut self, document: GivenDocument) {
+        self.blobs
+            .insert(document.descriptor.digest, Blob::Bytes(document.bytes));
+    }
+
+    /// One image's configuration and layers; gives its manifest.
+    fn add_image(&mut self, store: &Store, image: &Image, form: &Form) -> Result<(GivenDocument, Item)> {
         let mut layers = Vec::new();
         for diff_id in image.layers() {
             let layer = store.layers().get(diff_id);
             let layer = layer.ok_or_else(|| Error::not_found(format!("layer {} is not there", diff_id.short())))?;
-            layers.push(Descriptor::new(
-                media_type::OCI_LAYER,
-                diff_id.clone(),
-                layer.tar_size(),
-            ));
-            self.blobs.insert(diff_id.clone(), Blob::Layer(diff_id.clone()));
+            let packing = form.packing.filter(|packing| packing.compression != Compression::None);
+            let (blob, content) = match packing {
+                Some(packing) => {
+                    let packed = store.pack_to_file(&layer, packing)?;
+                    (packed.blob.clone(), Blob::Packed(packed))
+                }
+                None => {
+                    let blob = CompressedBlob {
+                        digest: diff_id.clone(),
+                        size: layer.tar_size(),
+                        media_type: media_type::OCI_LAYER.to_owned(),
+                        sources: Vec::new(),
+                    };
+                    (blob, Blob::Layer(diff_id.clone()))
+                }
+            };
+            self.blobs.insert(blob.digest.clone(), content);
+            layers.push(blob);
         }
-        let size = image.config_bytes().len() as u64;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: media_type::OCI_MANIFEST.into(),
-            artifact_type: String::new(),
-            config: Descriptor::new(media_type::OCI_CONFIG, image.id().clone(), size),
-            layers: layers.clone(),
-            subject: None,
-            annotations: BTreeMap::new(),
-        };
-        let manifest = json(&manifest)?;
-        let digest = Digest::sha256(&manifest);
-        let descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest.clone(), manifest.len() as u64);
+        let config = (image.id().clone(), image.config_bytes().len() as u64);
+        let mut manifest = form.oci_manifest(config, &layers)?;
+        manifest.descriptor.platform = Some(image.config().platform());
+        manifest
+            .descriptor
+            .annotations
+            .clone_from(&form.annotations.manifest_descriptor);
         self.blobs
             .insert(image.id().clone(), Blob::Bytes(image.config_bytes().to_vec()));
-        self.blobs.insert(digest, Blob::Bytes(manifest));
-        self.add_names(&descriptor, image, &chosen.names);
-        self.items.push(Item {
-            config: blob_path(image.id()),
-            repo_tags: (!chosen.names.is_empty()).then(|| chosen.names.iter().map(Reference::familiar).collect()),
-            layers: image.layers().iter().map(blob_path).collect(),
-            layer_sources: layers.into_iter().map(|layer| (layer.digest.clone(), layer)).collect(),
+        let sources = layers.iter().zip(image.layers()).map(|(blob, diff_id)| {
+            let kind = crate::form::layer_type(&blob.media_type, true);
+            (diff_id.clone(), Descriptor::new(kind, blob.digest.clone(), blob.size))
         });
-        Ok(())
+        let item = Item {
+            config: blob_path(image.id()),
+            repo_tags: None,
+            layers: layers.iter().map(|blob| blob_path(&blob.digest)).collect(),
+            layer_sources: sources.collect(),
+        };
+        Ok((manifest, item))
     }
 
     /// The names an image has in `index.json` and `repositories`.
@@ -224,11 +291,16 @@ impl Layout {
                 &mut io::empty(),
             )?;
         }
-        for (digest, blob) in &self.blobs {
-            let path = blob_path(digest);
+        for (digest, blob) in self.blobs {
+            let path = blob_path(&digest);
             match blob {
-                Blob::Bytes(bytes) => tar.file(&path, 0o644, Time::default(), bytes)?,
-                Blob::Layer(diff_id) => write_layer(store, &mut tar, &path, diff_id)?,
+                Blob::Bytes(bytes) => tar.file(&path, 0o644, Time::default(), &bytes)?,
+                Blob::Layer(diff_id) => write_layer(store, &mut tar, &path, &diff_id)?,
+                Blob::Packed(packed) => {
+                    let mut entry = Entry::new(path.as_bytes(), EntryKind::File, 0o644);
+                    entry.size = packed.blob.size;
+                    tar.entry(&entry, &mut io::BufReader::with_capacity(128 * 1024, packed.file))?;
+                }
             }
         }
         let index = Index {

@@ -38,9 +38,9 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(level: Option<u32>) -> Self {
         Self {
-            deflate: Compress::new(Compression::default(), false),
+            deflate: Compress::new(level.map_or_else(Compression::default, Compression::new), false),
             trial: Compress::new(Compression::fast(), false),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn packed(whole: &[u8]) -> Vec<u8> {
-        let mut packer = Packer::new();
+        let mut packer = Packer::new(None);
         let (mut file, mut check) = (HEADER.to_vec(), Crc::new());
         for block in whole.chunks(BLOCK) {
             let packed = packer.block(block).unwrap();
