@@ -158,6 +158,7 @@ fn request(protocol: Protocol) -> PortRequest {
         ports: HostPorts::Any,
         container_ip: [172, 17, 1, 1].into(),
         container_port: 80,
+        one_socket: true,
     }
 }
 

@@ -268,9 +268,12 @@ impl Fabric {
             return Ok(Vec::new());
         }
         self.at_home(|| {
-            let ephemeral = sysctls::ephemeral_ports();
+            let host = ports::Host {
+                ephemeral: sysctls::ephemeral_ports(),
+                only6: sysctls::are_ipv6_sockets_apart(),
+            };
             let mut table = lock(&self.ports);
-            let reserve = |request| ports::reserve(&mut table, owner, request, ephemeral);
+            let reserve = |request| ports::reserve(&mut table, owner, request, host);
             requests.iter().map(reserve).collect()
         })?
     }

@@ -359,6 +359,9 @@ pub struct PortRequest {
     pub container_ip: IpAddr,
     /// The container's port, for messages.
     pub container_port: u16,
+    /// Whether one socket may hold the port at all addresses of IPv4 and of IPv6: for those who serve
+    /// it for IPv6 alone, and don't mind to serve IPv4 as well where no rule translates.
+    pub one_socket: bool,
 }
 
 /// A reserved host port.
@@ -366,7 +369,8 @@ pub struct PortRequest {
 pub struct Reserved {
     /// The port, the same on every address asked for.
     pub port: u16,
-    /// Bound sockets that keep the port from other processes. They are to be held
+    /// Bound sockets that keep the port from other processes, one for each address in their order, or
+    /// [one for all](PortRequest::one_socket); they don't block. They are to be held
     /// as long as the port is published: give them to the container's shim and close them here.
     pub sockets: Vec<OwnedFd>,
 }

@@ -1,7 +1,7 @@
 //! Host ports: which container has which, and the sockets that keep them from other processes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -65,16 +65,20 @@ fn clash(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
+/// What the host does with ports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    /// The range from which programs get ports that ask for any.
+    pub(crate) ephemeral: (u16, u16),
+    /// Whether IPv6 sockets are for IPv6 alone unless they say otherwise.
+    pub(crate) only6: bool,
+}
+
 /// Finds a port that no container and no process has, and claims it.
-pub(crate) fn reserve(
-    table: &mut PortTable,
-    owner: &str,
-    request: &PortRequest,
-    ephemeral: (u16, u16),
-) -> Result<Reserved> {
+pub(crate) fn reserve(table: &mut PortTable, owner: &str, request: &PortRequest, host: Host) -> Result<Reserved> {
     let mut failure = None;
-    for port in table.candidates(request, ephemeral) {
-        match try_port(table, request, port) {
+    for port in table.candidates(request, host.ephemeral) {
+        match try_port(table, request, port, host) {
             Ok(sockets) => {
                 claim_all(table, owner, request, port);
                 return Ok(Reserved { port, sockets });
@@ -110,7 +114,7 @@ fn claim_all(table: &mut PortTable, owner: &str, request: &PortRequest, port: u1
     }
 }
 
-fn try_port(table: &PortTable, request: &PortRequest, port: u16) -> Result<Vec<OwnedFd>> {
+fn try_port(table: &PortTable, request: &PortRequest, port: u16, host: Host) -> Result<Vec<OwnedFd>> {
     if let Some(host) = table.taken(request.protocol, &request.host_ips, port) {
         let address = SocketAddr::new(host, port);
         return Err(Error::new(
@@ -118,10 +122,16 @@ fn try_port(table: &PortTable, request: &PortRequest, port: u16) -> Result<Vec<O
             format!("Bind for {address} failed: port is already allocated"),
         ));
     }
+    // Where that fails, one socket an address says which is taken.
+    if is_for_one_socket(request)
+        && let Ok(socket) = hold_both(request.protocol, port, host)
+    {
+        return Ok(vec![socket]);
+    }
     let mut sockets = Vec::new();
-    for host in &request.host_ips {
-        let address = SocketAddr::new(*host, port);
-        match hold(request.protocol, address) {
+    for address in &request.host_ips {
+        let address = SocketAddr::new(*address, port);
+        match hold(request.protocol, address, host) {
             Ok(socket) => sockets.push(socket),
             // Without SCTP sockets in the kernel no process can take the port either.
             Err(Errno::PROTONOSUPPORT) if request.protocol == Protocol::Sctp => {}
@@ -129,6 +139,15 @@ fn try_port(table: &PortTable, request: &PortRequest, port: u16) -> Result<Vec<O
         }
     }
     Ok(sockets)
+}
+
+/// Whether one socket can hold what was asked for: a port at all addresses, IPv4 and IPv6.
+fn is_for_one_socket(request: &PortRequest) -> bool {
+    let [a, b] = request.host_ips.as_slice() else {
+        return false;
+    };
+    let everywhere = a.is_unspecified() && b.is_unspecified() && a.is_ipv4() != b.is_ipv4();
+    request.one_socket && everywhere && request.protocol != Protocol::Sctp
 }
 
 fn refused(request: &PortRequest, address: SocketAddr, errno: Errno) -> Error {
@@ -151,21 +170,29 @@ fn refused(request: &PortRequest, address: SocketAddr, errno: Errno) -> Error {
 /// A port that is only bound may be shared by programs that set `SO_REUSEADDR` all of them, so this
 /// one does not. Where a closed connection of an earlier server is in the way, it does, and listens
 /// instead.
-fn hold(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> {
-    match open(protocol, address, Hold::Bound) {
-        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => open(protocol, address, Hold::Listening),
+fn hold(protocol: Protocol, address: SocketAddr, host: Host) -> rustix::io::Result<OwnedFd> {
+    match open(protocol, address, Hold::Bound, host) {
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => open(protocol, address, Hold::Listening, host),
         result => result,
     }
+}
+
+/// Holds a port at all addresses of both versions of IP with one such socket.
+fn hold_both(protocol: Protocol, port: u16, host: Host) -> rustix::io::Result<OwnedFd> {
+    open(protocol, (Ipv6Addr::UNSPECIFIED, port).into(), Hold::Both, host)
 }
 
 /// How a socket keeps a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
     Bound,
+    /// Bound for IPv4, too.
+    Both,
     Listening,
 }
 
-fn open(protocol: Protocol, address: SocketAddr, hold: Hold) -> rustix::io::Result<OwnedFd> {
+/// Opens a socket that does not block, as whoever serves the port wants it.
+fn open(protocol: Protocol, address: SocketAddr, hold: Hold, host: Host) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -176,9 +203,11 @@ fn open(protocol: Protocol, address: SocketAddr, hold: Hold) -> rustix::io::Resu
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
     };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(number))?;
-    if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, kind, flags, Some(number))?;
+    let only6 = hold != Hold::Both;
+    if address.is_ipv6() && only6 != host.only6 {
+        sockopt::set_ipv6_v6only(&socket, only6)?;
     }
     if hold == Hold::Listening {
         sockopt::set_socket_reuseaddr(&socket, true)?;
@@ -195,6 +224,10 @@ mod tests {
     use super::*;
 
     const RANGE: (u16, u16) = (32768, 32770);
+    const HOST: Host = Host {
+        ephemeral: RANGE,
+        only6: false,
+    };
 
     fn request(hosts: &[&str], ports: HostPorts) -> PortRequest {
         PortRequest {
@@ -203,6 +236,7 @@ mod tests {
             ports,
             container_ip: "172.17.0.2".parse().unwrap(),
             container_port: 80,
+            one_socket: true,
         }
     }
 
@@ -242,7 +276,7 @@ mod tests {
         claimed(&mut table, "a", "0.0.0.0", 8080);
         let message = |hosts: &[&str]| {
             let wanted = request(hosts, HostPorts::One(8080));
-            reserve(&mut table, "b", &wanted, RANGE).unwrap_err().to_string()
+            reserve(&mut table, "b", &wanted, HOST).unwrap_err().to_string()
         };
         let mut message = message;
         assert_eq!(
@@ -262,18 +296,45 @@ mod tests {
         let mut table = PortTable::default();
         let wanted = request(&["127.0.0.1"], HostPorts::One(port));
         assert_eq!(
-            reserve(&mut table, "b", &wanted, RANGE).unwrap_err().to_string(),
+            reserve(&mut table, "b", &wanted, HOST).unwrap_err().to_string(),
             format!(
                 "failed to bind host port for 127.0.0.1:{port}:172.17.0.2:80/tcp: \
                  address already in use"
             )
         );
         drop(held);
-        let reserved = reserve(&mut table, "b", &wanted, RANGE).unwrap();
+        let reserved = reserve(&mut table, "b", &wanted, HOST).unwrap();
         assert_eq!((reserved.port, reserved.sockets.len()), (port, 1));
         // The standard library sets SO_REUSEADDR.
         let late = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap_err();
         assert_eq!(late.kind(), std::io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn one_socket_holds_both_versions() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = held.local_addr().unwrap().port();
+        let mut table = PortTable::default();
+        let both = request(&["0.0.0.0", "::"], HostPorts::One(port));
+        let refusal = reserve(&mut table, "a", &both, HOST).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with(&format!("failed to bind host port for 0.0.0.0:{port}:")),
+            "{refusal}"
+        );
+        drop(held);
+        let reserved = reserve(&mut table, "a", &both, HOST).unwrap();
+        assert_eq!(reserved.sockets.len(), 1);
+        for address in ["127.0.0.1", "::1"] {
+            let late = std::net::TcpListener::bind((address, port)).unwrap_err();
+            assert_eq!(late.kind(), std::io::ErrorKind::AddrInUse);
+        }
+        drop(reserved);
+        table.release("a");
+        let apart = PortRequest {
+            one_socket: false,
+            ..both
+        };
+        assert_eq!(reserve(&mut table, "a", &apart, HOST).unwrap().sockets.len(), 2);
     }
 
     #[test]
@@ -286,6 +347,6 @@ mod tests {
         drop(listener);
         std::io::Read::read(&mut client, &mut [0]).unwrap();
         drop(client);
-        assert!(hold(Protocol::Tcp, address).is_ok());
+        assert!(hold(Protocol::Tcp, address, HOST).is_ok());
     }
 }

@@ -105,6 +105,11 @@ pub(crate) fn ephemeral_ports() -> (u16, u16) {
         .unwrap_or(EPHEMERAL)
 }
 
+/// Returns whether IPv6 sockets are for IPv6 alone unless they say otherwise.
+pub(crate) fn are_ipv6_sockets_apart() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim() != "0")
+}
+
 /// IANA's suggestion as Linux rounds it.
 const EPHEMERAL: (u16, u16) = (32768, 60999);
 

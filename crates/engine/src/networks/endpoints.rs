@@ -6,7 +6,7 @@ use std::{
 };
 
 use corten_api::network::EndpointSettings;
-use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, Subnet};
+use corten_network::{BridgePlan, EndpointPlan, Fabric, MacAddress, PortRequest, Subnet};
 use corten_shim::protocol::{Relay, Target};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -489,7 +489,11 @@ fn publish(
     settings: &Settings,
 ) -> Result<(PortMap, Hold)> {
     let wanted = ports::wanted(ports, ends)?;
-    let requests: Vec<_> = wanted.iter().map(|wish| wish.request.clone()).collect();
+    let request = |wish: &ports::Wanted| PortRequest {
+        one_socket: super::relays::can_share(settings),
+        ..wish.request.clone()
+    };
+    let requests: Vec<_> = wanted.iter().map(request).collect();
     let reserved = fabric.reserve_all(container_id, &requests).map_err(|error| {
         Error::from(error).context(format!(
             "driver failed programming external connectivity on endpoint {who}"

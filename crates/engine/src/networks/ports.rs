@@ -91,6 +91,7 @@ pub(super) fn wanted(ports: &PortMap, ends: Ends) -> Result<Vec<Wanted>> {
                 host_ips,
                 container_ip,
                 container_port,
+                one_socket: false,
             };
             all.push(Wanted {
                 port: port.clone(),

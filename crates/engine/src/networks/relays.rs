@@ -7,14 +7,23 @@ use corten_shim::protocol::{Relay, Target};
 
 use crate::settings::Settings;
 
+/// Whether a port's one socket may be for IPv4 and IPv6: a relay there is for IPv6 alone, because all of
+/// IPv4 is translated.
+pub(super) fn can_share(settings: &Settings) -> bool {
+    settings.rules4
+}
+
 /// Plans the relays of one reservation, whose sockets are held from number `first` on: those to which
 /// packets come that no rule translates. SCTP has none.
 pub(super) fn plan(bindings: &[PortBinding], sockets: usize, first: usize, settings: &Settings) -> Vec<Relay> {
     let translated = bindings.iter().filter(|binding| binding.host_port != 0);
-    if !settings.relays || translated.clone().count() != sockets {
+    let count = translated.clone().count();
+    let step = usize::from(sockets > 1);
+    if !settings.relays || sockets == 0 || (step == 1 && count != sockets) {
         return Vec::new();
     }
-    let numbered = (first..)
+    let numbered = (0..)
+        .map(|number| first + number * step)
         .zip(translated)
         .filter(|(_, binding)| is_needed(binding, settings));
     let relay = |(number, binding): (usize, &PortBinding)| {
@@ -86,6 +95,11 @@ mod tests {
         };
         let four = "172.17.0.2:8080".to_owned();
         assert_eq!(seen(&settings), [(11, four.clone()), (13, "[fd00::2]:8080".to_owned())]);
+        let shared: Vec<_> = plan(&all[..2], 1, 10, &settings)
+            .iter()
+            .map(|relay| relay.socket)
+            .collect();
+        assert_eq!(shared, [10]);
         let moved = targets(&all, &settings);
         let hosts: Vec<_> = moved.iter().map(|target| target.host.to_string()).collect();
         assert_eq!(hosts, ["[::]:80", "[::1]:80"]);

@@ -255,5 +255,6 @@ pub(crate) fn request(hosts: &[&str], ports: HostPorts) -> PortRequest {
         ports,
         container_ip: "172.17.0.2".parse().unwrap(),
         container_port: 80,
+        one_socket: true,
     }
 }

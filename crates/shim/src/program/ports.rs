@@ -12,14 +12,25 @@ use crate::relay::Relays;
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
-    /// Serves at held sockets, which are counted from `first` on.
-    pub(crate) fn relay(&mut self, first: usize, list: &[Relay]) -> io::Result<()> {
-        let socket = |relay: &Relay| {
-            let held = self.held.get(first + usize::try_from(relay.socket).ok()?)?;
-            Some((held.try_clone().ok()?, relay.clone()))
+    /// Holds the sockets, and serves at those that the list names by their place.
+    ///
+    /// Who comes is queued from now on, and [served](Self::watch_ports) later.
+    pub(crate) fn hold(&mut self, sockets: Vec<OwnedFd>, list: &[Relay]) -> io::Result<()> {
+        let mut sockets: Vec<_> = sockets.into_iter().map(Some).collect();
+        let mut take = |relay: &Relay| {
+            let socket = sockets.get_mut(usize::try_from(relay.socket).ok()?)?.take()?;
+            Some((socket, relay.clone()))
         };
-        let sockets = list.iter().filter_map(socket).collect();
-        self.serve_ports(sockets)
+        let served = list.iter().filter_map(&mut take).collect();
+        self.held.extend(sockets.into_iter().flatten());
+        self.serve_ports(served)
+    }
+
+    /// Begins to take what comes to the ports.
+    pub(crate) fn watch_ports(&mut self) {
+        if let Some(relays) = &mut self.relays {
+            relays.watch();
+        }
     }
 
     /// Serves at the ports named, and at no others.
@@ -28,17 +39,20 @@ impl Supervisor {
         if let Some(relays) = &mut self.relays {
             rest = relays.retarget(targets);
         }
-        let socket = |target: &Target| {
-            let held = self.held.iter().find(|held| is_at(held, target))?;
+        let held = &mut self.held;
+        let mut take = |target: &Target| {
+            let place = held.iter().position(|held| is_at(held, target))?;
             let relay = Relay {
                 socket: 0,
                 datagrams: target.datagrams,
                 to: target.to,
             };
-            Some((held.try_clone().ok()?, relay))
+            Some((held.swap_remove(place), relay))
         };
-        let sockets = rest.iter().filter_map(socket).collect();
-        self.serve_ports(sockets)
+        let sockets = rest.iter().filter_map(&mut take).collect();
+        self.serve_ports(sockets)?;
+        self.watch_ports();
+        Ok(())
     }
 
     fn serve_ports(&mut self, sockets: Vec<(OwnedFd, Relay)>) -> io::Result<()> {

@@ -96,6 +96,8 @@ enum Port {
 pub(crate) struct Relays {
     epoll: OwnedFd,
     ports: Vec<Port>,
+    /// How many ports, from the first on, are watched.
+    watched: usize,
     pairs: BTreeMap<u32, Pair>,
     next: u32,
     datagrams: Datagrams,
@@ -104,11 +106,12 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    /// Begins to serve at the sockets.
+    /// Begins to serve at the sockets, which don't block, once they are [watched](Self::watch).
     pub(crate) fn new(sockets: Vec<(OwnedFd, Relay)>) -> io::Result<Self> {
         let mut relays = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             ports: Vec::new(),
+            watched: 0,
             pairs: BTreeMap::new(),
             next: 0,
             datagrams: Datagrams::default(),
@@ -118,7 +121,7 @@ impl Relays {
         Ok(relays)
     }
 
-    /// Serves at further sockets.
+    /// Serves at further sockets, once they are [watched](Self::watch).
     pub(crate) fn add_all(&mut self, sockets: Vec<(OwnedFd, Relay)>) {
         for (socket, relay) in sockets {
             // A port that cannot be served goes on being held, and refuses.
@@ -127,21 +130,34 @@ impl Relays {
     }
 
     fn add(&mut self, socket: OwnedFd, relay: &Relay) -> io::Result<()> {
-        let ready = Ready::Port(u32::try_from(self.ports.len()).unwrap_or(u32::MAX));
-        if relay.datagrams {
-            let socket = UdpSocket::from(socket);
-            socket.set_nonblocking(true)?;
-            epoll::add(&self.epoll, &socket, ready.data(), EventFlags::IN)?;
-            self.ports.push(Port::Datagrams(socket, Some(relay.to)));
+        let port = if relay.datagrams {
+            Port::Datagrams(UdpSocket::from(socket), Some(relay.to))
         } else {
             rustix::net::listen(&socket, BACKLOG)?;
-            let socket = TcpListener::from(socket);
-            socket.set_nonblocking(true)?;
-            let mut watch = Watch::NONE;
-            watch.set(&self.epoll, &socket, ready, EventFlags::IN)?;
-            self.ports.push(Port::Streams(socket, Some(relay.to), watch));
-        }
+            Port::Streams(TcpListener::from(socket), Some(relay.to), Watch::NONE)
+        };
+        self.ports.push(port);
         Ok(())
+    }
+
+    /// Takes what comes to all ports from now on, and what has come.
+    pub(crate) fn watch(&mut self) {
+        let interest = if self.paused {
+            EventFlags::empty()
+        } else {
+            EventFlags::IN
+        };
+        for (number, port) in (0..).zip(&mut self.ports).skip(self.watched) {
+            let ready = Ready::Port(number);
+            // It fails only for want of the kernel's memory; then the port is held, and not served.
+            let _ = match port {
+                Port::Datagrams(socket, _) => {
+                    epoll::add(&self.epoll, &*socket, ready.data(), EventFlags::IN).map_err(io::Error::from)
+                }
+                Port::Streams(listener, _, watch) => watch.set(&self.epoll, &*listener, ready, interest),
+            };
+        }
+        self.watched = self.ports.len();
     }
 
     /// Has what comes to the ports go elsewhere from now on, or nowhere; connections that stand are left
@@ -240,7 +256,7 @@ impl Relays {
         }
         self.paused = pause;
         let interest = if pause { EventFlags::empty() } else { EventFlags::IN };
-        for (number, port) in (0..).zip(&mut self.ports) {
+        for (number, port) in (0..).zip(&mut self.ports).take(self.watched) {
             if let Port::Streams(listener, _, watch) = port {
                 // It fails only for want of the kernel's memory; then some ports wait longer.
                 let _ = watch.set(&self.epoll, &*listener, Ready::Port(number), interest);
@@ -279,10 +295,12 @@ mod tests {
         fn start(datagrams: bool, to: SocketAddr) -> Self {
             let (socket, port): (OwnedFd, u16) = if datagrams {
                 let socket = UdpSocket::bind("[::1]:0").unwrap();
+                socket.set_nonblocking(true).unwrap();
                 let port = socket.local_addr().unwrap().port();
                 (socket.into(), port)
             } else {
                 let socket = TcpListener::bind("[::1]:0").unwrap();
+                socket.set_nonblocking(true).unwrap();
                 let port = socket.local_addr().unwrap().port();
                 (socket.into(), port)
             };
@@ -292,6 +310,7 @@ mod tests {
                 to,
             };
             let mut relays = Relays::new(vec![(socket, relay)]).unwrap();
+            relays.watch();
             let stop = std::sync::Arc::new(AtomicBool::new(false));
             let told = stop.clone();
             let thread = std::thread::spawn(move || {
@@ -343,6 +362,7 @@ mod tests {
     fn ports_lead_elsewhere_when_told() {
         let targets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let socket = UdpSocket::bind("[::1]:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
         let host = socket.local_addr().unwrap();
         let client = UdpSocket::bind("[::1]:0").unwrap();
         client.connect(host).unwrap();
@@ -357,6 +377,7 @@ mod tests {
             to: target(0).to,
         };
         let mut relays = Relays::new(vec![(socket.into(), relay)]).unwrap();
+        relays.watch();
         let send = |relays: &mut Relays, text: &[u8]| {
             client.send(text).unwrap();
             relays.turn();

@@ -55,10 +55,10 @@ impl Supervisor {
                     let sockets = descriptors.split_off(descriptors.len().saturating_sub(SOCKETS_FOR_NAMES));
                     self.take_names(sockets)?;
                 }
-                let first = self.held.len();
-                self.held.append(&mut descriptors);
                 let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));
-                done(self.relay(first, &relays).map_err(failed))
+                self.hold(descriptors, &relays).map_err(failed)?;
+                self.watch_ports();
+                Ok(Reply::Done)
             }
             Request::Relays { targets } => {
                 let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));

@@ -55,6 +55,7 @@ fn supervise(mut supervisor: Supervisor, engine: Connection, reply: Reply) -> Re
     if let Ok(number) = supervisor.add_control(socket, incoming) {
         supervisor.subscribe(number);
         supervisor.send(number, &response(Ok(reply)));
+        supervisor.watch_ports();
         supervisor.serve_early(number);
     }
     // Nobody reads complaints from here on, and whoever waits for their end shall have it.
@@ -193,13 +194,12 @@ impl Setting<'_> {
             streams,
             children: block_signals().map_err(internal)?,
             listener: self.listener,
-            held: passed.held,
         })
         .map_err(internal)?;
         if start.names {
             supervisor.take_names(passed.names)?;
         }
-        supervisor.relay(0, &start.relays).map_err(internal)?;
+        supervisor.hold(passed.held, &start.relays).map_err(internal)?;
         for (attach, socket) in passed.clients {
             supervisor
                 .with_streams(INIT, |streams, context| streams.attach(context, socket, &attach))

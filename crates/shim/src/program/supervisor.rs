@@ -109,7 +109,6 @@ pub(crate) struct Beginning {
     pub(crate) streams: Streams,
     pub(crate) children: SignalFd,
     pub(crate) listener: UnixListener,
-    pub(crate) held: Vec<OwnedFd>,
 }
 
 impl Supervisor {
@@ -124,7 +123,6 @@ impl Supervisor {
             streams,
             children,
             listener,
-            held,
         } = beginning;
         poll.add(&children, Source::Children, EventFlags::IN)?;
         poll.add(&listener, Source::Listener, EventFlags::IN)?;
@@ -155,7 +153,7 @@ impl Supervisor {
             compressed: Instant::now(),
             oom_check: None,
             oom_kills: 0,
-            held,
+            held: Vec::new(),
             names: None,
             relays: None,
         })
