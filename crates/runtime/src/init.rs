@@ -204,7 +204,7 @@ impl Init<'_> {
     /// Sets what its namespaces know it by.
     fn name(&self, proc: &OwnedFd) -> Result<()> {
         if let Some(name) = self.spec.hostname.as_deref().filter(|name| !name.is_empty()) {
-            sethostname(name.as_bytes()).context(|| format!("cannot set the hostname {name:?}"))?;
+            sethostname(name.as_bytes()).context(|| "sethostname".to_owned())?;
         }
         if let Some(name) = self.spec.domainname.as_deref().filter(|name| !name.is_empty()) {
             setdomainname(name.as_bytes()).context(|| format!("cannot set the domainname {name:?}"))?;

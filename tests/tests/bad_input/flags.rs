@@ -145,6 +145,14 @@ fn networks_names_and_modes() {
         125,
         "invalid hostname",
     );
+    // What only the kernel refuses, does so at the start.
+    let long = "x".repeat(65);
+    refused(&engine, &["--hostname", &long], 125, "sethostname: invalid argument");
+    engine
+        .corten(["create", "--name", "long", "--hostname", &long, "busybox", "true"])
+        .ok();
+    assert_eq!(engine.get("/containers/long/json")["Config"]["Hostname"], long);
+    engine.corten(["rm", "long"]).ok();
     refused(&engine, &["--dns", "nowhere"], 125, "nowhere");
     refused(&engine, &["--add-host", "nocolon"], 125, "bad format for add-host");
     refused(&engine, &["--mac-address", "zz"], 125, "");

@@ -125,15 +125,13 @@ pub(crate) fn invalid_signal(name: &str) -> Error {
     Error::invalid(format!("invalid signal: {name}"))
 }
 
-/// Docker takes every name. What the kernel refuses (`sethostname(2)`), or would make lines of its own in the
-/// container's files, is refused here and not only at the start.
+/// Docker takes every name, and the kernel refuses long ones at the start (`sethostname(2)`). What would make
+/// lines of its own in the container's files is refused here.
 fn name_of_host(config: &Config) -> Result<()> {
-    /// Bytes.
-    const LONGEST: usize = 64;
     let name = &config.hostname;
-    if name.len() > LONGEST || name.chars().any(char::is_control) {
+    if name.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
-            "invalid hostname: {name:?}: use up to {LONGEST} bytes without control characters"
+            "invalid hostname: {name:?}: use no control characters"
         )));
     }
     Ok(())
