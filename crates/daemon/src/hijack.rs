@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     sync::mpsc,
 };
@@ -31,6 +31,7 @@ use crate::{
     compat::version::ApiVersion,
     error::ApiResult,
     request::RequestBody,
+    target::Escaping,
 };
 
 /// Output of a terminal, or of clients that know no better.
@@ -42,9 +43,10 @@ pub(crate) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream"
 /// Output is carried in pieces of up to so many bytes.
 const PIECE: usize = 32 << 10;
 
-/// How long it is looked without pause whether the client has read the head, and how long at all.
+/// How long it is looked without pause whether the client has read the head, and how long at all: busy machines
+/// let clients wait, and a container's start waits for those who attach before it.
 const SPINNING: Duration = Duration::from_micros(200);
-const READING: Duration = Duration::from_millis(100);
+const READING: Duration = Duration::from_millis(500);
 
 /// The media type of a container's output.
 pub(crate) fn media_type(tty: bool, version: ApiVersion) -> &'static str {
@@ -150,57 +152,70 @@ async fn hand_over(upgrade: OnUpgrade, target: Target, form: Form) {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "a client left before its connection was handed over"),
     };
-    let taken = match form {
-        Form::Own => take(upgraded),
-        Form::Frames | Form::Raw => Ok(Taken::Stream(upgraded)),
-    };
-    if let Ok(Taken::Socket(connection)) = &taken {
-        until_read(&connection.socket).await;
+    let taken = take(upgraded);
+    match &taken {
+        Taken::Unix(.., socket) => until_read(socket.as_fd()).await,
+        Taken::Tcp(.., socket) => until_read(socket.as_fd()).await,
+        Taken::Other(_) => {}
     }
-    let result = match taken {
-        Ok(Taken::Socket(connection)) => target.connect(connection).await.map_err(|error| error.report()),
-        Ok(Taken::Stream(stream)) => relay(stream, target, form).await,
-        Err(error) => Err(error.to_string()),
+    let result = match (taken, form) {
+        (Taken::Unix(preface, socket), Form::Own) => hand_on(target, socket.into_std(), preface).await,
+        (Taken::Tcp(preface, socket), Form::Own) => hand_on(target, socket.into_std(), preface).await,
+        (Taken::Unix(preface, socket), _) => relay((preface, socket), target, form).await,
+        (Taken::Tcp(preface, socket), _) => relay((preface, socket), target, form).await,
+        (Taken::Other(upgraded), _) => relay((Bytes::new(), TokioIo::new(upgraded)), target, form).await,
     };
     if let Err(error) = result {
         tracing::warn!(error, "a client could not be attached");
     }
 }
 
+/// A connection and what was read of it already.
 enum Taken {
-    Socket(Connection),
-    Stream(Upgraded),
+    Unix(Bytes, UnixStream),
+    Tcp(Bytes, TcpStream),
+    Other(Upgraded),
 }
 
 /// Takes the socket out of the HTTP connection, if there is nothing but it.
-fn take(upgraded: Upgraded) -> io::Result<Taken> {
-    let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {
+fn take(upgraded: Upgraded) -> Taken {
+    let upgraded = match upgraded.downcast::<TokioIo<Escaping<UnixStream>>>() {
         Ok(parts) => {
-            let socket = OwnedFd::from(parts.io.into_inner().into_std()?);
-            return Ok(Taken::Socket(Connection {
-                socket,
-                preface: parts.read_buf.to_vec(),
-            }));
+            let (socket, waiting) = parts.io.into_inner().into_parts();
+            return Taken::Unix(joined(parts.read_buf, waiting), socket);
         }
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<Escaping<TcpStream>>>() {
         Ok(parts) => {
-            let socket = OwnedFd::from(parts.io.into_inner().into_std()?);
-            Ok(Taken::Socket(Connection {
-                socket,
-                preface: parts.read_buf.to_vec(),
-            }))
+            let (socket, waiting) = parts.io.into_inner().into_parts();
+            Taken::Tcp(joined(parts.read_buf, waiting), socket)
         }
-        Err(upgraded) => Ok(Taken::Stream(upgraded)),
+        Err(upgraded) => Taken::Other(upgraded),
     }
+}
+
+fn joined(first: Bytes, then: Bytes) -> Bytes {
+    match then.is_empty() {
+        true => first,
+        false => [first, then].concat().into(),
+    }
+}
+
+/// Gives the socket itself to the target.
+async fn hand_on(target: Target, socket: io::Result<impl Into<OwnedFd>>, preface: Bytes) -> Result<(), String> {
+    let connection = Connection {
+        socket: socket.map_err(|error| error.to_string())?.into(),
+        preface: preface.into(),
+    };
+    target.connect(connection).await.map_err(|error| error.report())
 }
 
 /// Waits until the client has read the answer's head. Python's `http.client` reads through a buffer, and docker-py
 /// then goes on with the bare socket: output that came along with the head would be lost.
-async fn until_read(socket: &OwnedFd) {
+async fn until_read(socket: BorrowedFd<'_>) {
     let began = Instant::now();
-    while corten_sys::socket::unacknowledged(socket.as_fd()).is_ok_and(|bytes| bytes > 0) {
+    while corten_sys::socket::unacknowledged(socket).is_ok_and(|bytes| bytes > 0) {
         match began.elapsed() {
             short if short < SPINNING => tokio::task::yield_now().await,
             long if long < READING => tokio::time::sleep(Duration::from_millis(1)).await,
@@ -210,17 +225,20 @@ async fn until_read(socket: &OwnedFd) {
 }
 
 /// Carries bytes between a connection that cannot be handed on, or whose output is converted, and the target.
-async fn relay(stream: Upgraded, target: Target, form: Form) -> Result<(), String> {
+async fn relay<S>((preface, stream): (Bytes, S), target: Target, form: Form) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite,
+{
     let (near, far) = pair().map_err(|error| error.to_string())?;
     target
         .connect(Connection {
             socket: far,
-            preface: Vec::new(),
+            preface: preface.into(),
         })
         .await
         .map_err(|error| error.report())?;
     let (mut output, mut to_container) = near.into_split();
-    let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(stream));
+    let (mut from_client, mut to_client) = tokio::io::split(stream);
     let input = async {
         // An end that breaks off is how sessions end.
         let _ = tokio::io::copy(&mut from_client, &mut to_container).await;

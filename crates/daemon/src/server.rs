@@ -2,9 +2,10 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use hyper::{rt::Read as HyperRead, rt::Write as HyperWrite, server::conn::http1, service::service_fn};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
@@ -14,7 +15,8 @@ use crate::{
     dispatch::{self, App},
     guard::Guard,
     listen::{Listener, Socket},
-    metrics, target,
+    metrics,
+    target::Escaping,
 };
 
 /// Connections at once on one listener.
@@ -118,37 +120,18 @@ async fn accept(socket: &Socket) -> io::Result<Connection> {
 impl Connection {
     async fn speak(self, app: Arc<App>, guard: Arc<Guard>, stop: watch::Receiver<bool>) {
         match self {
-            Self::Unix(stream) => speak_plainly(stream, app, guard, stop).await,
-            Self::Tcp(stream) => speak_plainly(stream, app, guard, stop).await,
+            Self::Unix(stream) => speak(stream, app, guard, Peer::default(), stop).await,
+            Self::Tcp(stream) => speak(stream, app, guard, Peer::default(), stop).await,
             Self::Tls(stream, acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let peer = Peer {
                         certificates: certificates(&stream),
                     };
-                    speak(TokioIo::new(stream), app, guard, peer, stop).await;
+                    speak(stream, app, guard, peer, stop).await;
                 }
                 Ok(Err(error)) => tracing::info!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::info!("a TLS handshake took too long"),
             },
-        }
-    }
-}
-
-/// Speaks with a client whose bytes are on the socket as they are.
-async fn speak_plainly<S>(socket: S, app: Arc<App>, guard: Arc<Guard>, mut stop: watch::Receiver<bool>)
-where
-    S: target::Socket + Send + 'static,
-    TokioIo<S>: HyperRead + HyperWrite,
-{
-    let first = tokio::select! {
-        first = target::escaped(&socket, HEAD) => first,
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    match first {
-        None => speak(TokioIo::new(socket), app, guard, Peer::default(), stop).await,
-        Some(first) => {
-            let begun = target::Begun::new(first, socket);
-            speak(TokioIo::new(begun), app, guard, Peer::default(), stop).await;
         }
     }
 }
@@ -159,26 +142,30 @@ fn certificates(stream: &tokio_rustls::server::TlsStream<tokio::net::TcpStream>)
     shown.iter().map(|certificate| certificate.to_vec()).collect()
 }
 
-fn speak<I>(
-    io: I,
+fn speak<S>(
+    socket: S,
     app: Arc<App>,
     guard: Arc<Guard>,
     peer: Peer,
     mut stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send
 where
-    I: HyperRead + HyperWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = Arc::new(peer);
-    let service =
-        service_fn(move |request| dispatch::answer(Arc::clone(&app), Arc::clone(&guard), Arc::clone(&peer), request));
+    let socket = Escaping::new(socket);
+    let boundary = socket.boundary();
+    let service = service_fn(move |request| {
+        boundary.pass(&request);
+        dispatch::answer(Arc::clone(&app), Arc::clone(&guard), Arc::clone(&peer), request)
+    });
     let connection = http1::Builder::new()
         // Some clients look for headers by Go's spelling.
         .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(BUFFER)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     async move {
         let mut connection = std::pin::pin!(connection);

@@ -118,6 +118,33 @@ fn targets_need_not_be_escaped() {
         (missing.status, missing.message()),
         (404, "No such container: <none>".to_owned())
     );
+    // Later requests of a connection are no different.
+    let mut stream = std::os::unix::net::UnixStream::connect(engine.socket()).expect("the engine listens");
+    stream
+        .set_read_timeout(Some(corten_tests::until::PATIENCE))
+        .expect("a socket");
+    for target in [
+        "/_ping",
+        "/containers/\"/json",
+        "/containers/json?filters={\"label\":[\"<>\"]}",
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a socket");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            answer.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(!head.starts_with("http/1.1 400"), "{target}: {head}");
+        let length = head
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next());
+        let length: usize = length.expect("a length").parse().expect("a number");
+        stream.read_exact(&mut vec![0; length]).expect("a body");
+    }
     // A connection that begins so can be taken over all the same.
     engine
         .corten(["create", "--name", "echo", "busybox", "echo", "hello"])

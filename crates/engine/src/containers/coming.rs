@@ -9,8 +9,9 @@ use corten_shim::protocol::Request;
 
 use super::Container;
 
-/// How long a start waits. A client's socket is here a moment after the client has read its answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a start waits. A client's socket is here a moment after the client has read its answer, or has had
+/// the time to.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client that is on its way, until this is dropped.
 #[derive(Debug)]
