@@ -23,6 +23,7 @@ use crate::{
     metrics::{Metrics, Timed},
     query::Query,
     request::RequestBody,
+    rest::Rest,
     router::{self, Route},
     routes,
 };
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) buildkit: BuildKit,
     /// Who may refuse requests.
     pub(crate) authorization: Authorization,
+    /// Whether something happens.
+    pub(crate) rest: Rest,
     /// What is counted and timed.
     pub(crate) metrics: Arc<Metrics>,
     /// Whether clients are offered what is experimental.
@@ -70,6 +73,7 @@ pub(crate) async fn answer(
     peer: Arc<Peer>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
+    app.rest.stir();
     let upgrade = request
         .headers()
         .contains_key(header::UPGRADE)

@@ -24,6 +24,7 @@ mod metrics;
 mod query;
 mod refusal;
 mod request;
+mod rest;
 mod router;
 mod routes;
 mod server;

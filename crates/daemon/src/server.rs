@@ -58,7 +58,8 @@ pub(crate) async fn serve(listener: Listener, app: Arc<App>, stop: watch::Receiv
         };
         let (app, guard, stop) = (Arc::clone(&app), Arc::clone(&listener.guard), stop.clone());
         tokio::spawn(async move {
-            connection.speak(app, guard, stop).await;
+            connection.speak(Arc::clone(&app), guard, stop).await;
+            app.rest.stir();
             drop(slot);
         });
     }

@@ -4,6 +4,7 @@
 mod authorization;
 mod defaults;
 mod listening;
+mod memory;
 mod metrics;
 mod reload;
 mod shutdown;

@@ -29,6 +29,7 @@ use crate::{
     hosts,
     listen::{self, Listener, Rules},
     metrics::Metrics,
+    rest::Rest,
     server, tls,
 };
 
@@ -167,6 +168,7 @@ async fn serve(
         buildkit: corten_buildkit::BuildKit::new(engine.clone()),
         engine: engine.clone(),
         authorization: Authorization::new(places(&config)),
+        rest: Rest::default(),
         metrics: Arc::new(Metrics::default()),
         experimental: config.switch("experimental", false),
     });
@@ -187,6 +189,10 @@ async fn serve(
             tokio::spawn(server::serve(listener, Arc::clone(&app), stopping.clone()))
         })
         .collect();
+    tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.rest.look_after().await }
+    });
     tracing::info!("Daemon has completed initialization");
     notify::tell("READY=1");
     while signals.next().await == Told::Reload {
