@@ -55,8 +55,8 @@ impl App {
             .map_err(|error| io::Error::other(error).into())
     }
 
-    /// Waits for the disk, where that was asked for. Else what was written is in the page cache, and on the
-    /// disk soon.
+    /// Waits for the disk, unless told not to. Then what was written is in the page cache, and on the disk
+    /// soon.
     pub(crate) async fn settled(&self) {
         if self.durable {
             self.store.synced().await;

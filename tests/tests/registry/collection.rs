@@ -33,7 +33,7 @@ fn what_nobody_needs_is_collected() {
 
 #[test]
 fn a_blob_is_stored_once_and_goes_with_the_last_who_has_it() {
-    let server = Server::start(&["--durable"]);
+    let server = Server::start(&[]);
     let layer = vec![3; 1 << 20];
     let (a, b) = (server.push_image("a", "1", &layer), server.push_image("b", "1", &layer));
     let stored = || {
@@ -42,7 +42,7 @@ fn a_blob_is_stored_once_and_goes_with_the_last_who_has_it() {
         let files = folders.flat_map(|folder| corten_sys::fs::read_dir(folder.path()).expect("a folder").flatten());
         files.map(|file| file.metadata().expect("a file").len()).sum::<u64>()
     };
-    // A content that has landed is moved when it is on the disk, which a durable push waits for.
+    // A content that has landed is moved when it is on the disk, which a push waits for.
     assert!((1 << 20..2 << 20).contains(&stored()), "{}", stored());
     server.call("DELETE", &format!("/v2/a/manifests/{a}"), &[], &[]);
     server.collect(&["--grace", "0"]);

@@ -41,7 +41,16 @@ fn an_upload_outlives_the_registry() {
 /// Whatever was acknowledged is there; whatever is there is whole.
 #[test]
 fn what_was_acknowledged_is_there_after_each_kill() {
-    let mut server = Server::start(&[]);
+    kill_while_it_works(&[]);
+}
+
+#[test]
+fn what_was_acknowledged_before_the_disk_had_it_is_there_after_each_kill() {
+    kill_while_it_works(&["--no-durable"]);
+}
+
+fn kill_while_it_works(arguments: &[&str]) {
+    let mut server = Server::start(arguments);
     let mut acknowledged: Vec<(String, Digest)> = Vec::new();
     for round in 0..4_u8 {
         let is_killed = AtomicBool::new(false);
@@ -122,8 +131,8 @@ fn send(address: &str, method: &str, path: &str, body: &[u8]) -> Option<u16> {
 }
 
 #[test]
-fn a_durable_registry_answers_when_the_disk_has_it() {
-    let server = Server::start(&["--durable"]);
+fn pushes_and_deletes_are_answered_when_the_disk_has_it() {
+    let server = Server::start(&[]);
     for number in 0..3_u8 {
         let digest = server.push_image("a", "1", &vec![number; 200_000]);
         // What is not yet on the disk waits there.

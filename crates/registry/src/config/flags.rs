@@ -177,10 +177,10 @@ fn serve() -> Command {
                 .help("Refuse to delete blobs, manifests and tags"),
         )
         .arg(
-            Arg::new("durable")
-                .long("durable")
+            Arg::new("no-durable")
+                .long("no-durable")
                 .action(ArgAction::SetTrue)
-                .help("Answer pushes and deletes only when the disk has them, for power cuts"),
+                .help("Answer pushes and deletes before the disk has them; a power cut may take the last ones"),
         )
         .arg(flag("metrics-addr", "ADDRESS", "Serve metrics there too"))
         .arg(flag("log-level", "LEVEL", "debug, info, warn or error (default info)"))
@@ -285,7 +285,7 @@ impl Invocation {
             metrics: text(flags, "metrics-addr").or(file.metrics_addr),
             log_level: level(text(flags, "log-level").or(file.log_level))?,
             delete: !switch(flags, "no-delete") && file.delete.unwrap_or(true),
-            durable: switch(flags, "durable") || file.durable.unwrap_or(false),
+            durable: !switch(flags, "no-durable") && file.durable.unwrap_or(true),
             upload_expiry: span(flags, "upload-expiry")?
                 .or(file.upload_expiry.map(|span| span.0))
                 .unwrap_or(hours(24)),

@@ -136,6 +136,7 @@ async fn put(app: &Arc<App>, name: &Name, selector: &Selector, request: http::Re
         })
     })
     .await??;
+    // The one time that a push waits for the disk.
     app.settled().await;
     app.metrics.pushed();
     let mut answer = located(

@@ -19,7 +19,8 @@
 //! relies on from being collected, and it outlives a restart.
 //!
 //! Everything is in the page cache when a call returns, so that killing the process loses nothing; the
-//! [`sync`] thread brings it to the disk soon, and a durable registry's answers wait for that.
+//! [`sync`] thread brings it to the disk, and the answer to a push of a manifest or a delete waits for that
+//! unless the registry is told not to.
 
 mod blobs;
 mod links;
