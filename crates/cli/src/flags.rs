@@ -15,6 +15,8 @@ pub(crate) struct Matches {
     pub(crate) remarks: Vec<String>,
     /// Whether help was asked for.
     pub(crate) help: bool,
+    /// The flags of the group that the command is in.
+    pub(crate) group: Option<Box<Matches>>,
 }
 
 impl Matches {
@@ -71,6 +73,11 @@ impl Matches {
     /// The flag's value in bytes; 0 when it was not given.
     pub(crate) fn bytes(&self, long: &str) -> i64 {
         crate::opts::size::parse(self.get(long)).unwrap_or(0)
+    }
+
+    /// The flags of the group that the command is in; its own when it is in none.
+    pub(crate) fn parent(&self) -> &Self {
+        self.group.as_deref().unwrap_or(self)
     }
 
     /// The argument there, or nothing.

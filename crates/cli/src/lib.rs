@@ -19,6 +19,7 @@ mod build;
 mod cli;
 mod command;
 mod completion;
+mod compose;
 mod config;
 mod container;
 mod context;
@@ -139,7 +140,7 @@ fn run(program: &'static str, args: &[String]) -> Result<()> {
                     "{program}: unknown command: {program} {name}\n\nRun '{program} --help' for more information"
                 )));
             };
-            dispatch(&cli, format!("{program} {name}"), entry, rest)
+            dispatch(&cli, format!("{program} {name}"), entry, rest, None)
         }
     }
 }
@@ -166,9 +167,16 @@ fn show_help(cli: &Cli, words: &[String]) -> Result<()> {
 }
 
 /// Runs a command, or finds it in its group.
-fn dispatch(cli: &Cli, path: String, entry: &'static Entry, args: &[String]) -> Result<()> {
+fn dispatch(
+    cli: &Cli,
+    path: String,
+    entry: &'static Entry,
+    args: &[String],
+    group_flags: Option<&Matches>,
+) -> Result<()> {
     let command = entry.command;
     let mut matches = flags::parse(command, path.clone(), args).map_err(|e| flag_error(&path, command, &e))?;
+    matches.group = group_flags.cloned().map(Box::new);
     for remark in std::mem::take(&mut matches.remarks) {
         cli.out(&remark);
     }
@@ -217,7 +225,7 @@ fn group(cli: &Cli, command: &'static Command, matches: &Matches) -> Result<()> 
         return Ok(());
     };
     match command.find(name) {
-        Some(entry) => dispatch(cli, format!("{path} {}", entry.names[0]), entry, rest),
+        Some(entry) => dispatch(cli, format!("{path} {}", entry.names[0]), entry, rest, Some(matches)),
         None => Err(Error::new(format!(
             "{program}: unknown command: {path} {name}\n\nUsage:  {path}\n\nRun '{path} --help' for more information"
         ))),

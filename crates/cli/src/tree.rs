@@ -3,7 +3,7 @@
 use crate::{
     build,
     command::{Action, Command, Entry, Flag},
-    completion, container, context, image, inspect, manifest, network, registry, system, volume,
+    completion, compose, container, context, image, inspect, manifest, network, registry, system, volume,
 };
 
 const COMMON: &str = "Common Commands";
@@ -54,6 +54,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["builder"], &build::GROUP).section(MANAGEMENT),
     Entry::new(&["buildx"], &build::BUILDX).section(""),
     Entry::new(&["completion"], &completion::GROUP).section(MANAGEMENT),
+    Entry::new(&["compose"], &compose::GROUP).section(MANAGEMENT),
     Entry::new(&["container"], &container::GROUP).section(MANAGEMENT),
     Entry::new(&["context"], &context::GROUP).section(MANAGEMENT),
     Entry::new(&["image"], &image::GROUP).section(MANAGEMENT),

@@ -98,6 +98,21 @@ fn walk(node: &mut Node, path: &mut Path, lookup: &Lookup<'_>, warnings: &mut Wa
     Ok(())
 }
 
+/// The variables that a tree's values use.
+pub fn variables(root: &Node) -> std::collections::BTreeMap<String, template::Variable> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut left = vec![root];
+    while let Some(node) = left.pop() {
+        match &node.value {
+            Value::Text(text) => template::collect(text, &mut found),
+            Value::List(list) => left.extend(list.iter().rev()),
+            Value::Map(map) => left.extend(map.values().rev()),
+            _ => {}
+        }
+    }
+    found
+}
+
 impl Cast {
     fn apply(self, text: &str, warnings: &mut Warnings) -> std::result::Result<Value, String> {
         let number = |function: &str| {

@@ -26,30 +26,45 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod consistency;
+mod discover;
 mod dotenv;
 mod error;
+mod extends;
 pub mod hash;
+mod include;
 mod interpolate;
 mod load;
+mod merge;
 pub mod model;
+mod name;
 mod nearest;
 mod node;
 mod normalize;
 mod number;
 mod output;
 mod path;
+mod remote;
 mod resolve;
+mod schema;
 mod short;
 mod source;
 mod template;
+mod unique;
+mod validate;
+mod variables;
 mod warnings;
 mod words;
 mod yaml;
 
+pub use consistency::check_container_names;
+pub use discover::{Request, discover};
 pub use error::{Error, Kind, Result};
-pub use load::{Loaded, Sources, Step, load};
+pub use interpolate::variables as variables_of;
+pub use load::{Loaded, Sources, Step, load, load_tree};
 pub use model::{Project, Service};
 pub use node::{Map, Node, Value};
 pub use output::Format;
 pub use source::{Files, Place, Position};
+pub use template::Variable;
 pub use warnings::Warnings;

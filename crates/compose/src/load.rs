@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::{
-    canonical,
+    canonical, consistency,
     error::{Error, Result},
-    interpolate,
+    interpolate, merge,
     model::Project,
-    node::{Map, Node, Value},
+    name,
+    node::Node,
     normalize,
+    path::Path as Steps,
     resolve::{self, Base},
+    schema,
     source::Files,
+    unique, validate, variables,
     warnings::Warnings,
     yaml,
 };
@@ -45,9 +49,9 @@ pub struct Sources {
     pub home: Option<PathBuf>,
     /// Variables for the files.
     pub environment: BTreeMap<String, String>,
-    /// The project's name, when files do not decide it.
+    /// The project's name, when it does not come from the files.
     pub name: Option<String>,
-    /// The name to use when nothing gives one.
+    /// The name to use when nothing else gives one.
     pub default_name: String,
     /// What standard input has.
     pub input: Option<String>,
@@ -84,11 +88,45 @@ pub fn load(sources: &Sources) -> Result<Loaded<Project>> {
     loader.finish(result)
 }
 
+/// Loads files into a tree, without turning it into a project: what is left of variables may stay.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_tree(sources: &Sources) -> Result<Loaded<Node>> {
+    let mut loader = Loader::new(sources);
+    let result = loader.tree().map(|(tree, _)| tree);
+    loader.finish(result)
+}
+
 /// Reading in progress.
 pub(crate) struct Loader<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) files: Files,
     pub(crate) warnings: Warnings,
+}
+
+/// Files that share a folder and variables: the project's own, or those of one `include`.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    /// Where relative paths begin; may itself be relative to the layer outside.
+    pub(crate) working_dir: PathBuf,
+    /// The same folder, absolute.
+    pub(crate) absolute: PathBuf,
+    /// Variables.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The files that led here.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The file that is being read, and where it finds others.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The folder of its project.
+    pub(crate) folder: PathBuf,
+    /// Variables.
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 impl<'a> Loader<'a> {
@@ -111,46 +149,162 @@ impl<'a> Loader<'a> {
     }
 
     fn project(&mut self) -> Result<Project> {
-        let tree = self.tree()?;
+        let (tree, name) = self.tree()?;
         let mut project = Project::decode(tree, self.files.clone())?;
+        project.environment.clone_from(&self.sources.environment);
+        project
+            .environment
+            .insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+        project.name = name;
         project.working_dir.clone_from(&self.sources.working_dir);
         project.files.clone_from(&self.sources.files);
-        project.environment.clone_from(&self.sources.environment);
         project.select_profiles(&self.sources.profiles);
+        if self.sources.does(Step::Consistency) {
+            consistency::check(&mut project)?;
+        }
+        if self.sources.does(Step::Environment) {
+            variables::resolve_environment(&mut project, &mut self.warnings)?;
+        }
+        variables::resolve_labels(&mut project, &mut self.warnings)?;
         Ok(project)
     }
 
-    fn tree(&mut self) -> Result<Node> {
-        let mut root = Node::new(Value::Map(Map::new()), crate::source::Position::default());
-        for file in &self.sources.files.clone() {
+    /// The merged tree and the project's name.
+    fn tree(&mut self) -> Result<(Node, String)> {
+        if self.sources.files.is_empty() {
+            return Err(Error::not_found("no configuration file provided: not found"));
+        }
+        let name = name::of(self.sources, &mut self.warnings)?;
+        let mut environment = self.sources.environment.clone();
+        environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+        let layer = Layer {
+            working_dir: self.sources.working_dir.clone(),
+            absolute: self.sources.working_dir.clone(),
+            environment,
+            files: Vec::new(),
+        };
+        let mut root = self.merged(&self.sources.files, &layer)?;
+        if self.sources.does(Step::PathResolution) {
+            self.resolve(&mut root, &layer)?;
+        }
+        variables::take_content(&mut root, &layer.environment);
+        if root.as_map().is_none_or(crate::node::Map::is_empty) {
+            return Err(Error::invalid("empty compose file"));
+        }
+        if name.is_empty() {
+            return Err(Error::invalid("project name must not be empty"));
+        }
+        if self.sources.does(Step::Normalization) {
+            let at = root.at;
+            if let Some(map) = root.as_map_mut() {
+                map.insert("name".to_owned(), Node::text(&name, at));
+            }
+            normalize::normalize(&mut root, &layer.environment);
+        }
+        Ok((root, name))
+    }
+
+    /// Loads the files of an `include`.
+    pub(crate) fn layer(&mut self, files: &[PathBuf], layer: &Layer) -> Result<Node> {
+        let mut root = self.merged(files, layer)?;
+        self.resolve(&mut root, layer)?;
+        variables::take_content(&mut root, &layer.environment);
+        Ok(root)
+    }
+
+    fn resolve(&self, root: &mut Node, layer: &Layer) -> Result<()> {
+        let base = Base {
+            folder: &layer.working_dir,
+            home: self.sources.home.as_deref(),
+        };
+        resolve::resolve_paths(root, base)
+    }
+
+    /// Merges the files of a layer.
+    fn merged(&mut self, files: &[PathBuf], layer: &Layer) -> Result<Node> {
+        let mut root = merge::nothing();
+        for file in files {
             for document in self.read(file)? {
-                root = document.root;
-                let environment = &self.sources.environment;
-                let lookup = |name: &str| environment.get(name).cloned();
-                if self.sources.does(Step::Interpolation) {
-                    interpolate::interpolate(&mut root, &lookup, &mut self.warnings)?;
-                }
-                let lenient = !self.sources.does(Step::Interpolation);
-                canonical::canonical(&mut root, lenient, &mut self.warnings)?;
+                root = self.add(root, document, file, layer)?;
             }
         }
         canonical::set_defaults(&mut root);
-        if self.sources.does(Step::PathResolution) {
-            let base = Base {
-                folder: &self.sources.working_dir,
-                home: self.sources.home.as_deref(),
-            };
-            resolve::resolve_paths(&mut root, base)?;
-        }
-        if self.sources.does(Step::Normalization) {
-            let name = self.sources.name.as_deref().unwrap_or(&self.sources.default_name);
-            let at = root.at;
-            if let Some(map) = root.as_map_mut() {
-                map.entry("name".to_owned()).or_insert_with(|| Node::text(name, at));
-            }
-            normalize::normalize(&mut root, &self.sources.environment);
-        }
+        validate::validate(&root)?;
         Ok(root)
+    }
+
+    /// Merges a document into what was before it.
+    fn add(&mut self, mut root: Node, document: yaml::Document, file: &Path, layer: &Layer) -> Result<Node> {
+        let yaml::Document { root: mut node, resets } = document;
+        if node.as_map().is_none() {
+            if node.is_null() {
+                return Ok(root);
+            }
+            return Err(Error::invalid("top-level object must be a mapping").at(node.at));
+        }
+        self.fill_in(&mut node, &layer.environment)?;
+        let context = Context {
+            file: file.to_owned(),
+            folder: layer.absolute.clone(),
+            environment: layer.environment.clone(),
+        };
+        self.apply_extends(&mut node, &resets, &context)?;
+        merge::reset(&mut root, &resets);
+        let mut here = layer.clone();
+        here.files.push(file.to_owned());
+        self.apply_include(&mut node, &here, &context)?;
+        root = merge::merge(root, node)?;
+        unique::enforce(&mut root)?;
+        schema::check(&root).map_err(|error| error.within(&format!("validating {}", file.display())))?;
+        self.drop_version(&mut root, file);
+        canonical::canonical(&mut root, !self.sources.does(Step::Interpolation), &mut self.warnings)?;
+        drop_empty_dns(&mut root);
+        unique::enforce(&mut root)?;
+        Ok(root)
+    }
+
+    fn fill_in(&mut self, node: &mut Node, environment: &BTreeMap<String, String>) -> Result<()> {
+        if !self.sources.does(Step::Interpolation) {
+            return Ok(());
+        }
+        let lookup = |name: &str| environment.get(name).cloned();
+        interpolate::interpolate(node, &lookup, &mut self.warnings)
+    }
+
+    /// The tree of a file that services of another one extend, and what it takes away.
+    pub(crate) fn read_base(
+        &mut self,
+        file: &Path,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(Node, Vec<Steps>)> {
+        let mut root = merge::nothing();
+        let mut last = Vec::new();
+        for document in self.read(file)? {
+            let yaml::Document { root: mut node, resets } = document;
+            if node.as_map().is_none() {
+                continue;
+            }
+            self.fill_in(&mut node, environment)?;
+            merge::reset(&mut root, &resets);
+            root = merge::merge(root, node)?;
+            unique::enforce(&mut root)?;
+            canonical::canonical(&mut root, !self.sources.does(Step::Interpolation), &mut self.warnings)?;
+            drop_empty_dns(&mut root);
+            unique::enforce(&mut root)?;
+            last = resets;
+        }
+        Ok((root, last))
+    }
+
+    fn drop_version(&mut self, root: &mut Node, file: &Path) {
+        let Some(map) = root.as_map_mut() else { return };
+        if map.remove("version").is_some() {
+            let file = file.display();
+            self.warnings.add(format!(
+                "{file}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid \
+                 potential confusion"
+            ));
+        }
     }
 
     /// Reads the documents of a file.
@@ -162,6 +316,16 @@ impl<'a> Loader<'a> {
         };
         let file = self.files.add(path, &text);
         yaml::documents(&text, file).map_err(|error| error.within(&format!("failed to parse {}", path.display())))
+    }
+}
+
+/// Nameservers that are empty texts are none.
+fn drop_empty_dns(root: &mut Node) {
+    let services = root.get_mut("services").and_then(Node::as_map_mut);
+    for service in services.into_iter().flat_map(|services| services.values_mut()) {
+        if let Some(list) = service.get_mut("dns").and_then(Node::as_list_mut) {
+            list.retain(|node| !(node.is_null() || node.as_text() == Some("")));
+        }
     }
 }
 

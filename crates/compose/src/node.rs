@@ -121,6 +121,11 @@ impl Node {
         self.as_map_mut()?.get_mut(key)
     }
 
+    /// The tree as a file, with its keys sorted.
+    pub fn render(&self, format: crate::Format) -> String {
+        crate::output::Output::of(self, format).write(format)
+    }
+
     /// The value at the end of a path of keys and indexes.
     pub fn find(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, step| match &node.value {

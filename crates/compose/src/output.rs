@@ -23,6 +23,8 @@ pub(crate) enum Output {
     Float(f64),
     Float32(f32),
     Text(String),
+    /// A date and a time, which YAML writes without quotes.
+    Time(String),
     List(Vec<Output>),
     Map(Vec<(String, Output)>),
 }
@@ -35,7 +37,9 @@ impl Output {
             Value::Bool(value) => Self::Bool(*value),
             Value::Int(value) => Self::Int(i128::from(*value)),
             Value::Float(value) => Self::Float(*value),
-            Value::Time(text) | Value::Text(text) => Self::Text(text.clone()),
+            Value::Text(text) => Self::Text(text.clone()),
+            Value::Time(text) if text.len() <= 10 => Self::Time(format!("{text}T00:00:00Z")),
+            Value::Time(text) => Self::Time(text.clone()),
             Value::List(list) => Self::List(list.iter().map(|node| Self::of(node, format)).collect()),
             Value::Map(map) => {
                 let mut fields: Vec<_> = map
@@ -70,7 +74,7 @@ impl Output {
             Self::Int(value) => out.push_str(&value.to_string()),
             Self::Float(value) => out.push_str(&number::json(&format!("{value:e}"))),
             Self::Float32(value) => out.push_str(&number::json(&format!("{value:e}"))),
-            Self::Text(text) => json_text(out, text),
+            Self::Text(text) | Self::Time(text) => json_text(out, text),
             Self::List(list) => {
                 let mut items = list.iter();
                 json_block(out, ['[', ']'], list.len(), indent, depth, |out| {

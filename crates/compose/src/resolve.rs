@@ -125,6 +125,15 @@ pub(crate) fn join(folder: &FilePath, path: &str) -> String {
     short::clean(&format!("{folder}/{path}"))
 }
 
+/// A path as it is when it is absolute, and from a folder when it is not.
+pub(crate) fn join_or_absolute(folder: &FilePath, path: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        join(folder, path)
+    }
+}
+
 fn is_windows(path: &str) -> bool {
     let mut chars = path.chars();
     match (chars.next(), chars.next(), chars.next()) {

@@ -99,6 +99,7 @@ pub(crate) enum OperatorKind {
 }
 
 impl Operator {
+    /// What it does.
     pub(crate) fn kind(self) -> OperatorKind {
         self.kind
     }
@@ -209,6 +210,50 @@ impl Failure {
         match self {
             Self::Malformed(template) => format!("Invalid template: {template:?}"),
             Self::Missing(message) => message.clone(),
+        }
+    }
+}
+
+/// A variable that a file uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Variable {
+    /// What it is without a value.
+    pub default: String,
+    /// What stands in its place when it has one.
+    pub replacement: String,
+    /// Whether it must have a value.
+    pub required: bool,
+}
+
+/// Collects the variables of a text, and those of their defaults.
+pub(crate) fn collect(text: &str, found: &mut std::collections::BTreeMap<String, Variable>) {
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        let after = &rest[dollar + 1..];
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+        } else if let Some(after) = after.strip_prefix('{') {
+            let Some(braced) = Braced::parse(after) else {
+                rest = after;
+                continue;
+            };
+            let mut variable = Variable::default();
+            match braced.operator.map(Operator::kind) {
+                Some(OperatorKind::Default) => braced.alternative.clone_into(&mut variable.default),
+                Some(OperatorKind::Replaced) => braced.alternative.clone_into(&mut variable.replacement),
+                Some(OperatorKind::Required) => variable.required = true,
+                None => {}
+            }
+            let nested = variable.default.clone() + &variable.replacement;
+            found.insert(braced.name.to_owned(), variable);
+            collect(&nested, found);
+            rest = &after[braced.length..];
+        } else {
+            let name = name_at(after);
+            if !name.is_empty() {
+                found.insert(name.to_owned(), Variable::default());
+            }
+            rest = &after[name.len()..];
         }
     }
 }

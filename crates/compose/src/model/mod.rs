@@ -26,6 +26,7 @@ pub use deploy::{
 };
 pub use project::{Project, Services};
 pub(crate) use render::Render;
+pub(crate) use resources::SECRET_CONTENT;
 pub use resources::{ConfigObject, FileObject, IpamConfig, IpamPool, Model, Network, Secret, Volume};
 pub use service::{
     BlkioConfig, Command, CredentialSpec, Dependency, Develop, DeviceMapping, Healthcheck, Hook, Logging, Provider,

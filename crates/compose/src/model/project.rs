@@ -108,7 +108,7 @@ impl Project {
     }
 
     /// Enables services by name, with all others of their profiles.
-    pub(crate) fn enable(&mut self, names: &[String]) {
+    pub fn enable(&mut self, names: &[String]) {
         let mut profiles = self.profiles.clone();
         let disabled = names.iter().filter_map(|name| self.disabled.get(name));
         profiles.extend(disabled.flat_map(|service| service.profiles.iter().cloned()));
@@ -159,6 +159,14 @@ impl Project {
             service.depends_on.retain(|name, _| wanted.contains(name));
         }
         Ok(())
+    }
+
+    /// Fills in services' variables: those without a value, and those of `env_file`.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`](crate::Kind::NotFound) and [`Kind::Invalid`](crate::Kind::Invalid) for such a file.
+    pub fn resolve_environment(&mut self, warnings: &mut crate::Warnings) -> Result<()> {
+        crate::variables::resolve_environment(self, warnings)
     }
 
     /// Drops resources that no enabled service uses.

@@ -84,6 +84,7 @@ impl Writer {
             Output::Int(value) => value.to_string(),
             Output::Float(value) => number::yaml(&format!("{value:e}")),
             Output::Float32(value) => number::yaml(&format!("{value:e}")),
+            Output::Time(text) => text.clone(),
             Output::List(_) => "[]".to_owned(),
             Output::Map(_) => "{}".to_owned(),
             Output::Text(text) => return self.text(text, indent, false),
@@ -175,7 +176,7 @@ fn is_text(text: &str) -> bool {
         "y" | "yes" | "on" | "n" | "no" | "off"
     ) && (text.chars().skip(1).all(|c| c.is_ascii_lowercase())
         || text.chars().all(|c| c.is_ascii_uppercase()));
-    text != "<<" && matches!(scalar::resolve(text), Value::Text(_)) && !old_bool && !is_base_60(text)
+    matches!(scalar::resolve(text), Value::Text(_)) && !old_bool && !is_base_60(text)
 }
 
 /// `1:30`, which was a number in YAML 1.1.
