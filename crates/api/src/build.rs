@@ -115,6 +115,8 @@ pub enum Event {
         /// What could be better.
         warnings: Vec<Warning>,
     },
+    /// What a check found that had to see a base image.
+    Warned(Warning),
     /// Something is begun or completed.
     Vertex(Vertex),
     /// Something of a vertex goes on.
@@ -224,4 +226,34 @@ pub struct Failed {
     pub in_step: bool,
     /// The exit code of the command that failed; 0 for other failures.
     pub code: i32,
+}
+
+/// A build of the history (Corten's `GET /builds`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Past {
+    /// Its name.
+    pub reference: String,
+    /// `Running`, `Completed`, `Error` or `Canceled`.
+    pub status: String,
+    /// What was asked for, by BuildKit's names: `context`, `filename`, `target`, …
+    pub attributes: BTreeMap<String, String>,
+    /// When it began, RFC 3339.
+    pub created: String,
+    /// When it ended; empty while it goes on.
+    pub completed: String,
+    /// Steps that were found in the cache.
+    pub cached_steps: i32,
+    /// All steps.
+    pub total_steps: i32,
+    /// Steps that were completed.
+    pub completed_steps: i32,
+    /// Warnings about the Dockerfile.
+    pub warnings: i32,
+    /// Why it failed.
+    pub error: String,
+    /// The image that it made.
+    pub image: String,
+    /// Names that the image got.
+    pub names: String,
 }

@@ -1,6 +1,6 @@
 //! The build: its stages side by side, each waiting for those it needs; then the outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
@@ -88,12 +88,17 @@ fn product(
     let epoch = epoch(&arguments)?;
     let plan = plan(file, target, &arguments, &request.contexts)?;
     let total = plan.total + usize::from(!request.labels.is_empty());
-    let slots = plan.stages.iter().map(|stage| (stage.index, Slot::default()));
+    let slots = (0..file.stages.len()).map(|index| (index, Slot::default()));
+    let late = Late {
+        begun: plan.stages.iter().map(|stage| stage.index).collect(),
+        edges: BTreeSet::new(),
+    };
     let build = Build {
         shared,
         platform,
         arguments,
         slots: slots.collect(),
+        late: Mutex::new(late),
         images: Mutex::default(),
         failure: Mutex::default(),
         epoch,
@@ -139,8 +144,10 @@ pub(crate) struct Build<'a> {
     /// What is built for.
     pub(crate) platform: &'a Platform,
     pub(crate) arguments: Arguments,
-    /// What the stages of the plan became.
+    /// What the stages became.
     slots: BTreeMap<usize, Slot>,
+    /// Guards what is known of stages beside the plan.
+    late: Mutex<Late>,
     /// Images by name and platform; each is looked for once.
     images: Mutex<BTreeMap<(String, String), Arc<Base>>>,
     /// Why the build failed first.
@@ -159,6 +166,14 @@ impl<'a> std::ops::Deref for Build<'a> {
     fn deref(&self) -> &Shared<'a> {
         self.shared
     }
+}
+
+/// What only base images ask for, by their triggers: that is known late.
+struct Late {
+    /// Stages that were begun, or will be.
+    begun: BTreeSet<usize>,
+    /// Which stage needs which, by triggers.
+    edges: BTreeSet<(usize, usize)>,
 }
 
 /// What a stage became: nothing yet, nothing ever, or this.
@@ -245,6 +260,45 @@ impl Build<'_> {
     /// The time of everything, RFC 3339.
     pub(crate) fn epoch_text(&self) -> Option<String> {
         Some(Timestamp::from_second(self.epoch?).ok()?.to_string())
+    }
+
+    /// Sees that a stage is built that a trigger of another's base image asks for.
+    pub(crate) fn also(&self, asking: usize, index: usize) -> Result<()> {
+        let needed = plan(self.file, index, &self.arguments, &self.request.contexts)?;
+        self.connect(asking, index)?;
+        for planned in &needed.stages {
+            if !self.late().begun.insert(planned.index) {
+                continue;
+            }
+            let result = Stage::new(self, planned, self.total).run();
+            self.stage_done(planned.index, result);
+        }
+        Ok(())
+    }
+
+    /// Notes that a stage needs another; refuses circles, in which each would wait for the other.
+    fn connect(&self, asking: usize, index: usize) -> Result<()> {
+        let mut late = self.late();
+        let (mut seen, mut open) = (BTreeSet::new(), vec![index]);
+        while let Some(stage) = open.pop() {
+            if stage == asking {
+                let name = self.file.stages[index].from.name.clone();
+                let name = name.unwrap_or_else(|| index.to_string());
+                return Err(Error::invalid(format!("circular dependency detected on stage: {name}")));
+            }
+            if !seen.insert(stage) {
+                continue;
+            }
+            let below = plan(self.file, stage, &self.arguments, &self.request.contexts)?;
+            open.extend(below.stages.iter().map(|planned| planned.index));
+            open.extend(late.edges.iter().filter(|(from, _)| *from == stage).map(|(_, to)| *to));
+        }
+        late.edges.insert((asking, index));
+        Ok(())
+    }
+
+    fn late(&self) -> std::sync::MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a stage became; waits for it.

@@ -16,14 +16,18 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::filters::Facts;
 use crate::key::Keyed;
 use crate::known::FileDigests;
+use crate::policy::{self, Rule};
 
 const FORMAT: u32 = 1;
 /// How long a record is not rewritten after a use.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 /// After which a step that waits for a cache mount looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Time that a cache mount is taken to save.
+const MOUNT_IS_WORTH: Duration = Duration::from_secs(30);
 
 /// All steps that were run and are remembered.
 #[derive(Debug)]
@@ -61,25 +65,81 @@ struct Record {
     /// What the key was made of, by names and short digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parts: Vec<(String, String)>,
+    /// Milliseconds that the step took.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    took: u64,
+    /// The topmost layer that it was done over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    below: Option<Digest>,
 }
 
-/// A remembered step.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What a record of the cache is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A step, with its layer.
+    Step,
+    /// What `RUN --mount=type=cache` keeps.
+    Mount,
+}
+
+impl EntryKind {
+    /// BuildKit's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Step => "regular",
+            Self::Mount => "exec.cachemount",
+        }
+    }
+}
+
+/// A record of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
     /// Its key.
     pub id: String,
+    /// What it is.
+    pub kind: EntryKind,
     /// Its instruction.
     pub description: String,
     /// Whether an image has its layer too.
     pub shared: bool,
+    /// Whether a step uses it now.
+    pub in_use: bool,
     /// Bytes of its layer.
     pub size: u64,
+    /// Its layer.
+    pub layer: Option<Digest>,
+    /// The topmost layer that it was done over.
+    pub below: Option<Digest>,
+    /// How long it took to make.
+    pub took: Duration,
     /// When it was run, RFC 3339.
     pub created: String,
     /// When it was last used.
     pub used: Timestamp,
     /// How often.
     pub uses: u64,
+}
+
+impl CacheEntry {
+    /// What filters look at.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts {
+            id: self.id.clone(),
+            kind: self.kind.name().to_owned(),
+            description: self.description.clone(),
+            in_use: self.in_use,
+            mutable: self.kind == EntryKind::Mount,
+            shared: self.shared,
+        }
+    }
 }
 
 /// What pruning took away.
@@ -89,6 +149,17 @@ pub struct CachePruned {
     pub ids: Vec<String>,
     /// Bytes that became free.
     pub bytes: u64,
+}
+
+/// A step that was done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done<'a> {
+    /// Its instruction.
+    pub(crate) instruction: &'a str,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// The topmost layer that it was done over.
+    pub(crate) below: Option<&'a Digest>,
 }
 
 /// What a key led to.
@@ -158,7 +229,7 @@ impl Cache {
     }
 
     /// Remembers what a key led to.
-    pub(crate) fn put(&self, keyed: &Keyed, hit: &Hit, instruction: &str) -> Result<()> {
+    pub(crate) fn put(&self, keyed: &Keyed, hit: &Hit, done: Done<'_>) -> Result<()> {
         let key = &keyed.digest;
         let lease = self.store.lease();
         if let Some(layer) = &hit.layer
@@ -171,10 +242,12 @@ impl Cache {
             key: key.clone(),
             layer: hit.layer.clone(),
             created: hit.created.clone(),
-            instruction: instruction.chars().take(1000).collect(),
+            instruction: done.instruction.chars().take(1000).collect(),
             used: Timestamp::now(),
             uses: 0,
             parts: keyed.parts.clone(),
+            took: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
+            below: done.below.cloned(),
         };
         self.write(&record)?;
         self.entries().insert(key.clone(), Held { record, _lease: lease });
@@ -221,9 +294,21 @@ impl Cache {
         }
     }
 
-    /// All that is remembered.
+    /// All that is remembered: steps, and what cache mounts keep.
     #[must_use]
     pub fn list(&self) -> Vec<CacheEntry> {
+        let mut listed = self.steps();
+        listed.extend(self.kept_mounts());
+        listed
+    }
+
+    /// Bytes that nothing but the remembered steps keeps.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        policy::own_bytes(&self.steps())
+    }
+
+    fn steps(&self) -> Vec<CacheEntry> {
         let of_images: HashSet<Digest> = self
             .store
             .images()
@@ -233,73 +318,102 @@ impl Cache {
             .collect();
         let entries = self.entries();
         let entry = |held: &Held| {
-            let Record {
-                layer,
-                key,
-                created,
-                instruction,
-                used,
-                uses,
-                ..
-            } = &held.record;
-            let found = layer.as_ref().and_then(|layer| self.store.layers().get(layer));
+            let record = &held.record;
+            let layer = record.layer.as_ref();
+            let found = layer.and_then(|layer| self.store.layers().get(layer));
             CacheEntry {
-                id: key.hex().to_owned(),
-                description: instruction.clone(),
-                shared: layer.as_ref().is_some_and(|layer| of_images.contains(layer)),
+                id: record.key.hex().to_owned(),
+                kind: EntryKind::Step,
+                description: record.instruction.clone(),
+                shared: layer.is_some_and(|layer| of_images.contains(layer)),
+                in_use: false,
                 size: found.map_or(0, |layer| layer.size()),
-                created: created.clone(),
-                used: *used,
-                uses: *uses,
+                layer: layer.cloned(),
+                below: record.below.clone(),
+                took: Duration::from_millis(record.took),
+                created: record.created.clone(),
+                used: record.used,
+                uses: record.uses,
             }
         };
         entries.values().map(entry).collect()
     }
 
-    /// Forgets steps: all, or those not used since a time; `keep` bytes of the ones used last stay.
-    /// Without `all`, what images have stays too.
+    fn kept_mounts(&self) -> Vec<CacheEntry> {
+        let in_use: HashSet<String> = self.in_use().keys().cloned().collect();
+        let entry = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let modified = entry.metadata().ok()?.modified().ok()?;
+            let used = Timestamp::try_from(modified).ok()?;
+            (!name.starts_with('.')).then(|| CacheEntry {
+                in_use: in_use.contains(&name),
+                id: name,
+                kind: EntryKind::Mount,
+                description: "what RUN --mount=type=cache keeps".to_owned(),
+                shared: false,
+                size: size_of(&entry.path()),
+                layer: None,
+                below: None,
+                took: MOUNT_IS_WORTH,
+                created: used.to_string(),
+                used,
+                uses: 1,
+            })
+        };
+        let entries = fs::read_dir(&self.mounts).into_iter().flatten().flatten();
+        entries.filter_map(entry).collect()
+    }
+
+    /// Forgets what a rule says.
     ///
     /// # Errors
     /// Internal when the data root cannot be written.
-    pub fn prune(&self, all: bool, before: Option<Timestamp>, keep: u64) -> Result<CachePruned> {
-        let mut listed = self.list();
-        listed.sort_by_key(|entry| std::cmp::Reverse(entry.used));
+    pub fn prune(&self, rule: &Rule) -> Result<CachePruned> {
+        let listed = self.list();
+        let ids = rule.choose(&listed, self.free_bytes()?, Timestamp::now());
         let mut pruned = CachePruned::default();
-        let mut kept = 0_u64;
-        {
-            let mut entries = self.entries();
-            for entry in listed {
-                let recent = before.is_some_and(|before| entry.used >= before);
-                kept = kept.saturating_add(entry.size);
-                if recent || (keep > 0 && kept <= keep) || (entry.shared && !all) {
-                    continue;
-                }
-                let Ok(key) = Digest::from_sha256_hex(&entry.id) else {
-                    continue;
-                };
-                self.forget(&mut entries, &key);
-                pruned.ids.push(entry.id);
+        for entry in listed.iter().filter(|entry| ids.contains(&entry.id)) {
+            let gone = match entry.kind {
+                EntryKind::Step => self.forget_step(&entry.id),
+                EntryKind::Mount => self.forget_mount(&entry.id)?,
+            };
+            if gone {
+                pruned.ids.push(entry.id.clone());
+                pruned.bytes += if entry.kind == EntryKind::Mount { entry.size } else { 0 };
             }
         }
-        if before.is_none() && keep == 0 {
-            self.prune_mounts(&mut pruned)?;
+        if !pruned.ids.is_empty() || rule.has_no_sizes() {
+            pruned.bytes += self.store.gc(GcOptions::default())?.bytes;
         }
-        pruned.bytes += self.store.gc(GcOptions::default())?.bytes;
         Ok(pruned)
     }
 
-    fn prune_mounts(&self, pruned: &mut CachePruned) -> Result<()> {
-        let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in fs::read_dir(&self.mounts)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !in_use.contains_key(&name) {
-                pruned.bytes += size_of(&path);
-                fs::remove_dir_all(&path)?;
-                pruned.ids.push(name);
-            }
+    /// Bytes that are free where the cache lies.
+    fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::statvfs(&self.folder)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn forget_step(&self, id: &str) -> bool {
+        let Ok(key) = Digest::from_sha256_hex(id) else {
+            return false;
+        };
+        self.forget(&mut self.entries(), &key);
+        true
+    }
+
+    /// Removes what a cache mount keeps, unless a step has it.
+    fn forget_mount(&self, name: &str) -> Result<bool> {
+        let in_use = self.in_use();
+        if in_use.contains_key(name) {
+            return Ok(false);
         }
-        Ok(())
+        fs::if_there(fs::remove_dir_all(self.mounts.join(name)))?;
+        Ok(true)
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, BTreeMap<String, Option<usize>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder of a cache mount, made with these attributes if it is not there. Waits while another
@@ -312,7 +426,7 @@ impl Cache {
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<InUse> {
         let hash = Digest::sha256(id.as_bytes()).hex().to_owned();
-        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = self.in_use();
         let name = loop {
             if let Some(name) = take(&mut in_use, &hash, sharing) {
                 break name;
@@ -336,6 +450,7 @@ impl Cache {
             make(&unfinished)?;
             fs::rename(&unfinished, &mount.path)?;
         }
+        touch(&mount.path);
         drop(in_use);
         Ok(mount)
     }
@@ -372,7 +487,8 @@ pub(crate) struct InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        let mut in_use = self.cache.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        touch(&self.path);
+        let mut in_use = self.cache.in_use();
         match in_use.get_mut(&self.name) {
             Some(Some(users)) if *users > 1 => *users -= 1,
             _ => drop(in_use.remove(&self.name)),
@@ -380,6 +496,20 @@ impl Drop for InUse {
         drop(in_use);
         self.cache.freed.notify_all();
     }
+}
+
+/// Sets the time of a folder: when it was last used.
+fn touch(path: &Path) {
+    let now = rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    // It is pruned earlier than it should be, no more.
+    let _ = rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty());
 }
 
 fn read(path: &Path, store: &Store) -> Option<Held> {
@@ -421,7 +551,12 @@ mod tests {
         };
         {
             let cache = Cache::open(&place, store.clone()).unwrap();
-            cache.put(&keyed, &hit, "ENV a=b").unwrap();
+            let done = Done {
+                instruction: "ENV a=b",
+                took: Duration::ZERO,
+                below: None,
+            };
+            cache.put(&keyed, &hit, done).unwrap();
         }
         let cache = Cache::open(&place, store).unwrap();
         assert_eq!(cache.get(&key), Some(hit));
@@ -429,7 +564,7 @@ mod tests {
             (cache.list()[0].uses, cache.list()[0].description.as_str()),
             (1, "ENV a=b")
         );
-        assert_eq!(cache.prune(false, None, 0).unwrap().ids, [key.hex()]);
+        assert_eq!(cache.prune(&Rule::default()).unwrap().ids, [key.hex()]);
         assert_eq!(cache.get(&key), None);
     }
 }

@@ -15,6 +15,8 @@ use crate::executor::Stream;
 pub enum Event {
     /// The Dockerfile was read: its checks' findings.
     Warnings(Vec<Warning>),
+    /// What a check found that had to see a base image.
+    Warned(Warning),
     /// A vertex began, was completed, was found in the cache, or failed.
     Vertex(Vertex),
     /// How far something is that a vertex does.

@@ -131,7 +131,7 @@ impl Stage<'_> {
             key = key.with_all(parts).noted_all(named);
         }
         let key = key.finish();
-        let by = instruction.text.clone();
+        let by = format!("{} # buildkit", instruction.text);
         if self.reuse(state, &key, &by, &instruction.text) {
             return Ok(());
         }

@@ -24,6 +24,7 @@ mod event;
 mod executor;
 mod exporter;
 mod files;
+mod filters;
 mod key;
 mod known;
 mod metadata;
@@ -32,6 +33,7 @@ mod origin;
 mod output;
 mod paths;
 mod plan;
+mod policy;
 mod request;
 mod roots;
 mod run;
@@ -42,7 +44,7 @@ mod transfer;
 mod work;
 
 pub use builder::{Built, build};
-pub use cache::{Cache, CacheEntry, CachePruned};
+pub use cache::{Cache, CacheEntry, CachePruned, EntryKind};
 pub use context::{
     Context, Folder, Given, Local, Unpacked, take as take_context, take_local as take_local_context,
     take_tree as take_context_of,
@@ -52,5 +54,7 @@ pub use error::{Error, Failure, Kind, Result};
 pub use event::{Event, Log, Status, StepEvent, Transfer, Vertex};
 pub use executor::{BaseImage, Executor, FileAccess, GitSource, Process, ProcessMount, Stream};
 pub use exporter::ImageOptions;
+pub use filters::{Facts, Filters};
 pub use output::{Archive, ArchiveOutput, Finished, ImageOutput, Output, Product, Stored};
+pub use policy::Rule;
 pub use request::{Agents, Allowed, Fresh, Named, Request, Secret, Secrets, StepsFrom};

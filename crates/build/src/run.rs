@@ -22,7 +22,7 @@ impl Stage<'_> {
     pub(crate) fn run_step(&mut self, state: &mut State, run: &Run, instruction: &Instruction) -> Result<()> {
         self.allowed(run)?;
         let line = command(run, state);
-        let by = history(&line.words, state);
+        let by = format!("{} # buildkit", history(&line.words, state));
         let layers = state.image.rootfs.diff_ids.clone();
         let mounts = self.resolve(run, state)?;
         let key = self.run_key(state, run, &line, &mounts)?;

@@ -3,12 +3,13 @@
 use corten_dockerfile::{Command, Dockerfile, Instruction, expand};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
+use corten_oci::platform::Platform;
 use corten_oci::reference::Reference;
 use corten_store::Access;
 use jiff::Timestamp;
 
 use crate::builder::{Build, vertex_digest};
-use crate::cache::Hit;
+use crate::cache::{Done, Hit};
 use crate::contents;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub(crate) struct Stage<'a> {
     vertex: Option<Vertex>,
     /// Whether nothing is taken from the cache.
     fresh: bool,
+    /// Whether what the base image wants run is run now.
+    triggered: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -57,6 +60,7 @@ impl<'a> Stage<'a> {
             last: first + build.file.stages[planned.index].instructions.len(),
             vertex: None,
             fresh,
+            triggered: false,
         }
     }
 
@@ -115,6 +119,7 @@ impl<'a> Stage<'a> {
             Ok(state) => state,
             Err(error) => return self.end(&mut State::default(), Err(error)).map(|()| State::default()),
         };
+        self.check_platform(&state);
         if let Some(vertex) = &mut self.vertex {
             vertex.cached = !pulled;
             vertex.inputs = state.vertex.iter().cloned().collect();
@@ -126,6 +131,32 @@ impl<'a> Stage<'a> {
             self.say(StepEvent::Ended);
         }
         Ok(state)
+    }
+
+    /// Warns of a base image that is for another machine than what is built.
+    fn check_platform(&self, state: &State) {
+        let Base::Image(name) = &self.planned.base else { return };
+        let wanted = match &self.planned.platform {
+            Some(platform) => platform.parse::<Platform>().ok(),
+            None => Some(self.build.platform.clone()),
+        };
+        let Some(wanted) = wanted else { return };
+        let image = &state.image;
+        if (&image.os, &image.architecture) == (&wanted.os, &wanted.architecture) {
+            return;
+        }
+        let found = match image.variant.as_str() {
+            "" => format!("{}/{}", image.os, image.architecture),
+            variant => format!("{}/{}/{variant}", image.os, image.architecture),
+        };
+        let lines = self.build.file.stages[self.index].begin.lines;
+        let warning = self
+            .build
+            .file
+            .platform_warning(name, &found, &wanted.to_string(), lines);
+        if let Some(warning) = warning {
+            (self.build.tell)(Event::Warned(warning));
+        }
     }
 
     /// The stage's name for people; empty when there is only one. With several platforms, whose it is comes first.
@@ -310,6 +341,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         self.say(StepEvent::Triggers(triggers.len()));
+        self.triggered = true;
         let count = triggers.len();
         for (at, trigger) in triggers.into_iter().enumerate() {
             let instruction = corten_dockerfile::parse_instruction(&trigger, self.build.escape)?;
@@ -329,6 +361,7 @@ impl<'a> Stage<'a> {
             self.complete(state, error);
             done?;
         }
+        self.triggered = false;
         Ok(())
     }
 
@@ -470,7 +503,14 @@ impl<'a> Stage<'a> {
             layer,
             created: self.build.epoch_text().unwrap_or_else(|| Timestamp::now().to_string()),
         };
-        self.build.cache.put(key, &hit, text)?;
+        let began = self.vertex.as_ref().and_then(|vertex| vertex.started);
+        let took = began.map(|began| Timestamp::now().duration_since(began));
+        let done = Done {
+            instruction: text,
+            took: took.and_then(|took| took.try_into().ok()).unwrap_or_default(),
+            below: state.image.rootfs.diff_ids.last(),
+        };
+        self.build.cache.put(key, &hit, done)?;
         state.add(Line {
             by,
             created: hit.created,
@@ -527,6 +567,9 @@ impl<'a> Stage<'a> {
     pub(crate) fn source(&mut self, name: &str) -> Result<State> {
         let build = self.build;
         if let Some(index) = crate::plan::stage_of(&build.file, name)? {
+            if self.triggered {
+                build.also(self.index, index)?;
+            }
             let state = build.stage_result(index)?;
             if let Some(vertex) = &state.vertex {
                 self.needs(vertex);

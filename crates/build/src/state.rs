@@ -5,6 +5,9 @@ use corten_oci::image::{History, ImageConfig};
 
 use crate::error::{Error, Result};
 
+/// What the history calls who made a line, as BuildKit does; tools look for it.
+const FRONTEND: &str = "buildkit.dockerfile.v0";
+
 /// A stage between two steps.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
@@ -115,6 +118,7 @@ impl State {
         image.history.push(History {
             created: Some(line.created),
             created_by: line.by,
+            comment: FRONTEND.to_owned(),
             empty_layer: line.layer.is_none(),
             ..History::default()
         });

@@ -7,13 +7,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use corten_api::{filters::Filters as ApiFilters, system::BuildCache};
+use corten_api::system::BuildCache;
+use corten_build::{Filters, Rule};
 use corten_oci::image::media_type::DOCKER_CONFIG;
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    filters::Filters,
+    filters,
     grpc::{Answer, Request, Result, Status},
     history::{self, IN_TOTO},
     inner::Inner,
@@ -52,9 +53,9 @@ impl Inner {
             }
             "DiskUsage" => {
                 let asked: DiskUsageRequest = messages.only().await?;
-                let filters = Filters::read(&asked.filter)?;
+                let filters = read(&asked.filter)?;
                 let mut record = self.usage().await?;
-                record.retain(|record| filters.accept(record));
+                record.retain(|record| filters.accept(&filters::facts(record)));
                 answer.send(&DiskUsageResponse { record }).await
             }
             "Prune" => self.prune(messages.only().await?, answer).await,
@@ -178,38 +179,34 @@ impl Inner {
     }
 
     async fn prune(&self, request: PruneRequest, answer: &Answer) -> Result<()> {
-        if request.max_used_space != 0 || request.min_free_space != 0 {
-            return Err(Status::unimplemented(
-                "pruning by max-used-space or min-free-space is not supported",
-            ));
-        }
-        let filters = Filters::read(&request.filter)?;
+        let filters = read(&request.filter)?;
         let before: BTreeMap<String, UsageRecord> = self
             .usage()
             .await?
             .into_iter()
             .map(|record| (record.id.clone(), record))
             .collect();
-        if !filters.is_empty() && !filters.accept_kind_alone() {
-            return Err(Status::unimplemented(
-                "pruning by filters other than type is not supported",
-            ));
-        }
-        let keep = u64::try_from(request.reserved_space).unwrap_or(0);
-        let mut gone = Vec::new();
-        if filters.accept_kind("regular") {
-            let mut until = ApiFilters::default();
-            if request.keep_duration != 0 {
-                until.add("until", format!("{}ns", request.keep_duration));
-            }
-            let pruned = self.engine.builds().prune(request.all, &until, keep).await;
-            gone.extend(pruned.map_err(|error| Status::unknown(error.report()))?.ids);
-        }
-        if keep == 0 && filters.accept_kind("source.local") {
-            let duration = Duration::from_nanos(u64::try_from(request.keep_duration).unwrap_or(0));
-            let since = SystemTime::now().checked_sub(duration);
-            let recent = |used: SystemTime| request.keep_duration != 0 && since.is_some_and(|since| used >= since);
-            let copies = self.copies.prune(|copy| recent(copy.used))?;
+        let bytes = |number: i64| u64::try_from(number).unwrap_or(0);
+        let unused_for = (request.keep_duration != 0).then(|| Duration::from_nanos(bytes(request.keep_duration)));
+        let rule = Rule {
+            all: request.all,
+            filters: filters.clone(),
+            unused_for,
+            reserved: bytes(request.reserved_space),
+            most: bytes(request.max_used_space),
+            free: bytes(request.min_free_space),
+        };
+        let sizeless = rule.has_no_sizes();
+        let pruned = self.engine.builds().prune(rule).await;
+        let mut gone = pruned.map_err(|error| Status::unknown(error.report()))?.ids;
+        // Clients' copies are bounded by their number, not by bytes.
+        if sizeless {
+            let since = unused_for.and_then(|time| SystemTime::now().checked_sub(time));
+            let recent = |used: SystemTime| since.is_some_and(|since| used >= since);
+            let copies = self.copies.prune(|copy| {
+                let facts = filters::facts(&copy_record(copy.clone()));
+                recent(copy.used) || !filters.accept(&facts)
+            })?;
             gone.extend(copies.into_iter().map(|copy| copy.name));
         }
         for id in gone {
@@ -323,6 +320,10 @@ impl Inner {
     }
 }
 
+fn read(filters: &[String]) -> Result<Filters> {
+    Filters::read(filters).map_err(|error| Status::unimplemented(error.told()))
+}
+
 /// What is done when a build ends, however that happens.
 struct Ending {
     inner: Arc<Inner>,
@@ -354,7 +355,7 @@ impl Drop for Ending {
 }
 
 /// The record of a build that goes on.
-fn record(solve: &Solve) -> BuildHistoryRecord {
+pub(crate) fn record(solve: &Solve) -> BuildHistoryRecord {
     let counts = solve.log.counts();
     BuildHistoryRecord {
         reference: solve.request.reference.clone(),

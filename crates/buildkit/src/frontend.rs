@@ -184,6 +184,7 @@ impl Inner {
         };
         let tell = move |event: Event| match event {
             Event::Warnings(warnings) => told.log.warnings(&vertex, &warnings, &source),
+            Event::Warned(warning) => told.log.warnings(&vertex, &[warning], &source),
             event => told.log.event(event),
         };
         let outputs = request.outputs.clone();

@@ -32,6 +32,7 @@ mod inner;
 mod offers;
 mod options;
 mod outputs;
+mod past;
 mod proto;
 mod provenance;
 mod questions;

@@ -120,6 +120,12 @@ impl StatusLog {
         self.push(message);
     }
 
+    /// Counts warnings that are told elsewhere.
+    pub(crate) fn count_warnings(&self, count: usize) {
+        let mut told = self.told();
+        told.warnings = told.warnings.saturating_add(i32::try_from(count).unwrap_or(i32::MAX));
+    }
+
     /// Tells what the checks of a Dockerfile found.
     pub(crate) fn warnings(&self, vertex: &Digest, warnings: &[Warning], file: &SourceInfo) {
         if warnings.is_empty() {

@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Run(Run),
     /// Leads to other commands.
     Group(&'static [Entry]),
+    /// Is refused whatever its arguments are: why, and what to do instead.
+    Refused(&'static str),
 }
 
 /// A name and where it leads.
@@ -245,6 +247,19 @@ impl Command {
         }
     }
 
+    /// A command of Docker's that is not there: why, and what to do instead.
+    pub(crate) const fn refused(about: &'static str, why: &'static str) -> Self {
+        Self {
+            arguments: "",
+            about,
+            paths: &[],
+            arity: Arity::Any,
+            flags: &[],
+            interspersed: false,
+            action: Action::Refused(why),
+        }
+    }
+
     pub(crate) const fn paths(mut self, paths: &'static [&'static str]) -> Self {
         self.paths = paths;
         self
@@ -280,7 +295,7 @@ impl Command {
     pub(crate) fn entries(&self) -> &'static [Entry] {
         match self.action {
             Action::Group(entries) => entries,
-            Action::Run(_) => &[],
+            Action::Run(_) | Action::Refused(_) => &[],
         }
     }
 

@@ -7,9 +7,12 @@ pub(crate) fn command(program: &str, path: &str, command: &Command, width: usize
     let mut text = String::from("Usage:  ");
     match command.action {
         Action::Group(_) => text.push_str(&format!("{path} COMMAND")),
-        Action::Run(_) => text.push_str(&crate::flags::usage(path, command)),
+        Action::Run(_) | Action::Refused(_) => text.push_str(&crate::flags::usage(path, command)),
     }
     text.push_str(&format!("\n\n{}\n", command.about));
+    if let Action::Refused(why) = command.action {
+        text.push_str(&format!("\nIt is not supported: {why}.\n"));
+    }
     if command.paths.len() > 1 {
         let paths: Vec<_> = command.paths.iter().map(|p| format!("{program} {p}")).collect();
         text.push_str(&format!("\nAliases:\n  {}\n", paths.join(", ")));

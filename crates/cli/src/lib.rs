@@ -35,8 +35,10 @@ mod manifest;
 mod network;
 mod opts;
 mod output_file;
+mod plugin;
 mod progress;
 mod prune;
+mod refused;
 mod registry;
 mod remote;
 mod schema;
@@ -175,6 +177,12 @@ fn dispatch(
     group_flags: Option<&Matches>,
 ) -> Result<()> {
     let command = entry.command;
+    if let Action::Refused(why) = command.action
+        && !args.iter().any(|word| word == "--help" || word == "-h")
+    {
+        let words = path.split_once(' ').map_or(path.as_str(), |(_, words)| words);
+        return Err(Error::new(format!("{words} is not supported: {why}")));
+    }
     let mut matches = flags::parse(command, path.clone(), args).map_err(|e| flag_error(&path, command, &e))?;
     matches.group = group_flags.cloned().map(Box::new);
     for remark in std::mem::take(&mut matches.remarks) {

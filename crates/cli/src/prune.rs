@@ -3,13 +3,17 @@
 use std::io::{BufRead as _, Write as _};
 
 use corten_api::filters::Filters;
+use corten_client::BuildPrune;
 
 use crate::{
     cli::Cli,
     command::{Arity, Command, Flag},
     error::Result,
     flags::Matches,
-    opts::{filter, size::human},
+    opts::{
+        filter,
+        size::{self, human},
+    },
 };
 
 const FORCE: Flag = Flag::switch("force", "Do not ask").short('f');
@@ -46,18 +50,36 @@ pub(crate) static VOLUMES: Command = Command::new("[OPTIONS]", "Remove unused lo
 
 /// `builder prune`.
 pub(crate) static BUILDS: Command = Command::new("[OPTIONS]", "Forget steps of builds", prune_builds)
+    .paths(&["builder prune", "buildx prune"])
     .arity(Arity::None)
-    .flags(&[&[
-        Flag::switch("all", "Forget every step, not just those that no image has").short('a'),
-        FILTER,
-        FORCE,
-        Flag::value(
-            "keep-storage",
-            "bytes",
-            crate::opts::size::check,
-            "Bytes of the cache to keep",
-        ),
-    ]]);
+    .flags(&[
+        &[
+            Flag::switch("all", "Forget every step, not just those that no image has").short('a'),
+            FILTER,
+            FORCE,
+            Flag::value("keep-storage", "bytes", size::check, "Older name of --reserved-space").hidden(),
+            Flag::value(
+                "max-used-space",
+                "bytes",
+                size::check,
+                "Most bytes of the cache to keep",
+            ),
+            Flag::value(
+                "min-free-space",
+                "bytes",
+                size::check,
+                "Bytes of the disk that shall be free",
+            ),
+            Flag::value(
+                "reserved-space",
+                "bytes",
+                size::check,
+                "Bytes of the cache to keep in any case",
+            ),
+            Flag::switch("verbose", "Show more of each record that is forgotten"),
+        ],
+        crate::build::BUILDER,
+    ]);
 
 /// `system prune`.
 pub(crate) static SYSTEM: Command = Command::new("[OPTIONS]", "Remove all that nothing uses", prune_system)
@@ -214,18 +236,29 @@ async fn remove_volumes(cli: &Cli, filters: &Filters) -> Result<Removed> {
 }
 
 fn prune_builds(cli: &Cli, m: &Matches) -> Result<()> {
-    let filters = filters(cli, m);
-    let (all, keep) = (m.on("all"), m.bytes("keep-storage"));
-    let warning = match all {
+    let order = BuildPrune {
+        all: m.on("all"),
+        reserved: m.bytes("keep-storage").max(m.bytes("reserved-space")),
+        most: m.bytes("max-used-space"),
+        free: m.bytes("min-free-space"),
+        filters: filters(cli, m),
+    };
+    let warning = match order.all {
         true => "WARNING! This will remove all build cache.",
         false => "WARNING! This will remove all dangling build cache.",
     };
     let removal = || async {
-        let pruned = cli.client()?.prune_builds(all, keep, &filters).await?;
+        let client = cli.client()?;
+        let before = match m.on("verbose") {
+            true => client.disk_usage().await?.build_cache.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let pruned = client.prune_builds(&order).await?;
         let ids = pruned.caches_deleted.unwrap_or_default();
-        let text = match ids.is_empty() {
+        let shown: Vec<String> = ids.iter().map(|id| crate::build::record(id, &before)).collect();
+        let text = match shown.is_empty() {
             true => String::new(),
-            false => format!("Deleted build cache objects:\n{}\n\n", ids.join("\n")),
+            false => format!("Deleted build cache objects:\n{}\n\n", shown.join("\n")),
         };
         Ok(Removed {
             text,

@@ -3,7 +3,7 @@
 use crate::{
     build,
     command::{Action, Command, Entry, Flag},
-    completion, compose, container, context, image, inspect, manifest, network, registry, system, volume,
+    completion, compose, container, context, image, inspect, manifest, network, refused, registry, system, volume,
 };
 
 const COMMON: &str = "Common Commands";
@@ -51,6 +51,7 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["search"], &image::search::COMMAND).section(COMMON),
     Entry::new(&["version"], &system::version::COMMAND).section(COMMON),
     Entry::new(&["info"], &system::info::COMMAND).section(COMMON),
+    Entry::new(&["bake"], &build::BAKE).section(""),
     Entry::new(&["builder"], &build::GROUP).section(MANAGEMENT),
     Entry::new(&["buildx"], &build::BUILDX).section(""),
     Entry::new(&["completion"], &completion::GROUP).section(MANAGEMENT),
@@ -60,6 +61,9 @@ static ENTRIES: &[Entry] = &[
     Entry::new(&["image"], &image::GROUP).section(MANAGEMENT),
     Entry::new(&["manifest"], &manifest::GROUP).section(MANAGEMENT),
     Entry::new(&["network"], &network::GROUP).section(MANAGEMENT),
+    Entry::new(&["plugin"], &refused::PLUGIN).section(""),
+    Entry::new(&["checkpoint"], &refused::CHECKPOINT).section(""),
+    Entry::new(&["trust"], &refused::TRUST).section(""),
     Entry::new(&["system"], &system::GROUP).section(MANAGEMENT),
     Entry::new(&["volume"], &volume::GROUP).section(MANAGEMENT),
     Entry::new(&["attach"], &container::attach::COMMAND),

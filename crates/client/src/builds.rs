@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use corten_api::{
+    build::{Event, Past},
     container::Ulimit,
     filters::Filters,
     image::{AuthConfig, Progress},
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Client, Result,
-    call::{Body, Call},
+    call::{Body, Call, segment},
     response::Messages,
 };
 
@@ -76,6 +77,23 @@ pub struct BuildOptions {
     pub output: String,
     /// Bytes of [`corten_api::build::Extended`] at the beginning of the context.
     pub preface: usize,
+    /// What the history calls the context.
+    pub context_name: String,
+}
+
+/// What to forget of the cache.
+#[derive(Debug, Clone, Default)]
+pub struct BuildPrune {
+    /// Whether what images have goes, too.
+    pub all: bool,
+    /// Bytes that stay in any case.
+    pub reserved: i64,
+    /// Most bytes that stay.
+    pub most: i64,
+    /// Bytes that shall be free on the disk.
+    pub free: i64,
+    /// Which records.
+    pub filters: Filters,
 }
 
 /// Answer of `POST /build/prune`.
@@ -105,6 +123,7 @@ impl Client {
             .query_some("cpusetmems", &options.cpuset_mems)
             .query_some("cgroupparent", &options.cgroup_parent)
             .query_some("output", &options.output)
+            .query_some("contextname", &options.context_name)
             .query_some("buildargs", json(&options.arguments, options.arguments.is_empty()))
             .query_some("labels", json(&options.labels, options.labels.is_empty()))
             .query_some("cachefrom", json(&options.cache_from, options.cache_from.is_empty()))
@@ -140,12 +159,42 @@ impl Client {
     ///
     /// # Errors
     /// Invalid when a filter is unknown.
-    pub async fn prune_builds(&self, all: bool, keep: i64, filters: &Filters) -> Result<BuildPruned> {
+    pub async fn prune_builds(&self, order: &BuildPrune) -> Result<BuildPruned> {
+        let number = |value: i64| if value == 0 { String::new() } else { value.to_string() };
         let call = Call::post("/build/prune")
-            .flag("all", all)
-            .query_some("keep-storage", if keep == 0 { String::new() } else { keep.to_string() })
-            .query_some("filters", filters.to_json());
+            .flag("all", order.all)
+            .query_some("keep-storage", number(order.reserved))
+            .query_some("reserved-space", number(order.reserved))
+            .query_some("max-used-space", number(order.most))
+            .query_some("min-free-space", number(order.free))
+            .query_some("filters", order.filters.to_json());
         self.send(call).await?.json().await
+    }
+
+    /// `GET /builds`: the history of builds. Corten's own.
+    ///
+    /// # Errors
+    /// NotFound when the engine is another.
+    pub async fn builds(&self) -> Result<Vec<Past>> {
+        self.send(Call::get("/builds")).await?.json().await
+    }
+
+    /// `GET /builds/{name}/log`. Corten's own.
+    ///
+    /// # Errors
+    /// NotFound when there is no such build.
+    pub async fn build_log(&self, name: &str) -> Result<Vec<Event>> {
+        let call = Call::get(format!("/builds/{}/log", segment(name)));
+        self.send(call).await?.json().await
+    }
+
+    /// `DELETE /builds/{name}`. Corten's own.
+    ///
+    /// # Errors
+    /// NotFound when there is no such build.
+    pub async fn forget_build(&self, name: &str) -> Result<()> {
+        let call = Call::delete(format!("/builds/{}", segment(name)));
+        self.send(call).await?.done().await
     }
 }
 

@@ -35,7 +35,7 @@ mod tls;
 mod volumes;
 mod written;
 
-pub use builds::{BuildOptions, BuildPruned};
+pub use builds::{BuildOptions, BuildPrune, BuildPruned};
 pub use call::Body;
 pub use containers::{
     AttachOptions, CommitOptions, LogsOptions, PathStat, PutArchive, RemoveOptions, StatsOptions, StopOptions, Waiting,

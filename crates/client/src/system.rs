@@ -52,6 +52,15 @@ impl Client {
         self.send(Call::get("/system/df")).await?.json().await
     }
 
+    /// `GET /plugins`, for whether the engine knows the filters.
+    ///
+    /// # Errors
+    /// Invalid when it does not.
+    pub async fn check_plugins(&self, filters: &Filters) -> Result<()> {
+        let call = Call::get("/plugins").query_some("filters", filters.to_json());
+        self.send(call).await?.done().await
+    }
+
     /// `GET /events`; `since` and `until` are seconds since the epoch with a fraction, or empty.
     ///
     /// # Errors

@@ -98,6 +98,12 @@ pub(crate) enum Route {
     BuildCancel,
     /// `POST /build/prune`.
     BuildPrune,
+    /// `GET /builds`: the history, for our own command line.
+    BuildHistory,
+    /// `GET /builds/{name}/log`, likewise.
+    BuildLog(String),
+    /// `DELETE /builds/{name}`, likewise.
+    BuildForget(String),
     /// `POST /session`.
     Session,
     /// `POST /grpc`.
@@ -334,6 +340,9 @@ fn absent(method: &Method, parts: &[&str]) -> Option<Route> {
         ("POST", ["build"]) => Route::Build,
         ("POST", ["build", "cancel"]) => Route::BuildCancel,
         ("POST", ["build", "prune"]) => Route::BuildPrune,
+        ("GET", ["builds"]) => Route::BuildHistory,
+        ("GET", ["builds", name, "log"]) => Route::BuildLog((*name).to_owned()),
+        ("DELETE", ["builds", name]) => Route::BuildForget((*name).to_owned()),
         ("POST", ["session"]) => Route::Session,
         ("POST", ["grpc"]) => Route::Grpc,
         ("GET", ["plugins"]) => Route::Plugins(Vec::new()),
@@ -411,6 +420,9 @@ mod tests {
         case("POST", "/build", Route::Build);
         case("POST", "/build/cancel", Route::BuildCancel);
         case("POST", "/build/prune", Route::BuildPrune);
+        case("GET", "/builds", Route::BuildHistory);
+        case("GET", "/builds/x/log", Route::BuildLog("x".into()));
+        case("DELETE", "/builds/x", Route::BuildForget("x".into()));
         case("POST", "/session", Route::Session);
         case("POST", "/grpc", Route::Grpc);
         case("OPTIONS", "/anything", Route::Options);

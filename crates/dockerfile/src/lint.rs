@@ -69,6 +69,19 @@ pub(crate) fn check(file: &Dockerfile, source: &File) -> Vec<Warning> {
     skip(found.0, file.directives.check.as_deref())
 }
 
+impl Dockerfile {
+    /// What is said of a base image that is for another platform than what is built; nothing when the file asks
+    /// to skip the check.
+    #[must_use]
+    pub fn platform_warning(&self, image: &str, found: &str, expected: &str, lines: Lines) -> Option<Warning> {
+        let mut findings = Findings::default();
+        let message =
+            format!("Base image {image} was pulled with platform {found:?}, expected {expected:?} for current build");
+        findings.add("InvalidBaseImagePlatform", message, lines);
+        skip(findings.0, self.directives.check.as_deref()).pop()
+    }
+}
+
 /// Whether the file wants the build to fail when there are warnings: `check=error=true`.
 pub(crate) fn insists(directive: Option<&str>) -> bool {
     let mut parts = directive.unwrap_or_default().split(';');

@@ -84,7 +84,14 @@ impl Engine {
             events.clone(),
         )
         .await?;
-        let builds = Builds::new(cache, store, images.clone(), containers.clone(), events.clone());
+        let builds = Builds::new(
+            Arc::clone(&settings),
+            cache,
+            store,
+            images.clone(),
+            containers.clone(),
+            events.clone(),
+        );
         let system = System::new(
             Arc::clone(&settings),
             events.clone(),

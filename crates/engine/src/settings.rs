@@ -15,6 +15,7 @@ use corten_api::container::{LogConfig, Ulimit};
 use corten_oci::seccomp::{Target, parse_profile};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::builds::CacheRules;
 use crate::error::{Error, Result};
 
 /// The engine's settings.
@@ -84,6 +85,8 @@ pub struct Settings {
     pub host_gateways: Vec<IpAddr>,
     /// Whether clients are offered what is experimental.
     pub experimental: bool,
+    /// What keeps the cache of builds small.
+    pub build_cache: CacheRules,
     /// Warnings about who can reach the API.
     pub exposure: Vec<String>,
     /// What a reload may change.
@@ -293,6 +296,7 @@ pub(crate) mod tests {
             default_init: false,
             security: SecurityDefaults::default(),
             experimental: false,
+            build_cache: CacheRules::default(),
             exposure: Vec::new(),
             reloadable: RwLock::new(Reloadable::default()),
         }

@@ -224,8 +224,11 @@ fn flags_that_are_not_there_yet_say_so() {
         ("--build-context=a=b", "failed to get build context a: stat b"),
         ("--builder=x", "no builder \"x\" found"),
         ("--cache-to=x", "--cache-to is not supported yet"),
-        ("--compress", "--compress is not supported yet"),
-        ("--debug", "--debug is not supported yet"),
+        (
+            "--compress",
+            "--compress is not supported: folders of this machine are read in place",
+        ),
+        ("--debug", "it is not supported here"),
         ("--isolation=x", "invalid isolation: \"x\""),
         ("--output=type=x", "unknown output type \"x\""),
         ("--provenance=x", "\"x\" is not supported yet"),

@@ -1,9 +1,13 @@
 //! Images built from Dockerfiles: `corten build`, and Docker's own command line with its classic builder.
 
 mod api;
+mod buildx;
+mod cache;
+mod checks;
 mod ends;
 mod files;
 mod flags;
+mod gaps;
 mod given;
 mod language;
 mod walk;

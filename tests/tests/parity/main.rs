@@ -80,14 +80,17 @@ fn must_work(row: &Row) -> bool {
 }
 
 /// Areas of commands and endpoints in which nothing may be missing any more.
-const COMPLETE: [&str; 9] = [
+const COMPLETE: [&str; 12] = [
+    "checkpoint",
     "container",
     "context",
     "exec",
     "image",
     "manifest",
     "network",
+    "plugin",
     "registry",
     "system",
+    "trust",
     "volume",
 ];

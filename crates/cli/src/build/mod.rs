@@ -6,11 +6,13 @@ mod checks;
 mod context;
 mod order;
 mod outputs;
+mod past;
 mod plain;
 mod raw;
 mod show;
 mod tar;
 mod tty;
+mod usage;
 
 use std::io::IsTerminal as _;
 
@@ -20,6 +22,7 @@ use corten_api::{
 };
 use corten_client::Messages;
 
+pub(crate) use self::{builders::BAKE, usage::record};
 use self::{
     context::{Source, Way},
     order::Order,
@@ -58,7 +61,6 @@ pub(crate) static COMMAND: Command =
                     "build-context",
                     "What stands for a name (\"name=path\", address or docker-image://…)",
                 ),
-                Flag::string("builder", "The builder; there is only \"default\"").checked(the_builder),
                 Flag::list("cache-from", "Image whose layers may be used again"),
                 Flag::string("call", "What to do: \"build\", \"check\", \"outline\" or \"targets\"").default("build"),
                 Flag::string("cgroup-parent", "Parent cgroup of commands"),
@@ -108,12 +110,14 @@ pub(crate) static COMMAND: Command =
                 Flag::string("target", "Stage to build"),
                 Flag::value("ulimit", "ulimit", check_ulimit, "Limit of commands"),
             ],
+            BUILDER,
             LIMITS,
             LATER,
         ]);
 
 /// Docker's older flags.
 const LIMITS: &[Flag] = &[
+    Flag::switch("compress", "Not supported").hidden(),
     Flag::int("cpu-period", "Period of the CPU scheduler").hidden(),
     Flag::int("cpu-quota", "Quota of the CPU scheduler").hidden(),
     Flag::int("cpu-shares", "Weight of the CPU scheduler")
@@ -137,9 +141,24 @@ const LIMITS: &[Flag] = &[
 const LATER: &[Flag] = &[
     Flag::list("attest", "Not supported yet").hidden(),
     Flag::list("cache-to", "Not supported yet").hidden(),
-    Flag::switch("compress", "Not supported yet").hidden(),
-    Flag::switch("debug", "Not supported yet").hidden(),
 ];
+
+/// What all commands of builds take: which builder, of which there is one, and `--debug`, for which there is
+/// nothing to show.
+pub(crate) const BUILDER: &[Flag] = &[
+    Flag::string("builder", "The builder; there is only \"default\"").checked(the_builder),
+    Flag::switch("debug", "Not supported")
+        .short('D')
+        .checked(no_debug)
+        .hidden(),
+];
+
+fn no_debug(value: &str) -> std::result::Result<(), String> {
+    match value {
+        "false" | "0" => Ok(()),
+        _ => Err("it is not supported here: what the engine does is logged by \"corten daemon --debug\"".to_owned()),
+    }
+}
 
 fn the_builder(name: &str) -> std::result::Result<(), String> {
     match name {
@@ -163,28 +182,29 @@ fn no_statement(value: &str) -> std::result::Result<(), String> {
 }
 
 /// `builder`.
-pub(crate) static GROUP: Command = Command::group(
-    "Manage builds",
-    &[
-        Entry::new(&["build"], &COMMAND),
-        Entry::new(&["prune"], &prune::BUILDS),
-        Entry::new(&["imagetools"], &crate::imagetools::GROUP),
-    ],
-);
+pub(crate) static GROUP: Command = Command::group("Manage builds", ENTRIES);
 
 /// `buildx`, by whose name many call `build`.
-pub(crate) static BUILDX: Command = Command::group(
-    "Build images",
-    &[
-        Entry::new(&["build"], &COMMAND),
-        Entry::new(&["du"], &builders::USAGE),
-        Entry::new(&["imagetools"], &crate::imagetools::GROUP),
-        Entry::new(&["inspect"], &builders::INSPECT),
-        Entry::new(&["ls"], &builders::LIST),
-        Entry::new(&["prune"], &prune::BUILDS),
-        Entry::new(&["version"], &builders::VERSION),
-    ],
-);
+pub(crate) static BUILDX: Command = Command::group("Build images", ENTRIES);
+
+const ENTRIES: &[Entry] = &[
+    Entry::new(&["bake", "f"], &BAKE),
+    Entry::new(&["build", "b"], &COMMAND),
+    Entry::new(&["create"], &builders::CREATE),
+    Entry::new(&["dial-stdio"], &builders::DIAL),
+    Entry::new(&["du"], &usage::COMMAND),
+    Entry::new(&["history"], &past::GROUP),
+    Entry::new(&["imagetools"], &crate::imagetools::GROUP),
+    Entry::new(&["inspect"], &builders::INSPECT),
+    Entry::new(&["install"], &builders::INSTALL),
+    Entry::new(&["ls"], &builders::LIST),
+    Entry::new(&["prune"], &prune::BUILDS),
+    Entry::new(&["rm"], &builders::REMOVE),
+    Entry::new(&["stop"], &builders::STOP),
+    Entry::new(&["uninstall"], &builders::UNINSTALL),
+    Entry::new(&["use"], &builders::USE),
+    Entry::new(&["version"], &builders::VERSION),
+];
 
 fn build(cli: &Cli, m: &Matches) -> Result<()> {
     let failed = |error: Error| Error {
@@ -261,6 +281,12 @@ fn call(m: &Matches) -> &str {
 
 /// Names what does not work yet.
 fn refuse(m: &Matches) -> Result<()> {
+    if m.on("compress") {
+        return Err(Error::new(
+            "--compress is not supported: folders of this machine are read in place, and buildx takes no notice of the \
+             flag either",
+        ));
+    }
     if let Some(flag) = LATER.iter().find(|flag| m.given(flag.long)) {
         return Err(Error::new(format!("--{} is not supported yet", flag.long)));
     }
@@ -348,6 +374,7 @@ async fn shown(cli: &Cli, order: &Order, source: &mut Source, mode: &str) -> Res
                 pass(display.as_mut(), &event);
                 match event {
                     Event::Loaded { warnings, .. } => made.warnings = warnings,
+                    Event::Warned(warning) => made.warnings.push(warning),
                     Event::Built(image) => made.image = image,
                     Event::Exported(number, piece) => {
                         receiver.take(&order.destinations, number, piece.as_deref())?;

@@ -96,6 +96,7 @@ impl Order {
             options: BuildOptions {
                 tags: split(&owned("tag")),
                 target: m.get("target").to_owned(),
+                context_name: context_name(m.arg(0)),
                 arguments: with_epoch(cli, arguments.collect()),
                 labels: labels.collect(),
                 platform: cli.platform(m),
@@ -158,6 +159,18 @@ impl Order {
         let preface = serde_json::to_vec(&extended).map_err(|error| Error::new(error.to_string()))?;
         options.preface = preface.len();
         Ok((options, with_preface(preface, sending.body)))
+    }
+}
+
+/// What the history calls a context: a folder by its whole path, and an address without what proves who asks.
+fn context_name(context: &str) -> String {
+    if !is_address(context) {
+        let folder = corten_sys::fs::canonicalize(context);
+        return folder.map_or_else(|_| context.to_owned(), |path| path.display().to_string());
+    }
+    match (context.split_once("://"), context.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => context.to_owned(),
     }
 }
 

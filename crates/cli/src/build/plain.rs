@@ -38,12 +38,20 @@ struct Shown {
 }
 
 impl Plain {
-    pub(super) fn new(program: &str) -> Self {
-        let display = Self {
+    /// For a build that was told before.
+    pub(super) fn again() -> Self {
+        Self {
             known: BTreeMap::new(),
             current: None,
-            began: true,
+            began: false,
             failed: None,
+        }
+    }
+
+    pub(super) fn new(program: &str) -> Self {
+        let display = Self {
+            began: true,
+            ..Self::again()
         };
         display.say(&format!(
             "#0 building with \"default\" instance using {program} driver\n"

@@ -52,6 +52,7 @@ pub(super) fn pass(show: &mut dyn Show, event: &Event) {
             names.join(" ")
         )),
         Event::Failed(failed) => show.failed(failed),
+        Event::Warned(warning) => show.message(&format!("WARN: {}: {}\n", warning.rule, warning.message)),
         Event::Built(_) | Event::Tagged(_) | Event::Exported(..) | Event::Finished(_) => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Configuration: flags and `daemon.json`, merged and checked as dockerd does it.
 
+mod builder;
 mod defaults;
 mod file;
 mod flags;

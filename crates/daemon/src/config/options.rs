@@ -587,7 +587,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Removed("a proxy in front of the API can add headers"),
         "",
     ),
-    option("", None, "builder", Map, NoEffect("there is no builder yet"), ""),
+    option("", None, "builder", Map, Full, ""),
     option(
         "",
         None,

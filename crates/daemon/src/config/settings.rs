@@ -11,7 +11,7 @@ use std::{
 use corten_api::container::{LogConfig, Ulimit};
 use corten_engine::settings::{Realtime, Reloadable, SecurityDefaults, Settings};
 
-use super::{Config, ConfigError, Value, bytes_of, defaults, network, runtimes};
+use super::{Config, ConfigError, Value, builder, bytes_of, defaults, network, runtimes};
 
 /// The default bridge's link.
 const BRIDGE: &str = "corten0";
@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     addresses(config)?;
     reloadable(config)?;
     network::check(config)?;
+    builder::rules(config)?;
     cgroupns(config)?;
     ipc(config)?;
     host_gateways(config)?;
@@ -90,6 +91,7 @@ impl Config {
             },
             host_gateways: host_gateways(self)?,
             experimental: self.switch("experimental", false),
+            build_cache: builder::rules(self)?,
             exposure: defaults::exposure(self),
             bridge: self.text("bridge").unwrap_or(BRIDGE).to_owned(),
             bridge_is_users: self.text("bridge").is_some_and(|name| name != BRIDGE),

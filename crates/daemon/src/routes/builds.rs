@@ -10,9 +10,10 @@ use corten_api::{
     container::{Resources, Ulimit},
     image::AuthConfig,
 };
+use corten_buildkit::BuildKit;
 use corten_engine::{
     Engine,
-    builds::{BuildRequest, StepSettings},
+    builds::{BuildRequest, StepSettings, builder::Rule, prune_rule},
     pipe,
 };
 use http::{HeaderMap, StatusCode};
@@ -26,15 +27,67 @@ use crate::{
 };
 
 /// `POST /build`.
-pub(crate) async fn build(engine: &Engine, call: Call) -> ApiResult<Answer> {
+pub(crate) async fn build(engine: &Engine, buildkit: &BuildKit, call: Call) -> ApiResult<Answer> {
     let request = request(&call.query, &call.headers)?;
+    let watcher = request
+        .trace
+        .then(|| buildkit.watch(attributes(&request, &call.query), &request.tags));
     let builds = engine.builds().clone();
     let (sender, context) = pipe::Reader::new();
     body::progress(|lines| async move {
-        let (built, ()) = tokio::join!(builds.build(request, context, lines), body::pump(call.body, sender));
+        let (built, ()) = tokio::join!(
+            builds.build(request, context, lines, watcher),
+            body::pump(call.body, sender)
+        );
         built
     })
     .await
+}
+
+/// What the history says that was asked for, by BuildKit's names.
+fn attributes(request: &BuildRequest, query: &Query) -> BTreeMap<String, String> {
+    let pairs = [
+        ("context", query.text("contextname")),
+        ("filename", request.dockerfile.as_str()),
+        ("target", request.target.as_str()),
+        ("platform", request.platform.as_str()),
+    ];
+    let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// `GET /builds`.
+pub(crate) async fn history(buildkit: &BuildKit) -> ApiResult<Answer> {
+    let buildkit = buildkit.clone();
+    body::json(&blocking(move || buildkit.history()).await?)
+}
+
+/// `GET /builds/{name}/log`.
+pub(crate) async fn log(buildkit: &BuildKit, name: String) -> ApiResult<Answer> {
+    let (buildkit, asked) = (buildkit.clone(), name.clone());
+    match blocking(move || buildkit.history_log(&asked)).await? {
+        Some(events) => body::json(&events),
+        None => Err(absent(&name)),
+    }
+}
+
+/// `DELETE /builds/{name}`.
+pub(crate) async fn forget(buildkit: &BuildKit, name: String) -> ApiResult<Answer> {
+    let (buildkit, asked) = (buildkit.clone(), name.clone());
+    match blocking(move || buildkit.forget(&asked)).await? {
+        true => Ok(body::empty(StatusCode::NO_CONTENT)),
+        false => Err(absent(&name)),
+    }
+}
+
+fn absent(name: &str) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("no record found for {name:?}"))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))
 }
 
 /// `POST /build/cancel`.
@@ -57,17 +110,18 @@ pub(crate) async fn prune(engine: &Engine, call: &Call) -> ApiResult<Answer> {
         space_reclaimed: u64,
     }
     let filters = call.query.filters()?;
-    for name in ["max-used-space", "min-free-space"] {
-        if call.query.number::<i64>(name)?.is_some_and(|bytes| bytes != 0) {
-            return Err(ApiError::unsupported(name));
-        }
-    }
-    let keep: Option<i64> = match call.query.number("keep-storage")? {
-        Some(bytes) => Some(bytes),
-        None => call.query.number("reserved-space")?,
+    let bytes = |name: &str| -> ApiResult<u64> {
+        let given: Option<i64> = call.query.number(name)?;
+        Ok(u64::try_from(given.unwrap_or(0)).unwrap_or(0))
     };
-    let keep = u64::try_from(keep.unwrap_or(0)).unwrap_or(0);
-    let pruned = engine.builds().prune(call.query.switch("all"), &filters, keep).await?;
+    let sizes = Rule {
+        all: call.query.switch("all"),
+        reserved: bytes("keep-storage")?.max(bytes("reserved-space")?),
+        most: bytes("max-used-space")?,
+        free: bytes("min-free-space")?,
+        ..Rule::default()
+    };
+    let pruned = engine.builds().prune(prune_rule(&filters, sizes)?).await?;
     body::json(&Pruned {
         caches_deleted: Some(pruned.ids).filter(|ids| !ids.is_empty()),
         space_reclaimed: pruned.bytes,

@@ -65,7 +65,12 @@ impl Teller {
             )),
             Event::Built(id) => self.line(format!("Successfully built {}\n", short(id.hex()))),
             Event::Tagged(name) => self.line(format!("Successfully tagged {name}\n")),
-            Event::Warnings(_) | Event::Vertex(_) | Event::Status(_) | Event::Log(_) | Event::Exported(..) => {}
+            Event::Warnings(_)
+            | Event::Warned(_)
+            | Event::Vertex(_)
+            | Event::Status(_)
+            | Event::Log(_)
+            | Event::Exported(..) => {}
         }
     }
 

@@ -51,6 +51,17 @@ fn check(source: &GitSource) -> Result<()> {
     if source.address.contains("::") || source.address.chars().any(char::is_control) {
         return Err(bad("it names a helper program"));
     }
+    let is_ssh =
+        source.address.starts_with("ssh://") || (!source.address.contains("://") && source.address.contains('@'));
+    if is_ssh {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!(
+                "the repository {:?} over SSH is not supported: give its https address, or clone it and build the folder",
+                source.address
+            ),
+        ));
+    }
     if source.reference.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(bad("the reference has white space in it"));
     }
@@ -126,8 +137,7 @@ async fn git(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_ALLOW_PROTOCOL", "http:https:git:ssh"),
-            ("GIT_SSH_COMMAND", "ssh -F none -o BatchMode=yes"),
+            ("GIT_ALLOW_PROTOCOL", "http:https:git"),
             ("GIT_LFS_SKIP_SMUDGE", "1"),
         ])
         .args([
@@ -178,5 +188,8 @@ mod tests {
         }
         assert!(check(&source("https://x/y.git", "--output=x")).is_err());
         assert!(check(&source("https://x/y.git", "main")).is_ok());
+        for refused in ["ssh://git@host/y.git", "git@host:y.git"] {
+            assert_eq!(check(&source(refused, "")).unwrap_err().kind(), Kind::Unsupported);
+        }
     }
 }

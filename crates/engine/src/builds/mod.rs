@@ -7,9 +7,11 @@ mod classic;
 mod executor;
 mod git;
 mod outputs;
+mod pruning;
 mod session;
 mod sources;
 mod trace;
+mod watcher;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +19,6 @@ use std::{
 };
 
 use corten_api::{
-    filters::Filters,
     host_config::{HostConfig, Resources},
     image::{AuthConfig, Progress},
     system::BuildCache,
@@ -35,10 +36,11 @@ use crate::{
     images::Images,
     pipe,
     settings::Settings,
-    time_filter,
 };
 
+pub use self::pruning::{CacheRules, rule as prune_rule};
 pub use self::session::Credentials;
+pub use self::watcher::{Watch, Watcher};
 /// What [`Builds::solve`] is told, and tells.
 pub use corten_build as builder;
 
@@ -53,6 +55,7 @@ struct Inner {
     containers: Containers,
     events: Events,
     cache: Arc<Cache>,
+    settings: Arc<Settings>,
     /// What ends the builds that have a name, by that name.
     named: Mutex<BTreeMap<String, watch::Sender<bool>>>,
 }
@@ -150,6 +153,7 @@ impl Builds {
 
     /// Builds over a store and what is remembered of earlier ones.
     pub(crate) fn new(
+        settings: Arc<Settings>,
         cache: Arc<Cache>,
         store: Arc<Store>,
         images: Images,
@@ -162,11 +166,13 @@ impl Builds {
             containers,
             events,
             cache,
+            settings,
             named: Mutex::default(),
         }))
     }
 
-    /// Builds what a request says and a context holds. Dropping the future ends the build.
+    /// Builds what a request says and a context holds. Dropping the future ends the build. Who watches hears of
+    /// builds that are told as data.
     ///
     /// # Errors
     /// `Invalid` for what is no Dockerfile and for commands that fail, otherwise as the step says.
@@ -175,6 +181,7 @@ impl Builds {
         request: BuildRequest,
         context: pipe::Reader,
         lines: mpsc::Sender<Progress>,
+        watcher: Watcher,
     ) -> Result<()> {
         let (cancel, _) = watch::channel(false);
         if !request.id.is_empty() {
@@ -184,7 +191,7 @@ impl Builds {
         let builds = self.clone();
         let executor = EngineExecutor::new(self, request.steps.clone(), cancel);
         let name = request.id.clone();
-        let result = on_thread(move || builds.run(&request, context, &executor, &lines)).await;
+        let result = on_thread(move || builds.run(&request, context, &executor, &lines, &watcher)).await;
         self.named().remove(&name);
         drop(guard);
         match result {
@@ -239,6 +246,7 @@ impl Builds {
         mut context: pipe::Reader,
         executor: &EngineExecutor,
         lines: &mpsc::Sender<Progress>,
+        watcher: &Watcher,
     ) -> Result<()> {
         let sources = sources::Sources {
             builds: self,
@@ -254,7 +262,15 @@ impl Builds {
         );
         if request.trace {
             let teller = trace::Teller::new(lines.clone(), &given);
-            let built = self.solved(executor, &order, &|event| teller.event(event));
+            let built = self.solved(executor, &order, &|event| {
+                if let Some(watcher) = watcher {
+                    watcher.event(&event);
+                }
+                teller.event(event);
+            });
+            if let Some(watcher) = watcher {
+                watcher.end(built.as_ref());
+            }
             let built = built
                 .map_err(|error| trace::failure(lines, &error, &name, &text).unwrap_or_else(|| converted(&error)))?;
             trace::finished(lines, &built);
@@ -293,25 +309,6 @@ impl Builds {
         Ok(built)
     }
 
-    /// Keeps the cache in its bounds.
-    fn trim(&self) {
-        /// Bytes of layers that only the cache keeps.
-        const MOST: u64 = 20 << 30;
-        let own: u64 = self
-            .0
-            .cache
-            .list()
-            .iter()
-            .filter(|entry| !entry.shared)
-            .map(|entry| entry.size)
-            .sum();
-        if own > MOST
-            && let Err(error) = self.0.cache.prune(false, None, MOST / 10 * 8)
-        {
-            tracing::warn!(%error, "cannot trim the build cache");
-        }
-    }
-
     /// What the cache holds.
     ///
     /// # Errors
@@ -323,25 +320,6 @@ impl Builds {
             Ok(entries.map(shown).collect())
         })
         .await
-    }
-
-    /// Forgets what the cache holds: what no image has, or with `all` everything; `keep` bytes of what
-    /// was used last stay, and so does what was used after `until`.
-    ///
-    /// # Errors
-    /// `Invalid` for an unknown filter; when the data root cannot be written.
-    pub async fn prune(&self, all: bool, filters: &Filters, keep: u64) -> Result<CachePruned> {
-        filters.accept(&["until"])?;
-        let until = time_filter::until(filters)?;
-        let until = until.and_then(|time| Timestamp::from_nanosecond(time.nanoseconds().into()).ok());
-        let inner = Arc::clone(&self.0);
-        let pruned = blocking(move || inner.cache.prune(all, until, keep).map_err(|error| converted(&error))).await?;
-        let attributes = BTreeMap::from([("reclaimed".to_owned(), pruned.bytes.to_string())]);
-        self.0.events.emit("builder", "prune", "", attributes);
-        Ok(CachePruned {
-            ids: pruned.ids,
-            bytes: pruned.bytes,
-        })
     }
 }
 
@@ -356,8 +334,9 @@ impl Drop for CancelOnDrop {
 fn shown(entry: corten_build::CacheEntry) -> BuildCache {
     let time = |at: Timestamp| corten_api::time::Time::from_nanoseconds(i64::try_from(at.as_nanosecond()).unwrap_or(0));
     BuildCache {
-        kind: "regular".to_owned(),
+        kind: entry.kind.name().to_owned(),
         description: entry.description,
+        in_use: entry.in_use,
         shared: entry.shared,
         size: i64::try_from(entry.size).unwrap_or(i64::MAX),
         created_at: entry.created.parse().map(time).unwrap_or_default(),

@@ -42,6 +42,7 @@ impl Teller {
                 text: self.text.clone(),
                 warnings: warnings.iter().map(warning).collect(),
             },
+            Event::Warned(found) => build::Event::Warned(warning(&found)),
             Event::Vertex(vertex) => build::Event::Vertex(Vertex {
                 digest: vertex.digest.to_string(),
                 inputs: vertex.inputs.iter().map(ToString::to_string).collect(),
