@@ -1,11 +1,12 @@
 //! What the engine takes along when it is told to stop.
 
 use corten_tests::engine::{Engine, Options};
+use corten_tests::until;
 
 const RUN: [&str; 3] = ["run", "-d", "--name"];
 
 /// A program that ends when it is asked to, and says so by its status.
-const POLITE: &str = "trap 'exit 7' TERM; while :; do sleep 0.1; done";
+const POLITE: &str = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done";
 
 #[test]
 fn containers_outlive_the_engine() {
@@ -22,7 +23,7 @@ fn containers_outlive_the_engine() {
 
 #[test]
 fn without_live_restore_containers_stop_and_come_back_by_their_policies() {
-    let engine = Engine::start_with(Options::with_flags(&["--live-restore=false", "--shutdown-timeout=5"]));
+    let engine = Engine::start_with(Options::with_flags(&["--live-restore=false", "--shutdown-timeout=15"]));
     assert_eq!(engine.get("/info")["LiveRestoreEnabled"], serde_json::json!(false));
     engine
         .corten(RUN.iter().chain(&["once", "busybox", "sh", "-c", POLITE]))
@@ -40,13 +41,18 @@ fn without_live_restore_containers_stop_and_come_back_by_their_policies() {
             "busybox",
             "sh",
             "-c",
-            "trap '' TERM; sleep 1000",
+            "trap '' TERM; echo ready; sleep 1000",
         ]))
         .ok();
     engine
         .corten(RUN.iter().chain(&["paused", "busybox", "sleep", "1000"]))
         .ok();
     engine.corten(["pause", "paused"]).ok();
+    for name in ["once", "always", "deaf"] {
+        until::is("its signals are caught", || {
+            engine.corten(["logs", name]).ok() == "ready\n"
+        });
+    }
     let pids: Vec<_> = ["once", "always", "deaf", "paused"]
         .map(|name| engine.inspect(name, "{{.State.Pid}}"))
         .to_vec();

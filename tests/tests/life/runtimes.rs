@@ -118,6 +118,7 @@ fn restarts_and_another_engine() {
             "trap 'exit 3' USR1; sleep 1000 & wait",
         );
         engine.wait_for("web", "{{.State.Health.Status}}", "healthy");
+        crate::catches_usr1(engine, "web");
         engine.corten(["kill", "-s", "USR1", "web"]).ok();
         engine.wait_for("web", "{{.State.Status}} {{.RestartCount}}", "running 1");
         engine.kill();

@@ -11,6 +11,12 @@ fn reaches(engine: &Engine, from: &str, url: &str) -> bool {
     engine.corten(fetch).run().code == 0
 }
 
+/// A busy machine may need more than one try.
+#[track_caller]
+fn is_reached(engine: &Engine, from: &str, url: &str) {
+    until::is(&format!("{from} reaches {url}"), || reaches(engine, from, url));
+}
+
 fn address(engine: &Engine, name: &str, network: &str) -> String {
     let template = format!("{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{{{{.IPAddress}}}}{{{{end}}}}");
     engine.inspect(name, &template)
@@ -33,7 +39,7 @@ fn internal_networks_lead_nowhere() {
     let inner = serving(&engine, "inner", "inside", &["-p", "8080:80"]);
     let outer = serving(&engine, "outer", "outside", &[]);
     serve(&engine, "friend", &["--network", "inside"]);
-    assert!(reaches(&engine, "friend", &format!("http://{inner}/")));
+    is_reached(&engine, "friend", &format!("http://{inner}/"));
     assert!(!reaches(&engine, "inner", &format!("http://{outer}/")));
     assert!(!reaches(&engine, "outer", &format!("http://{inner}/")));
     let routes = engine.corten(["exec", "inner", "ip", "route"]).ok();
@@ -56,7 +62,7 @@ fn networks_are_apart_but_for_published_ports() {
     let gateway = engine
         .corten(["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "blue"])
         .line();
-    assert!(reaches(&engine, "blue", &format!("http://{gateway}:8080/")));
+    is_reached(&engine, "blue", &format!("http://{gateway}:8080/"));
 }
 
 #[test]
@@ -105,7 +111,7 @@ fn routed_ports_are_open_at_the_container_s_address() {
     engine.corten(["network", "create", "plain"]).ok();
     let web = serving(&engine, "web", "routed", &["-p", "8080:80"]);
     serve(&engine, "other", &["--network", "plain"]);
-    assert!(reaches(&engine, "other", &format!("http://{web}/")));
+    is_reached(&engine, "other", &format!("http://{web}/"));
     let ports = engine
         .corten(["inspect", "-f", "{{json .NetworkSettings.Ports}}", "web"])
         .line();
