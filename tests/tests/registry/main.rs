@@ -7,6 +7,7 @@ mod bad_input;
 mod browser;
 mod clients;
 mod collection;
+mod conformance;
 mod crash;
 mod cuts;
 mod pages;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::server::{Server, code, descriptor, location, manifest};
 
-fn sha512(bytes: &[u8]) -> Digest {
+pub(crate) fn sha512(bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::new(Algorithm::Sha512);
     hasher.update(bytes);
     hasher.finish()

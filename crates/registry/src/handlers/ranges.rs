@@ -25,7 +25,8 @@ pub(crate) fn wanted(text: &str, size: u64) -> Wanted {
         is_number.then(|| text.parse().unwrap_or(u64::MAX))
     };
     match (number(first), number(last), first, last) {
-        (Some(first), Some(last), ..) if first > last => Wanted::All,
+        // Invalid, which may be refused (RFC 9110 §14.2), and is by what checks registries.
+        (Some(first), Some(last), ..) if first > last => Wanted::Beyond,
         (Some(first), ..) if first >= size && (last.is_empty() || number(last).is_some()) => Wanted::Beyond,
         (Some(first), Some(last), ..) => Wanted::Some(first, last.min(size - 1) - first + 1),
         (Some(first), None, _, "") => Wanted::Some(first, size - first),
@@ -74,7 +75,7 @@ mod tests {
         check("bytes=-3", Wanted::Some(7, 3));
         check("bytes=-30", Wanted::Some(0, 10));
         check("bytes=-0", Wanted::Beyond);
-        check("bytes=4-2", Wanted::All);
+        check("bytes=4-2", Wanted::Beyond);
         check("bytes=0-1,3-4", Wanted::All);
         check("bytes=-", Wanted::All);
         check("bytes=a-b", Wanted::All);
