@@ -58,11 +58,7 @@ impl Canonical<'_> {
             "extends" if path.len() == 3 => wrap_text(node, "service"),
             "secrets" | "configs" if path.len() == 4 => wrap_text(node, "source"),
             "build" if fits("build.secrets.[]") => wrap_text(node, "source"),
-            "build" if fits("build.provenance") || fits("build.sbom") => {
-                if !matches!(node.value, Value::List(_) | Value::Map(_)) {
-                    node.value = Value::Text(node.value.to_text());
-                }
-            }
+            "build" if fits("build.provenance") || fits("build.sbom") => into_text(node),
             "build" if fits("build.additional_contexts") => self.key_values(node, path)?,
             "build" if fits("build.ssh") => ssh(node)?,
             "depends_on" if path.len() == 3 => depends_on(node, path)?,
@@ -211,6 +207,13 @@ fn wrap_text(node: &mut Node, key: &'static str) {
     if let Value::Text(text) = &mut node.value {
         let text = std::mem::take(text);
         node.value = Node::map([(key, Value::Text(text))], node.at).value;
+    }
+}
+
+/// A plain value becomes a text.
+fn into_text(node: &mut Node) {
+    if !matches!(node.value, Value::List(_) | Value::Map(_)) {
+        node.value = Value::Text(node.value.to_text());
     }
 }
 

@@ -93,7 +93,12 @@ pub fn load(sources: &Sources) -> Result<Loaded<Project>> {
 /// # Errors
 /// As [`load`].
 pub fn load_tree(sources: &Sources) -> Result<Loaded<Node>> {
-    let mut loader = Loader::new(sources);
+    // A tree with variables left in it takes nothing from outside.
+    let mut sources = sources.clone();
+    if !sources.does(Step::Interpolation) {
+        sources.environment.clear();
+    }
+    let mut loader = Loader::new(&sources);
     let result = loader.tree().map(|(tree, _)| tree);
     loader.finish(result)
 }

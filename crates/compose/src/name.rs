@@ -48,8 +48,10 @@ fn in_file(file: &Path, sources: &Sources) -> Option<String> {
     let documents = yaml::documents(&text, 0).ok()?;
     let names = documents
         .iter()
+        .rev()
         .filter_map(|document| document.root.get("name").and_then(Node::as_text));
-    names.filter(|name| !name.is_empty()).last().map(str::to_owned)
+    let mut given = names.filter(|name| !name.is_empty());
+    given.next().map(str::to_owned)
 }
 
 /// A name from any text: small letters, digits, `-` and `_`, beginning with a letter or a digit.

@@ -124,7 +124,10 @@ impl Shape {
             }
             (Self::Closed(fields, required), Value::Map(map)) => object(node, map, fields, required, path, |_| false),
             (Self::Open(fields), Value::Map(map)) => object(node, map, fields, &[], path, |_| true),
-            (Self::Any(rule), Value::Map(map)) => values(map, rule, path),
+            (Self::Any(rule), Value::Map(map)) => {
+                named(map, path, |_| true)?;
+                values(map, rule, path)
+            }
             (Self::Names(rule), Value::Map(map)) => {
                 named(map, path, |key| {
                     key.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))

@@ -1,0 +1,5 @@
+//! Compose: files, and what `compose config` makes of them.
+
+mod bad_input;
+mod config;
+mod corpus;
