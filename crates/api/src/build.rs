@@ -27,6 +27,10 @@ pub struct Extended {
     pub below: String,
     /// What stands for names (`--build-context`).
     pub contexts: BTreeMap<String, NamedContext>,
+    /// Named contexts that are OCI layouts, with the tag or digest that is meant.
+    pub layouts: BTreeMap<String, String>,
+    /// What is stated about the image, by kinds: `provenance`, `sbom`.
+    pub attest: BTreeMap<String, String>,
     /// Secrets, in base64.
     pub secrets: BTreeMap<String, String>,
     /// Sockets of agents on this machine.

@@ -8,14 +8,17 @@ use corten_dockerfile::{Command, Dockerfile};
 use corten_oci::digest::Digest;
 use corten_oci::image::ImageConfig;
 use corten_oci::platform::Platform;
+use corten_oci::reference::Reference;
 use corten_store::{Lease, Store};
 use jiff::Timestamp;
 
 use crate::arguments::Arguments;
+use crate::attest::{self, Material};
 use crate::cache::Cache;
 use crate::context::{Context, Folder};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Status, StepEvent, Transfer, Vertex};
+use crate::exchange::{self, Blobs, Done, Imported, import};
 use crate::executor::Executor;
 use crate::output::{Finished, Product};
 use crate::plan::{Plan, plan};
@@ -59,14 +62,64 @@ pub fn build(
         lease: store.lease(),
         models: models(store, request),
         tell,
+        imported: imported(request, tell),
+        materials: Mutex::default(),
+        done: Mutex::default(),
         contexts: Mutex::default(),
         ignored: AtomicBool::new(false),
     };
+    let began = Timestamp::now();
     let mut products = Vec::new();
     for (number, platform) in request.platforms.iter().enumerate() {
         products.push(product(&shared, &file, target, platform, number == 0)?);
     }
-    export(&shared, &products)
+    let mut stated = Vec::new();
+    for product in &products {
+        let materials = shared.materials.lock().unwrap_or_else(PoisonError::into_inner);
+        let materials: Vec<Material> = materials
+            .iter()
+            .filter(|(platform, _)| *platform == product.platform.to_string())
+            .map(|(_, material)| material.clone())
+            .collect();
+        stated.push(attest::state(&shared, &file, product, &materials, began)?);
+    }
+    for (product, stated) in products.iter_mut().zip(stated) {
+        product.stated = stated;
+    }
+    let mut built = export(&shared, &products)?;
+    export_caches(&shared, &products, &mut built)?;
+    Ok(built)
+}
+
+/// Reads the caches that steps may come from. One that cannot be had is told of, and the build goes on.
+fn imported(request: &Request, tell: &(dyn Fn(Event) + Sync)) -> Vec<Imported> {
+    let read = |blobs: &Arc<dyn Blobs>| {
+        let title = format!("importing cache manifest from {}", blobs.title());
+        internal(tell, &title, Vec::new(), |_| import(blobs)).ok()
+    };
+    request.imports.iter().filter_map(read).collect()
+}
+
+/// Hands what was done to whoever gets the cache.
+fn export_caches(shared: &Shared<'_>, products: &[Product], built: &mut Built) -> Result<()> {
+    let done = shared.done.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let layers: Vec<Digest> = products
+        .iter()
+        .flat_map(|product| product.config.rootfs.diff_ids.clone())
+        .collect();
+    for to in &shared.request.exports {
+        let of = (!to.options.max).then_some(layers.as_slice());
+        let exported = internal(shared.tell, &to.target.title(), Vec::new(), |_| {
+            let cache = exchange::export(shared.store, &shared.lease, shared.tell, &done, of);
+            to.target.export(&cache, &to.options)
+        });
+        match exported {
+            Ok(answers) => built.answers.extend(answers),
+            Err(error) if to.options.ignore_error => tracing::warn!(%error, "a cache was not exported"),
+            Err(error) => return Err(error.context("failed to export cache")),
+        }
+    }
+    Ok(())
 }
 
 /// Builds for one platform.
@@ -107,7 +160,11 @@ fn product(
         plan,
         file,
     };
-    let state = build.run(target, is_first)?;
+    let mut state = build.run(target, is_first)?;
+    if request.inline_cache && state.base.is_none() {
+        let done = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+        state.image.inline_cache = exchange::inline(&done, &state.image.rootfs.diff_ids)?;
+    }
     let (bytes, id) = state.document()?;
     Ok(Product {
         platform: platform.clone(),
@@ -116,6 +173,7 @@ fn product(
         bytes,
         base: state.base,
         vertex: state.vertex,
+        stated: Vec::new(),
     })
 }
 
@@ -132,6 +190,12 @@ pub(crate) struct Shared<'a> {
     /// Configurations of images whose layers may be used again.
     pub(crate) models: Vec<ImageConfig>,
     pub(crate) tell: &'a (dyn Fn(Event) + Sync),
+    /// Caches elsewhere.
+    pub(crate) imported: Vec<Imported>,
+    /// What base images were, by the platform that is built for.
+    materials: Mutex<BTreeSet<(String, Material)>>,
+    /// What was done, or found.
+    done: Mutex<Vec<Done>>,
     /// Contexts that were told of.
     contexts: Mutex<BTreeMap<String, Digest>>,
     /// Whether it was told what of the context is left out.
@@ -158,6 +222,13 @@ pub(crate) struct Build<'a> {
     pub(crate) escape: char,
     pub(crate) plan: Plan,
     pub(crate) file: &'a Dockerfile,
+}
+
+impl Shared<'_> {
+    /// Notes a step.
+    pub(crate) fn done(&self, step: Done) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    }
 }
 
 impl<'a> std::ops::Deref for Build<'a> {
@@ -327,6 +398,44 @@ impl Build<'_> {
         cell.get_or_init(|| self.find_image(name, platform, pulling)).clone()
     }
 
+    /// Notes what a base image was.
+    fn material(&self, name: &str, id: &Digest, config: &ImageConfig) {
+        let Ok(reference) = name.parse::<Reference>() else {
+            return;
+        };
+        let image = self.store.images().get(id).ok();
+        let pulled = image.and_then(|image| {
+            let own = image
+                .digests()
+                .iter()
+                .find(|one| one.repository() == reference.repository())?;
+            own.digest().cloned()
+        });
+        let material = Material {
+            uri: corten_store::package(&reference.or_latest(), &config.platform()),
+            digest: pulled.unwrap_or_else(|| id.clone()),
+        };
+        let mut materials = self.materials.lock().unwrap_or_else(PoisonError::into_inner);
+        materials.insert((self.platform.to_string(), material));
+    }
+
+    /// An image of a layout, brought here once.
+    pub(crate) fn layout(&self, name: &str, blobs: &dyn Blobs, platform: &Platform) -> Result<State> {
+        let key = (format!("oci-layout:{name}"), platform.to_string());
+        let cell = {
+            let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(images.entry(key).or_default())
+        };
+        let find = || {
+            let title = format!("[context {name}] {}", blobs.title());
+            self.internal(&title, Vec::new(), |_| {
+                let config = exchange::image_of(blobs, platform, self.store, &self.lease)?;
+                Ok(State::new(config))
+            })
+        };
+        cell.get_or_init(find).clone()
+    }
+
     fn find_image(&self, name: &str, platform: &str, pulling: &mut dyn FnMut(Transfer)) -> Result<State> {
         let title = format!("[internal] load metadata for {}", crate::stage::whole_name(name));
         self.internal(&title, Vec::new(), |_| {
@@ -338,6 +447,7 @@ impl Build<'_> {
                     )));
                 }
             }
+            self.material(name, &found.id, &found.config);
             let mut state = State::new(found.config);
             (state.image.container, state.image.comment) = (String::new(), String::new());
             state.image.docker_version = String::new();

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use corten_oci::image::Compression;
 use corten_oci::platform::Platform;
 use corten_oci::reference::Reference;
-use corten_store::{Annotations, Form, Packing, Predicate};
+use corten_store::{Annotations, Form, Packing};
 
+use crate::attest::Attest;
 use crate::error::{Error, Kind, Result};
 
 /// What is asked of an image that is given out.
@@ -29,8 +30,6 @@ pub struct ImageOptions {
     oci: Option<bool>,
     packing: Option<Packing>,
     force: bool,
-    /// What is stated about the image, by platform.
-    pub predicates: BTreeMap<String, Vec<Predicate>>,
 }
 
 impl ImageOptions {
@@ -77,7 +76,7 @@ impl ImageOptions {
             oci: self.oci,
             packing: self.packing,
             force: self.force,
-            predicates: self.predicates.get(&platform).cloned().unwrap_or_default(),
+            predicates: Vec::new(),
         }
     }
 
@@ -85,8 +84,8 @@ impl ImageOptions {
     ///
     /// # Errors
     /// Invalid for annotations of an index that there is not, and of platforms that are not built.
-    pub fn check_for(&self, platforms: &[Platform]) -> Result<()> {
-        let has_index = platforms.len() > 1 || !self.predicates.is_empty();
+    pub fn check_for(&self, platforms: &[Platform], attest: &Attest) -> Result<()> {
+        let has_index = platforms.len() > 1 || attest.insists();
         for (of, some) in &self.annotations {
             if !of.is_empty() && !platforms.iter().any(|platform| platform.to_string() == *of) {
                 let message = format!("invalid annotation: no platform {of} found in source");
@@ -98,7 +97,7 @@ impl ImageOptions {
                 ));
             }
         }
-        if self.oci == Some(false) && !self.predicates.is_empty() {
+        if self.oci == Some(false) && attest.insists() {
             return Err(Error::invalid(
                 "cannot export attestations with \"oci-mediatypes=false\"",
             ));
@@ -184,20 +183,8 @@ impl ImageOptions {
     }
 
     fn level(&mut self, text: &str) -> Result<()> {
-        let wrong = || Error::invalid(format!("non-integer value {text} specified for compression-level"));
-        let level: i32 = text.parse().map_err(|_| wrong())?;
         let packing = self.packing.get_or_insert_default();
-        let most = if packing.compression == Compression::Zstd {
-            22
-        } else {
-            9
-        };
-        if packing.compression == Compression::None || !(0..=most).contains(&level) {
-            return Err(Error::invalid(format!(
-                "compression-level={level}: from 0 to 9 for gzip, and to 22 for zstd"
-            )));
-        }
-        packing.level = Some(level);
+        packing.level = Some(level(text, packing.compression)?);
         Ok(())
     }
 
@@ -249,7 +236,7 @@ fn names(text: &str) -> Result<Vec<Reference>> {
     names.map(parse).collect()
 }
 
-fn packing(value: &str) -> Result<Option<Packing>> {
+pub(crate) fn packing(value: &str) -> Result<Option<Packing>> {
     let compression = match value {
         "gzip" => Compression::Gzip,
         "zstd" => Compression::Zstd,
@@ -263,8 +250,21 @@ fn packing(value: &str) -> Result<Option<Packing>> {
     }))
 }
 
+/// How hard layers are packed.
+pub(crate) fn level(text: &str, compression: Compression) -> Result<i32> {
+    let wrong = || Error::invalid(format!("non-integer value {text} specified for compression-level"));
+    let level: i32 = text.parse().map_err(|_| wrong())?;
+    let most = if compression == Compression::Zstd { 22 } else { 9 };
+    match compression != Compression::None && (0..=most).contains(&level) {
+        true => Ok(level),
+        false => Err(Error::invalid(format!(
+            "compression-level={level}: from 0 to 9 for gzip, and to 22 for zstd"
+        ))),
+    }
+}
+
 /// What Go's `strconv.ParseBool` takes.
-fn flag(name: &str, value: &str) -> Result<bool> {
+pub(crate) fn flag(name: &str, value: &str) -> Result<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -308,7 +308,9 @@ mod tests {
             (1, "3")
         );
         assert!(
-            options.check_for(&[Platform::new("linux", "amd64", "")]).is_err(),
+            options
+                .check_for(&[Platform::new("linux", "amd64", "")], &Attest::default())
+                .is_err(),
             "no index"
         );
     }

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod attest;
 mod builder;
 mod cache;
 mod chmod;
@@ -21,6 +22,7 @@ mod contents;
 mod context;
 mod error;
 mod event;
+mod exchange;
 mod executor;
 mod exporter;
 mod files;
@@ -43,6 +45,7 @@ mod state;
 mod transfer;
 mod work;
 
+pub use attest::{Attest, Provenance};
 pub use builder::{Built, build};
 pub use cache::{Cache, CacheEntry, CachePruned, EntryKind};
 pub use context::{
@@ -52,6 +55,7 @@ pub use context::{
 pub use corten_dockerfile::{Ignore, Lines, Network, Security, Warning, excerpt};
 pub use error::{Error, Failure, Kind, Result};
 pub use event::{Event, Log, Status, StepEvent, Transfer, Vertex};
+pub use exchange::{Blobs, CACHE_CONFIG, CacheOptions, CacheTarget, CacheTo, Exported, FolderTarget, LayoutBlobs};
 pub use executor::{BaseImage, Executor, FileAccess, GitSource, Process, ProcessMount, Stream};
 pub use exporter::ImageOptions;
 pub use filters::{Facts, Filters};

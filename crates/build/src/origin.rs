@@ -65,6 +65,7 @@ impl Stage<'_> {
                 return self.origin_of(&name, context.as_ref(), wanted);
             }
             Some((_, Named::Image(image))) => self.image(image, None, &mut false)?,
+            Some((name, Named::Layout(blobs))) => self.layout(name, blobs.as_ref(), None)?,
             None => self.source(from)?,
         };
         let work = self.work(&source.image.rootfs.diff_ids)?;

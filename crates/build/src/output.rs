@@ -12,6 +12,7 @@ use corten_oci::reference::Reference;
 use corten_store::{Access, Force, Form, Lease, NewImage, PruneParents, Store};
 use jiff::Timestamp;
 
+use crate::attest::Stated;
 use crate::contents::Filter;
 use crate::error::{Error, Result};
 use crate::event::{Event, Status};
@@ -46,6 +47,8 @@ pub struct Product {
     pub(crate) base: Option<Digest>,
     /// The vertex that made it.
     pub(crate) vertex: Option<Digest>,
+    /// What is stated about it.
+    pub(crate) stated: Vec<Stated>,
 }
 
 impl Product {
@@ -134,11 +137,12 @@ impl Finished<'_> {
         Ok(self.store.images().put(new)?)
     }
 
-    /// Makes images of what was made for all platforms, or for this machine's alone, in the form that is asked for.
+    /// Makes images of what was made for all platforms, or for this machine's alone, in the form that is asked for;
+    /// `inline` with what is stated about images only.
     ///
     /// # Errors
     /// As [`Finished::image`].
-    pub fn stored(&self, form: &dyn Fn(&Platform) -> Form, all: bool) -> Result<Stored> {
+    pub fn stored(&self, form: &dyn Fn(&Platform) -> Form, all: bool, inline: bool) -> Result<Stored> {
         let others = self.products.iter().filter(|product| product.id != self.main.id && all);
         let mut stored = Stored::default();
         for product in std::iter::once(self.main).chain(others) {
@@ -149,7 +153,15 @@ impl Finished<'_> {
             }
             let was_there = self.store.images().get(&product.id).is_ok();
             let id = self.put(product)?;
-            self.store.images().set_form(&id, &form(&product.platform))?;
+            let mut form = form(&product.platform);
+            // Nothing was built of what is an image of somebody else's; that stays as it is.
+            let is_said = |stated: &&Stated| !stated.inline_only || (inline && product.base.is_none());
+            let stated = product.stated.iter().filter(is_said);
+            form.predicates = stated.map(|stated| stated.predicate.clone()).collect();
+            if form.oci == Some(false) {
+                form.predicates.clear();
+            }
+            self.store.images().set_form(&id, &form)?;
             if !was_there {
                 stored.new.push(id.clone());
             }
@@ -205,7 +217,7 @@ impl Finished<'_> {
     /// # Errors
     /// As [`Finished::write_tar`].
     pub fn write_image(&self, options: &ImageOptions, out: &mut dyn Write) -> Result<()> {
-        let stored = self.stored(&|platform| options.form(platform), true)?;
+        let stored = self.stored(&|platform| options.form(platform), true, false)?;
         let names = options.names.iter().map(|name| name.clone().or_latest()).collect();
         let saved = self.store.save_as(&stored.images, names, out);
         self.forget(stored, None);
@@ -273,7 +285,7 @@ impl Output for ImageOutput {
     }
 
     fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>> {
-        let stored = result.stored(&|platform| self.options.form(platform), false)?;
+        let stored = result.stored(&|platform| self.options.form(platform), false, true)?;
         let id = stored
             .images
             .first()

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use corten_oci::platform::Platform;
 
+use crate::attest::Attest;
 use crate::context::Context;
 use crate::error::Result;
+use crate::exchange::{Blobs, CacheTo};
 use crate::output::Output;
 
 /// Everything that a build is told.
@@ -32,6 +34,14 @@ pub struct Request {
     pub fresh: Fresh,
     /// Images whose layers may be used again.
     pub cache_from: Vec<String>,
+    /// Caches elsewhere whose steps may be used again.
+    pub imports: Vec<Arc<dyn Blobs>>,
+    /// Where the steps go that this build does or finds.
+    pub exports: Vec<CacheTo>,
+    /// Whether the image says how its steps are found again (`--cache-to type=inline`).
+    pub inline_cache: bool,
+    /// What is stated about the image.
+    pub attest: Attest,
     /// Where steps that were done before are looked for.
     pub steps_from: StepsFrom,
     /// What the image is for: one platform, or several.
@@ -61,6 +71,8 @@ pub enum Named {
     Files(Arc<dyn Context>),
     /// An image, by its own name or id.
     Image(String),
+    /// An image in an OCI layout.
+    Layout(Arc<dyn Blobs>),
 }
 
 /// What is done anew although the cache may have it.

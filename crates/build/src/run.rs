@@ -2,6 +2,7 @@
 
 use corten_dockerfile::{Instruction, Line, Mount, MountKind, Network, Run, Security, expand};
 use corten_oci::digest::Digest;
+use corten_oci::platform::Platform;
 
 use crate::arguments;
 use crate::contents;
@@ -29,6 +30,7 @@ impl Stage<'_> {
         if self.reuse(state, &key, &by, &instruction.text) {
             return Ok(());
         }
+        can_run(state)?;
         let work = self.work(&layers)?;
         let mut extras = Extras::new(self.build.store.scratch()?)?;
         for mount in &mounts {
@@ -231,6 +233,33 @@ fn command(run: &Run, state: &State) -> Ready {
 }
 
 /// The line of the history: with the arguments that the command sees.
+/// Refuses what this machine's processor cannot run, unless the kernel knows an emulator for it.
+fn can_run(state: &State) -> Result<()> {
+    let (host, wanted) = (Platform::host(), state.image.platform());
+    if wanted.architecture.is_empty() || host.accepts(&wanted) {
+        return Ok(());
+    }
+    let name = match wanted.architecture.as_str() {
+        "arm64" => "aarch64",
+        "amd64" => "x86_64",
+        "386" => "i386",
+        other => other,
+    };
+    let handlers = corten_sys::fs::read_dir("/proc/sys/fs/binfmt_misc");
+    let is_there = handlers.into_iter().flatten().flatten().any(|entry| {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let text = corten_sys::fs::read_to_string(entry.path()).unwrap_or_default();
+        file.ends_with(name) && text.starts_with("enabled")
+    });
+    match is_there {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "cannot run commands for {wanted} on {host}: no emulator is registered with the kernel (binfmt_misc); \
+             a stage that begins with FROM --platform=$BUILDPLATFORM runs here"
+        ))),
+    }
+}
+
 fn history(words: &[String], state: &State) -> String {
     let arguments: Vec<String> = state
         .arguments

@@ -276,6 +276,7 @@ impl<'a> Stage<'a> {
             }
             Base::Context(name) => match self.build.request.contexts.get(name) {
                 Some(Named::Image(image)) => self.image(image, self.planned.platform.as_deref(), pulled),
+                Some(Named::Layout(blobs)) => self.layout(name, blobs.as_ref(), self.planned.platform.as_deref()),
                 Some(Named::Files(context)) => {
                     let mut state = self.scratch();
                     self.all_of(name, context.as_ref(), &mut state)?;
@@ -434,7 +435,12 @@ impl<'a> Stage<'a> {
             return false;
         }
         let hit = match self.build.request.steps_from {
-            StepsFrom::Cache => self.build.cache.get(&key.digest).or_else(|| self.modelled(state, by)),
+            StepsFrom::Cache => self
+                .build
+                .cache
+                .get(&key.digest)
+                .or_else(|| self.modelled(state, by))
+                .or_else(|| self.imported(state, key, text)),
             StepsFrom::Images => self.modelled(state, by),
         };
         let Some(hit) = hit else {
@@ -444,6 +450,7 @@ impl<'a> Stage<'a> {
         if hit.layer.as_ref().is_some_and(|layer| !self.build.lease.hold(layer)) {
             return false;
         }
+        self.done(key, &hit, text);
         self.say(StepEvent::Cached);
         if let Some(vertex) = &mut self.vertex {
             vertex.cached = true;
@@ -511,6 +518,7 @@ impl<'a> Stage<'a> {
             below: state.image.rootfs.diff_ids.last(),
         };
         self.build.cache.put(key, &hit, done)?;
+        self.done(key, &hit, text);
         state.add(Line {
             by,
             created: hit.created,

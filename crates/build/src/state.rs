@@ -41,7 +41,11 @@ impl State {
     pub(crate) fn new(image: ImageConfig) -> Self {
         Self {
             below: (image.rootfs.diff_ids.len(), image.history.len()),
-            image,
+            image: ImageConfig {
+                // The steps of another image are not this one's.
+                inline_cache: None,
+                ..image
+            },
             ..Self::default()
         }
     }

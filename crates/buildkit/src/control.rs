@@ -87,17 +87,6 @@ impl Inner {
                 attrs: request.exporter_attrs_deprecated.clone(),
             });
         }
-        if let Some(export) = request
-            .cache
-            .iter()
-            .flat_map(|cache| &cache.exports)
-            .find(|one| one.kind != "inline")
-        {
-            return Err(Status::unimplemented(format!(
-                "cache exporter {:?} is not supported",
-                export.kind
-            )));
-        }
         let session = self.sessions.get(&request.session).await?;
         let solve = Arc::new(Solve::new(request, session));
         self.solves.add(&solve)?;

@@ -9,13 +9,14 @@ use corten_api::{
     container::{Resources, Ulimit},
     image::AuthConfig,
 };
-use corten_build::{Context, Event, Given, Named, Output, Request, StepsFrom};
+use corten_build::{Attest, Context, Event, Given, Named, Output, Request, StepsFrom};
 use corten_engine::builds::{Credentials, StepSettings};
 use corten_oci::digest::Digest;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
+    content::ContentStore,
     context::{Progress, SessionContext, Source, small_files},
     dockerfile,
     errors::{self, File},
@@ -166,15 +167,20 @@ impl Inner {
         let settings = self.settings(solve, options);
         let cancel = watch::channel(false).0;
         let platforms = options.platforms()?;
+        let attest = Attest::read(&options.attest);
+        let attest = attest.map_err(|error| errors::status(&error, &File::default()))?;
         let outputs = Outputs {
             builds: self.engine.builds(),
             session: &solve.session,
             settings: &settings,
             cancel: &cancel,
             platforms: &platforms,
+            attest: &attest,
         };
         let outputs = outputs.read(&solve.request.exporters)?;
-        let request = self.order(solve, options, inputs, &found, outputs).await?;
+        let mut request = self.order(solve, options, inputs, &found, outputs).await?;
+        request.attest = attest;
+        self.caches(solve, &mut request, &settings, &cancel)?;
         let told = Arc::clone(solve);
         let vertex = found.vertex.clone();
         let source = SourceInfo {
@@ -255,7 +261,6 @@ impl Inner {
             Some(context) => Arc::clone(context),
             None => self.context(solve, options, found).await?,
         };
-        let cache_from = self.cache_from(solve, options);
         Ok(Request {
             dockerfile: found.file.bytes.clone(),
             name: found.file.name.clone(),
@@ -265,7 +270,11 @@ impl Inner {
             arguments: options.arguments.clone(),
             labels: options.labels.clone(),
             fresh: options.fresh.clone(),
-            cache_from,
+            cache_from: options.cache_from.clone(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            inline_cache: false,
+            attest: Attest::default(),
             steps_from: StepsFrom::default(),
             platforms: options.platforms()?,
             platform_given: !options.platform.is_empty(),
@@ -277,28 +286,6 @@ impl Inner {
             squash: false,
             outputs,
         })
-    }
-
-    /// Images whose steps may be used again. One that is not here is told of, and the build goes on.
-    fn cache_from(&self, solve: &Arc<Solve>, options: &Options) -> Vec<String> {
-        let mut names = options.cache_from.clone();
-        for import in solve.request.cache.iter().flat_map(|cache| &cache.imports) {
-            let reference = import.attrs.get("ref").filter(|_| import.kind == "registry");
-            let shown = reference.map_or(import.kind.as_str(), String::as_str);
-            let vertex = solve.internal(&format!("importing cache manifest from {shown}"));
-            let found = match reference {
-                Some(name) => match self.engine.builds().store().images().resolve(name) {
-                    Ok(_) => Ok(name.clone()),
-                    Err(_) => Err(Status::not_found(format!("{name}: not found: pull it first"))),
-                },
-                None => Err(Status::unimplemented(format!(
-                    "cache importer {:?} is not supported",
-                    import.kind
-                ))),
-            };
-            names.extend(vertex.end(found).ok());
-        }
-        names
     }
 
     async fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {
@@ -340,6 +327,7 @@ impl Inner {
                         progress,
                     })?))
                 }
+                "oci-layout" => Named::Layout(Arc::new(layout(solve, rest)?)),
                 "input" => {
                     let missing = || Status::invalid(format!("context {name}: there is no input {rest:?}"));
                     Named::Image(graph::image(inputs.get(rest).ok_or_else(missing)?)?)
@@ -354,6 +342,15 @@ impl Inner {
         }
         Ok(named)
     }
+}
+
+/// `//store[:tag]@digest`, in a store that the session offers.
+fn layout(solve: &Arc<Solve>, text: &str) -> Result<ContentStore> {
+    let wrong = || Status::invalid(format!("oci-layout:{text}: no digest is given"));
+    let (store, digest) = text.trim_start_matches("//").split_once('@').ok_or_else(wrong)?;
+    let digest = digest.parse().map_err(|_| wrong())?;
+    let store = format!("oci:{}", store.split(':').next().unwrap_or(store));
+    Ok(ContentStore::new(&solve.session, store, Some(digest)))
 }
 
 /// A vertex of the frontend's own, that goes on.

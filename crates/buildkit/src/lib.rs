@@ -17,6 +17,8 @@
 
 #![forbid(unsafe_code)]
 
+mod caches;
+mod content;
 mod context;
 mod control;
 mod dockerfile;

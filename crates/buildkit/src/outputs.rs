@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, io::Write as _, os::fd::AsFd as _, sync::Arc};
 
-use corten_build::{Error, Finished, ImageOptions, Output};
+use corten_build::{Attest, Error, Finished, ImageOptions, Output};
 use corten_engine::builds::{Builds, StepSettings};
 use corten_oci::platform::Platform;
 use tokio::{runtime::Handle, sync::watch};
@@ -23,6 +23,8 @@ pub(crate) struct Outputs<'a> {
     pub(crate) cancel: &'a watch::Sender<bool>,
     /// What is built for.
     pub(crate) platforms: &'a [Platform],
+    /// What is stated.
+    pub(crate) attest: &'a Attest,
 }
 
 impl Outputs<'_> {
@@ -73,7 +75,7 @@ impl Outputs<'_> {
 
     fn options(&self, attributes: &BTreeMap<String, String>) -> Result<ImageOptions> {
         let options = ImageOptions::read(attributes).and_then(|options| {
-            options.check_for(self.platforms)?;
+            options.check_for(self.platforms, self.attest)?;
             Ok(options)
         });
         options.map_err(|error| errors::status(&error, &File::default()))

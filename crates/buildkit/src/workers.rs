@@ -31,6 +31,8 @@ const GATEWAY: &[&str] = &[
 
 /// What builds can, as far as clients ask (`solver/pb/caps.go`): sources and outputs, not graphs.
 const BUILDS: &[&str] = &[
+    "exporter.image.attestations",
+    "exporter.image.annotations",
     "exporter.multiple",
     "exporter.sourcedateepoch",
     "history.filter",
@@ -64,7 +66,11 @@ pub(crate) fn worker(id: &str) -> WorkerRecord {
     let host = OciPlatform::host();
     WorkerRecord {
         id: id.to_owned(),
-        labels: BTreeMap::new(),
+        // Clients take this for a store that keeps indexes and pushes by itself, which it does.
+        labels: BTreeMap::from([(
+            "org.mobyproject.buildkit.worker.snapshotter".to_owned(),
+            "overlayfs".to_owned(),
+        )]),
         platforms: vec![Platform {
             architecture: host.architecture,
             os: host.os,

@@ -7,12 +7,16 @@ use bytes::Bytes;
 use corten_oci::digest::Digest;
 use corten_oci::image::{Descriptor, limits};
 use corten_oci::reference::Repository;
+use corten_store::{IngestRequest, Lease, Store};
 use tokio::sync::mpsc;
 
 use crate::auth::AuthConfig;
 use crate::client::{Fetched, Purpose, Session};
 use crate::endpoint::endpoints;
 use crate::error::{Error, Kind, Result};
+use crate::layers::Transport;
+use crate::progress::Progress;
+use crate::pull::bring;
 use crate::registries::Registries;
 
 /// Pieces of a blob that may wait to be sent.
@@ -62,6 +66,44 @@ impl Documents {
     /// As [`Documents::manifest`].
     pub async fn blob(&self, digest: &Digest) -> Result<Bytes> {
         self.0.small_blob(digest, limits::CONFIG_BYTES).await
+    }
+
+    /// Brings a layer into the store, held by the lease; it comes from a repository, by its whole name.
+    ///
+    /// # Errors
+    /// As the registry says; Invalid, when it is not what its digests say.
+    pub async fn layer(
+        &self,
+        registries: &Registries,
+        (store, lease): (&Store, &Lease),
+        layer: &Descriptor,
+        diff_id: &Digest,
+        source: &str,
+    ) -> Result<()> {
+        let transport = Transport {
+            session: Arc::clone(&self.0),
+            config: Arc::clone(&registries.shared.config),
+            slots: Arc::clone(&registries.slots),
+            store: store.clone(),
+            lease: lease.clone(),
+            request: IngestRequest {
+                compressed: Some(layer.digest.clone()),
+                size: Some(layer.size),
+                diff_id: Some(diff_id.clone()),
+                media_type: layer.media_type.clone(),
+                source: Some(source.to_owned()),
+                ..IngestRequest::default()
+            },
+            layer: layer.clone(),
+        };
+        let _held = bring(registries.clone(), transport, Progress::none()).await?;
+        match lease.hold(diff_id) {
+            true => Ok(()),
+            false => Err(Error::new(
+                Kind::Internal,
+                format!("layer {diff_id} was removed while it was fetched"),
+            )),
+        }
     }
 
     /// Puts a manifest or index under a tag or digest.

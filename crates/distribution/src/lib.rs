@@ -15,7 +15,7 @@
 //! # async fn pull() -> Result<(), Box<dyn std::error::Error>> {
 //! let registries = Registries::new(Config::default());
 //! let store = Store::open("/var/lib/corten", Options::default())?;
-//! let request = PullRequest { reference: "nginx".parse()?, platform: None, auth: None };
+//! let request = PullRequest { reference: "nginx".parse()?, platform: None, auth: None, is_nameless: false };
 //! let pulled = registries.pull(&store, &request, &Progress::none()).await?;
 //! assert_eq!(pulled.reference.familiar(), "nginx:latest");
 //! # Ok(())
@@ -49,7 +49,7 @@ pub use download::Download;
 pub use error::{Error, Kind, Result};
 pub use progress::{Event, Outcome, Progress, Step};
 pub use pull::{PullRequest, Pulled};
-pub use push::{PushRequest, Pushed};
+pub use push::{CachePush, PushRequest, Pushed};
 pub use registries::{Found, Inspection, Registries};
 pub use tls::AcceptAny;
 pub use upstream::{Incoming, Received, Upstream};

@@ -29,6 +29,8 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
     /// Who asks.
     pub auth: Option<AuthConfig>,
+    /// Whether names stay with whom they are: the image gets none.
+    pub is_nameless: bool,
 }
 
 /// A pulled image.
@@ -61,6 +63,7 @@ impl Registries {
                 session,
                 reference: &reference,
                 platform: request.platform.as_ref(),
+                is_nameless: request.is_nameless,
             };
             async move { pull.run().await }
         });
@@ -88,6 +91,7 @@ impl Registries {
                 reference,
                 platform: platform.cloned(),
                 auth: auth.cloned(),
+                is_nameless: false,
             };
             pulled.push(self.pull(store, &request, progress).await?);
         }
@@ -103,6 +107,7 @@ struct Pull<'a> {
     session: Arc<Session>,
     reference: &'a Reference,
     platform: Option<&'a Platform>,
+    is_nameless: bool,
 }
 
 impl Pull<'_> {
@@ -225,6 +230,7 @@ impl Pull<'_> {
         let (store, reference) = (self.store.clone(), self.reference.clone());
         let digest = resolved.digest.clone();
         let documents = resolved.documents.clone();
+        let is_nameless = self.is_nameless;
         blocking(move || {
             let documents: Vec<StoredDocument<'_>> = documents
                 .iter()
@@ -240,6 +246,14 @@ impl Pull<'_> {
                 true => Outcome::UpToDate,
                 false => Outcome::Downloaded,
             };
+            if is_nameless {
+                return Ok(Pulled {
+                    reference,
+                    image,
+                    digest,
+                    outcome,
+                });
+            }
             if reference.digest().is_none() && outcome == Outcome::Downloaded {
                 store.images().tag(&reference, &image)?;
             }
@@ -271,7 +285,7 @@ impl Pull<'_> {
 
 /// Takes part in a layer's transfer. One that was begun for another pull may fail for reasons that are
 /// the other's (its credentials, its registry); then this one begins its own.
-async fn bring(registries: Registries, transport: Transport, progress: Progress) -> Result<Held> {
+pub(crate) async fn bring(registries: Registries, transport: Transport, progress: Progress) -> Result<Held> {
     loop {
         let begun = transport.clone();
         let waiter = registries

@@ -7,6 +7,7 @@
 //! its digest.
 
 mod assemble;
+mod cache;
 mod pack;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use crate::progress::{Progress, Step};
 use crate::registries::Registries;
 use crate::transport::Pieces;
 use assemble::Made;
+pub use cache::CachePush;
 use pack::pack;
 
 /// Packed blocks of a layer that may wait to be sent.
@@ -70,11 +72,21 @@ impl Registries {
     /// # Errors
     /// As the registry says. What was sent before the error stays there, for the next attempt.
     pub async fn push(&self, store: &Store, request: &PushRequest, progress: &Progress) -> Result<Pushed> {
-        let reference = &request.reference;
+        let push = self.open_push(store, &request.reference, request.auth.clone(), progress);
+        push.await?.run(request).await
+    }
+
+    async fn open_push(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        auth: Option<AuthConfig>,
+        progress: &Progress,
+    ) -> Result<Push> {
         let mut last = None;
         let places = endpoints(&self.shared.config, reference.domain()).await?;
         for endpoint in places.into_iter().filter(|endpoint| !endpoint.is_mirror) {
-            let (shared, auth) = (self.shared.clone(), request.auth.clone());
+            let (shared, auth) = (self.shared.clone(), auth.clone());
             match Session::open(shared, endpoint, reference.path(), auth, Purpose::Push).await {
                 Err(error) if error.is_unreachable() => last = Some(error),
                 Err(error) => return Err(error),
@@ -87,7 +99,7 @@ impl Registries {
                         slots: self.upload_slots.clone(),
                         attempts: self.shared.config.max_download_attempts,
                     };
-                    return push.run(request).await;
+                    return Ok(push);
                 }
             }
         }

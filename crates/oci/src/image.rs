@@ -481,6 +481,9 @@ pub struct ImageConfig {
     /// How each layer came to be.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
+    /// BuildKit: the steps that made it, to be found again by others (`--cache-to type=inline`); in base64.
+    #[serde(rename = "moby.buildkit.cache.v0", default, skip_serializing_if = "Option::is_none")]
+    pub inline_cache: Option<String>,
 }
 
 impl ImageConfig {

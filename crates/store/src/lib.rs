@@ -44,7 +44,7 @@ mod worker;
 
 use corten_tar as tar;
 
-pub use archive::{CommitRequest, ImportRequest, LoadEvent, Loaded, export};
+pub use archive::{CommitRequest, ImportRequest, LoadEvent, Loaded, export, write_layout};
 pub use error::{Error, Kind, Result};
 pub use form::{Annotations, Attestation, Form, GivenDocument, IN_TOTO, Predicate, layer_type, package};
 pub use gc::{Damage, GcOptions, GcReport, Repair};

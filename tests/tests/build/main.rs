@@ -3,6 +3,7 @@
 mod api;
 mod buildx;
 mod cache;
+mod caches;
 mod checks;
 mod ends;
 mod files;
@@ -10,6 +11,7 @@ mod flags;
 mod gaps;
 mod given;
 mod language;
+mod stated;
 mod walk;
 
 use corten_sys::fs;

@@ -5,6 +5,7 @@
 mod builds;
 mod compose;
 mod ends;
+mod exchange;
 mod outputs;
 
 use std::path::PathBuf;

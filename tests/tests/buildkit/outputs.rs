@@ -35,7 +35,7 @@ fn images_are_loaded_and_pushed() {
     let folder = bench.folder("pushed", &[("Dockerfile", "FROM busybox\nRUN echo pushed > /p\n")]);
     let name = format!("{}/pushed:1", bench.engine.registry().host());
     let told = bench.build(&["--push", "-t", &name, &folder]);
-    assert!(told.contains(&format!("pushing {name} with docker")), "{told}");
+    assert!(told.contains(&format!("pushing manifest for {name}@sha256:")), "{told}");
     assert_eq!(bench.engine.registry().tags("pushed"), ["1"]);
     bench.build(&["--load", "-t", "loaded", &folder]);
     let read = bench.engine.corten(["run", "--rm", "loaded", "cat", "/p"]).ok();

@@ -48,3 +48,36 @@ pub(crate) struct ReadContentResponse {
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) data: Vec<u8>,
 }
+
+/// `WriteAction`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum WriteAction {
+    Stat = 0,
+    Write = 1,
+    Commit = 2,
+}
+
+/// `WriteContentRequest`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WriteContentRequest {
+    #[prost(enumeration = "WriteAction", tag = "1")]
+    pub(crate) action: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) reference: String,
+    #[prost(int64, tag = "3")]
+    pub(crate) total: i64,
+    #[prost(string, tag = "4")]
+    pub(crate) expected: String,
+    #[prost(int64, tag = "5")]
+    pub(crate) offset: i64,
+    #[prost(bytes = "vec", tag = "6")]
+    pub(crate) data: Vec<u8>,
+}
+
+/// `WriteContentResponse`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WriteContentResponse {
+    #[prost(int64, tag = "4")]
+    pub(crate) offset: i64,
+}

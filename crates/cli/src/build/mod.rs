@@ -2,6 +2,7 @@
 
 mod agents;
 mod builders;
+mod caches;
 mod checks;
 mod context;
 mod order;
@@ -54,6 +55,10 @@ pub(crate) static COMMAND: Command =
                     "Annotation of the image (\"[manifest|index|…[os/arch]:]key=value\")",
                 ),
                 Flag::list(
+                    "attest",
+                    "Statement about the image (\"type=provenance,mode=max\", \"type=sbom\")",
+                ),
+                Flag::list(
                     "build-arg",
                     "Value of a build argument (\"NAME=value\", or NAME for the environment's)",
                 ),
@@ -61,7 +66,11 @@ pub(crate) static COMMAND: Command =
                     "build-context",
                     "What stands for a name (\"name=path\", address or docker-image://…)",
                 ),
-                Flag::list("cache-from", "Image whose layers may be used again"),
+                Flag::list(
+                    "cache-from",
+                    "Where steps may come from (\"name\", \"type=local,src=path\")",
+                ),
+                Flag::list("cache-to", "Where steps go (\"type=inline|local|registry,…\")"),
                 Flag::string("call", "What to do: \"build\", \"check\", \"outline\" or \"targets\"").default("build"),
                 Flag::string("cgroup-parent", "Parent cgroup of commands"),
                 Flag::switch("check", "Check the Dockerfile only: short for --call=check"),
@@ -85,9 +94,10 @@ pub(crate) static COMMAND: Command =
                 )
                 .default("auto"),
                 Flag::string("print", "Older name of --call").hidden(),
-                Flag::string("provenance", "Statement of where the image comes from; only \"false\"")
-                    .checked(no_statement)
-                    .hidden(),
+                Flag::string(
+                    "provenance",
+                    "Statement of where the image comes from (\"true\", \"mode=max,version=v1\")",
+                ),
                 Flag::switch("pull", "Fetch base images even if they are here"),
                 Flag::switch("push", "Push the image: short for --output=type=registry"),
                 Flag::switch("quiet", "Say the image's id only").short('q'),
@@ -95,9 +105,7 @@ pub(crate) static COMMAND: Command =
                     "rebuild-and-compare",
                     "Build twice, the second time without the cache, and compare",
                 ),
-                Flag::string("sbom", "List of the image's parts; only \"false\"")
-                    .checked(no_statement)
-                    .hidden(),
+                Flag::string("sbom", "List of the packages that are in the image (\"true\")"),
                 Flag::list(
                     "secret",
                     "Secret for steps (\"id=name,src=path\" or \"id=name,env=VARIABLE\")",
@@ -112,7 +120,6 @@ pub(crate) static COMMAND: Command =
             ],
             BUILDER,
             LIMITS,
-            LATER,
         ]);
 
 /// Docker's older flags.
@@ -135,12 +142,6 @@ const LIMITS: &[Flag] = &[
         .hidden(),
     Flag::value("memory-swap", "bytes", size::check, "Most memory and swap of a command").hidden(),
     Flag::switch_on("rm", "Remove containers of commands, which is always done").hidden(),
-];
-
-/// Flags that Docker has, and that are refused until they work.
-const LATER: &[Flag] = &[
-    Flag::list("attest", "Not supported yet").hidden(),
-    Flag::list("cache-to", "Not supported yet").hidden(),
 ];
 
 /// What all commands of builds take: which builder, of which there is one, and `--debug`, for which there is
@@ -171,13 +172,6 @@ fn the_isolation(name: &str) -> std::result::Result<(), String> {
     match name {
         "" | "default" => Ok(()),
         name => Err(format!("invalid isolation: {name:?}: there is only \"default\"")),
-    }
-}
-
-fn no_statement(value: &str) -> std::result::Result<(), String> {
-    match value {
-        "" | "false" | "0" => Ok(()),
-        value => Err(format!("{value:?} is not supported yet: only \"false\"")),
     }
 }
 
@@ -286,9 +280,6 @@ fn refuse(m: &Matches) -> Result<()> {
             "--compress is not supported: folders of this machine are read in place, and buildx takes no notice of the \
              flag either",
         ));
-    }
-    if let Some(flag) = LATER.iter().find(|flag| m.given(flag.long)) {
-        return Err(Error::new(format!("--{} is not supported yet", flag.long)));
     }
     match m.get("progress") {
         "auto" | "plain" | "quiet" | "tty" | "rawjson" => {}

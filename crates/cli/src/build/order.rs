@@ -17,6 +17,7 @@ use corten_oci::reference::Reference;
 
 use super::{
     agents::Agents,
+    caches::Caches,
     context::{Source, Way, is_address, with_preface},
     outputs::{self, Destination},
 };
@@ -75,7 +76,10 @@ impl Order {
             "default" => "",
             network => network,
         };
-        let (asked, destinations) = outputs::read(m)?;
+        let (asked, mut destinations) = outputs::read(m)?;
+        let caches = Caches::read(m, &mut destinations)?;
+        let mut contexts = named_contexts(m)?;
+        contexts.named.extend(caches.folders);
         let (sockets, agents) = Agents::read(cli, m)?;
         let is_plain = asked.is_empty() || asked == [Output::Image(BTreeMap::new())];
         let extended = Extended {
@@ -84,13 +88,17 @@ impl Order {
             allow: allow(m)?,
             no_cache_filter: split(&owned("no-cache-filter")),
             outputs: if is_plain { Vec::new() } else { asked },
+            attest: attest(m)?,
+            layouts: contexts.layouts,
+            cache_from: caches.from,
+            cache_to: caches.to,
             explain: m.on("explain"),
             squash: m.on("squash"),
             ..Extended::default()
         };
         Ok(Self {
             extended,
-            contexts: named_contexts(m)?,
+            contexts: contexts.named,
             destinations,
             _agents: agents,
             options: BuildOptions {
@@ -104,7 +112,7 @@ impl Order {
                 no_cache: m.on("no-cache"),
                 pull: m.on("pull"),
                 remove: m.on("rm") || m.on("force-rm"),
-                cache_from: cache_images(&owned("cache-from"))?,
+                cache_from: caches.images,
                 network: network.to_owned(),
                 extra_hosts: m.strings("add-host"),
                 security: owned("security-opt"),
@@ -149,6 +157,8 @@ impl Order {
             Output::Image(options) => options.get("name"),
             _ => None,
         });
+        let caches = self.extended.cache_to.iter().filter_map(|options| options.get("ref"));
+        let named = named.chain(caches).chain(&self.options.cache_from);
         let named: Vec<String> = named.flat_map(|names| names.split(',').map(str::to_owned)).collect();
         options.registries = registries(cli, source, &[options.tags.as_slice(), named.as_slice()].concat());
         let sending = source.send(way, &self.contexts, &mut extended)?;
@@ -192,26 +202,29 @@ fn split(texts: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// `--cache-from name` or `type=registry,ref=name`.
-fn cache_images(texts: &[String]) -> Result<Vec<String>> {
-    let mut images = Vec::new();
-    for text in texts {
-        if !text.contains('=') {
-            images.push(text.clone());
-            continue;
-        }
+/// `--attest type=kind,…`, and its short forms.
+fn attest(m: &Matches) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for text in m.all("attest") {
         let fields = outputs::fields(text)?;
-        match fields.get("type").map_or("registry", String::as_str) {
-            "registry" => {
-                let name = fields
-                    .get("ref")
-                    .ok_or_else(|| Error::new("cache-from of type registry needs ref=…"))?;
-                images.push(name.clone());
-            }
-            other => return Err(Error::new(format!("--cache-from type={other} is not supported yet"))),
+        let kind = fields.get("type").filter(|kind| !kind.is_empty());
+        let kind = kind.ok_or_else(|| Error::new("attestation type not specified"))?;
+        let rest = text.split(',').filter(|field| !field.trim().starts_with("type="));
+        if found.insert(kind.clone(), rest.collect::<Vec<_>>().join(",")).is_some() {
+            return Err(Error::new(format!("duplicate attestation field {kind}")));
         }
     }
-    Ok(images)
+    for kind in ["provenance", "sbom"] {
+        if let Some(text) = m.opt(kind) {
+            found.insert(kind.to_owned(), text.to_owned());
+        }
+    }
+    // What is not wanted is not asked for.
+    found.retain(|_, text| !matches!(text.as_str(), "false" | "0" | "disabled=true"));
+    for text in found.values_mut().filter(|text| matches!(text.as_str(), "true" | "1")) {
+        text.clear();
+    }
+    Ok(found)
 }
 
 fn allow(m: &Matches) -> Result<Vec<String>> {
@@ -226,15 +239,46 @@ fn allow(m: &Matches) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// `--build-context`.
+#[derive(Debug, Default)]
+struct Contexts {
+    named: Vec<(String, Named)>,
+    /// Those that are OCI layouts, with what is meant of them.
+    layouts: BTreeMap<String, String>,
+}
+
+/// `path[:tag][@digest]` of `oci-layout://`: the folder, and the digest or else the tag.
+fn layout(text: &str) -> (PathBuf, String) {
+    let (place, digest) = text.split_once('@').unwrap_or((text, ""));
+    let (folder, tag) = match place.rsplit_once(':') {
+        Some((folder, tag)) if !tag.contains('/') => (folder, tag),
+        _ => (place, ""),
+    };
+    let which = if digest.is_empty() { tag } else { digest };
+    (PathBuf::from(folder), which.to_owned())
+}
+
 /// `--build-context name=value`.
-fn named_contexts(m: &Matches) -> Result<Vec<(String, Named)>> {
-    let read = |text: &str| -> Result<(String, Named)> {
+fn named_contexts(m: &Matches) -> Result<Contexts> {
+    let mut found = Contexts::default();
+    let mut read = |text: &str| -> Result<(String, Named)> {
         let (name, value) = text
             .split_once('=')
             .ok_or_else(|| Error::new(format!("invalid context value: {text}, expected key=value")))?;
         let named = match value.strip_prefix("docker-image://") {
             Some(image) => Named::Image(image.to_owned()),
-            None if value.starts_with("oci-layout://") || value.starts_with("target:") => {
+            None if value.starts_with("oci-layout:") => {
+                let (folder, which) = layout(value.trim_start_matches("oci-layout:").trim_start_matches("//"));
+                if !folder.join("oci-layout").is_file() {
+                    return Err(Error::new(format!(
+                        "failed to get build context {name}: {} is no OCI layout",
+                        folder.display()
+                    )));
+                }
+                found.layouts.insert(name.to_owned(), which);
+                Named::Folder(folder)
+            }
+            None if value.starts_with("target:") => {
                 return Err(Error::new(format!(
                     "--build-context {name}={value} is not supported yet"
                 )));
@@ -249,7 +293,9 @@ fn named_contexts(m: &Matches) -> Result<Vec<(String, Named)>> {
         };
         Ok((name.to_owned(), named))
     };
-    m.all("build-context").into_iter().map(read).collect()
+    let named: Result<Vec<_>> = m.all("build-context").into_iter().map(&mut read).collect();
+    found.named = named?;
+    Ok(found)
 }
 
 /// `--secret id=name[,src=path|,env=VARIABLE]`, in base64.

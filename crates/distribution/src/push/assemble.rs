@@ -100,7 +100,7 @@ impl Push {
         Ok(Pushed { digest: top })
     }
 
-    async fn put(&self, document: &GivenDocument, tag: Option<&str>) -> Result<()> {
+    pub(super) async fn put(&self, document: &GivenDocument, tag: Option<&str>) -> Result<()> {
         let place = tag.unwrap_or_else(|| document.descriptor.digest.as_str());
         let bytes = Bytes::copy_from_slice(&document.bytes);
         self.session

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read},
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
@@ -13,7 +14,8 @@ use corten_api::{
     image::{AuthConfig, Progress},
 };
 use corten_build::{Agents, BaseImage, Error, Executor, GitSource, Network, Process, Security, Stream, Transfer};
-use corten_oci::{platform::Platform, reference::Reference};
+use corten_oci::{digest::Digest, platform::Platform, reference::Reference};
+use corten_store::{Force, PruneParents};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -36,6 +38,8 @@ pub(super) struct EngineExecutor {
     pub(super) settings: StepSettings,
     host_config: HostConfig,
     pub(super) cancel: watch::Sender<bool>,
+    /// Images for other machines, that are only wanted while the build goes on.
+    passing: Mutex<Vec<Digest>>,
 }
 
 impl EngineExecutor {
@@ -47,6 +51,16 @@ impl EngineExecutor {
             host_config: settings.host_config(),
             settings,
             cancel,
+            passing: Mutex::default(),
+        }
+    }
+
+    /// Removes what was only wanted for the build. What got a name meanwhile stays.
+    pub(super) fn forget(&self) {
+        let passing = std::mem::take(&mut *self.passing.lock().unwrap_or_else(PoisonError::into_inner));
+        for id in passing {
+            let images = self.builds.store().images();
+            let _ = images.remove(id.as_str(), Force::No, PruneParents::No, &|_| Vec::new());
         }
     }
 
@@ -81,7 +95,7 @@ impl EngineExecutor {
         reference: &Reference,
         platform: &str,
         pulling: &mut dyn FnMut(Transfer),
-    ) -> corten_build::Result<()> {
+    ) -> corten_build::Result<Option<Digest>> {
         let mut request = PullRequest {
             reference: reference.clone().or_latest().to_string(),
             tag: String::new(),
@@ -91,13 +105,19 @@ impl EngineExecutor {
         let (credentials, domain) = (self.settings.credentials.clone(), reference.domain().to_owned());
         let (sender, mut messages) = mpsc::channel(WAITING);
         let images = self.builds.0.images.clone();
+        let is_foreign = platform
+            .parse::<Platform>()
+            .is_ok_and(|platform| !Platform::host().accepts(&platform));
         let mut cancelled = self.cancel.subscribe();
         let pull = self.runtime.spawn(async move {
             let pulled = async move {
                 if let (None, Some(credentials)) = (&request.auth, credentials) {
                     request.auth = credentials.of(&domain).await;
                 }
-                images.pull(request, sender).await
+                match is_foreign {
+                    true => images.pull_nameless(request, sender).await.map(Some),
+                    false => images.pull(request, sender).await.map(|()| None),
+                }
             };
             tokio::select! {
                 result = pulled => result,
@@ -161,7 +181,16 @@ impl Executor for EngineExecutor {
                 format!("failed to parse stage name {reference:?}: {error}"),
             )
         })?;
-        self.fetch_image(&parsed, platform, pulling)?;
+        if let Some(id) = self.fetch_image(&parsed, platform, pulling)? {
+            self.passing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(id.clone());
+            return self.here(id.as_str(), platform).ok_or_else(|| {
+                let message = format!("image with reference {reference} was found but does not match the specified platform: wanted {platform}");
+                Error::new(Kind::NotFound, message)
+            });
+        }
         self.here(reference, platform).ok_or_else(|| {
             let message = format!("image with reference {reference} was found but does not match the specified platform: wanted {platform}");
             Error::new(Kind::NotFound.into(), message)

@@ -3,6 +3,7 @@
 //! A build has a thread of its own, on which everything blocks; what it tells becomes Docker's text, or
 //! data for a client that asks for it. It ends when the client leaves.
 
+mod cache;
 mod classic;
 mod executor;
 mod git;
@@ -304,7 +305,9 @@ impl Builds {
             drop(image);
             tell(event);
         };
-        let built = corten_build::build(&self.0.store, &self.0.cache, executor, order, &told)?;
+        let built = corten_build::build(&self.0.store, &self.0.cache, executor, order, &told);
+        executor.forget();
+        let built = built?;
         self.trim();
         Ok(built)
     }

@@ -60,7 +60,7 @@ impl Output for PushOutput {
 
     fn export(&self, result: &Finished<'_>) -> corten_build::Result<BTreeMap<String, String>> {
         let options = &self.image.options;
-        let stored = result.stored(&|platform| options.form(platform), true)?;
+        let stored = result.stored(&|platform| options.form(platform), true, true)?;
         let id = result.main().id.clone();
         result.done("exporting layers");
         let mut answers = match options.passes {

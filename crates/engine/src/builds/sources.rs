@@ -11,8 +11,9 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::build::{self, Extended, LocalFolder, NamedContext};
 use corten_build::{
-    Allowed, Archive, ArchiveOutput, Context, Fresh, GitSource, Given, Ignore, ImageOptions, ImageOutput, Local, Named,
-    Output, Request, Secret, StepsFrom, Unpacked,
+    Allowed, Archive, ArchiveOutput, Attest, Blobs, CacheOptions, CacheTarget, CacheTo, Context, FolderTarget, Fresh,
+    GitSource, Given, Ignore, ImageOptions, ImageOutput, LayoutBlobs, Local, Named, Output, Request, Secret, StepsFrom,
+    Unpacked,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::Scratch;
@@ -159,8 +160,10 @@ impl Sources<'_> {
     pub(super) fn order(&self, given: &Given, taken: &Taken) -> Result<Request> {
         let (request, extended) = (self.request, &taken.extended);
         let platforms = platforms(&request.platform)?;
+        let attest = Attest::read(&extended.attest).map_err(|error| converted(&error))?;
         Ok(Request {
-            outputs: self.outputs(extended, &platforms)?,
+            outputs: self.outputs(extended, &platforms, &attest)?,
+            attest,
             dockerfile: given.dockerfile.clone(),
             name: given.name.clone(),
             context: given.context.clone(),
@@ -170,6 +173,9 @@ impl Sources<'_> {
             labels: request.labels.clone(),
             fresh: fresh(request, extended),
             cache_from: request.cache_from.clone(),
+            imports: self.imports(taken)?,
+            exports: self.exports(extended)?,
+            inline_cache: extended.cache_to.iter().any(|one| is_of(one, "inline")),
             // Classic clients that name images want no other steps.
             steps_from: match request.trace || request.cache_from.is_empty() {
                 true => StepsFrom::Cache,
@@ -186,9 +192,90 @@ impl Sources<'_> {
         })
     }
 
+    /// Caches elsewhere: at registries, under names that are no images here; in folders.
+    fn imports(&self, taken: &Taken) -> Result<Vec<Arc<dyn Blobs>>> {
+        let EngineExecutor {
+            settings,
+            cancel,
+            runtime,
+            ..
+        } = self.executor;
+        let mut found: Vec<Arc<dyn Blobs>> = Vec::new();
+        let absent = |name: &&String| self.builds.0.store.images().resolve(name).is_err();
+        for name in self
+            .request
+            .cache_from
+            .iter()
+            .filter(absent)
+            .filter(|_| self.request.trace)
+        {
+            let source = self.builds.cache_source(name, settings, cancel, runtime);
+            found.push(source.map_err(|error| converted(&error))?);
+        }
+        for options in &taken.extended.cache_from {
+            let text = |name: &str| options.get(name).map_or("", String::as_str);
+            let context = taken.extended.contexts.get(text("context"));
+            let context = context.ok_or_else(|| Error::invalid("a cache's folder was not sent"))?;
+            let (folder, held) = folder_of(context, taken).map_err(|error| converted(&error))?;
+            let which = match text("digest") {
+                "" => text("tag"),
+                digest => digest,
+            };
+            found.push(Arc::new(LayoutBlobs::new(&folder, which, held)));
+        }
+        Ok(found)
+    }
+
+    /// Where the cache goes.
+    fn exports(&self, extended: &Extended) -> Result<Vec<CacheTo>> {
+        let EngineExecutor {
+            settings,
+            cancel,
+            runtime,
+            ..
+        } = self.executor;
+        let export = |options: &BTreeMap<String, String>| -> corten_build::Result<CacheTo> {
+            let text = |name: &str| options.get(name).map_or("", String::as_str);
+            let places = ["type", "ref", "dest", "tag", "number", "index"];
+            let read = CacheOptions::read(options, &places)?;
+            let target: Arc<dyn CacheTarget> = match text("type") {
+                "registry" => self.builds.cache_target(text("ref"), settings, cancel, runtime)?,
+                "local" => Arc::new(FolderTarget {
+                    number: text("number").parse().unwrap_or_default(),
+                    tag: match text("tag") {
+                        "" => "latest".to_owned(),
+                        tag => tag.to_owned(),
+                    },
+                    index: options.get("index").cloned(),
+                }),
+                other => return Err(unsupported(&format!("cache exporter {other:?} is not supported"))),
+            };
+            Ok(CacheTo { options: read, target })
+        };
+        for options in extended.cache_to.iter().filter(|one| is_of(one, "inline")) {
+            CacheOptions::read(options, &["type"]).map_err(|error| converted(&error))?;
+        }
+        let wanted = extended.cache_to.iter().filter(|one| !is_of(one, "inline"));
+        let found: corten_build::Result<Vec<_>> = wanted.map(export).collect();
+        found.map_err(|error| converted(&error))
+    }
+
     fn contexts(&self, taken: &Taken) -> corten_build::Result<BTreeMap<String, Named>> {
         let mut found = BTreeMap::new();
+        let is_cache = |name: &String| {
+            let caches = taken.extended.cache_from.iter();
+            caches.into_iter().any(|cache| cache.get("context") == Some(name))
+        };
         for (name, context) in &taken.extended.contexts {
+            if is_cache(name) {
+                continue;
+            }
+            if let Some(which) = taken.extended.layouts.get(name) {
+                let (folder, held) = folder_of(context, taken)?;
+                let blobs = LayoutBlobs::new(&folder, which, held);
+                found.insert(name.clone(), Named::Layout(Arc::new(blobs)));
+                continue;
+            }
             let files = |context: Arc<dyn Context>| Named::Files(context);
             let named = match context {
                 NamedContext::Folder(folder) => files(Arc::new(Local::new(&here(folder)?, ""))),
@@ -217,7 +304,7 @@ impl Sources<'_> {
         Ok(Named::Files(Arc::new(Unpacked::new(tree, "")?)))
     }
 
-    fn outputs(&self, extended: &Extended, platforms: &[Platform]) -> Result<Vec<Arc<dyn Output>>> {
+    fn outputs(&self, extended: &Extended, platforms: &[Platform], attest: &Attest) -> Result<Vec<Arc<dyn Output>>> {
         let names = names(&self.request.tags)?;
         if extended.outputs.is_empty() {
             let options = ImageOptions::named(names);
@@ -230,7 +317,7 @@ impl Sources<'_> {
                 options.entry("name".to_owned()).or_insert_with(|| names.join(","));
             }
             let read = ImageOptions::read(&options).map_err(|error| converted(&error))?;
-            read.check_for(platforms).map_err(|error| converted(&error))?;
+            read.check_for(platforms, attest).map_err(|error| converted(&error))?;
             Ok(read)
         };
         let output = |(number, output): (usize, &build::Output)| -> Result<Arc<dyn Output>> {
@@ -281,6 +368,23 @@ fn platforms(text: &str) -> Result<Vec<Platform>> {
         true => Ok(vec![Platform::host()]),
         false => Ok(found),
     }
+}
+
+/// The folder of a named context, and what keeps it there.
+fn folder_of(context: &NamedContext, taken: &Taken) -> corten_build::Result<(PathBuf, Option<Arc<Scratch>>)> {
+    match context {
+        NamedContext::Folder(folder) => Ok((here(folder)?, None)),
+        NamedContext::Sent(below) => {
+            let tree = taken.archive.clone();
+            let tree = tree.ok_or_else(|| unsupported("a named context was not sent"))?;
+            Ok((tree.path().join(below), Some(tree)))
+        }
+        NamedContext::Image(_) | NamedContext::Remote(_) => Err(unsupported("a layout must be in a folder")),
+    }
+}
+
+fn is_of(options: &BTreeMap<String, String>, kind: &str) -> bool {
+    options.get("type").is_some_and(|one| one == kind)
 }
 
 fn unsupported(message: &str) -> corten_build::Error {

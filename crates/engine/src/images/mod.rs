@@ -10,7 +10,7 @@ mod health_change;
 mod inspect;
 mod list;
 mod login;
-mod pull;
+pub(crate) mod pull;
 pub(crate) mod push;
 mod remove;
 mod search;

@@ -72,6 +72,7 @@ impl Images {
                 reference,
                 platform,
                 auth,
+                is_nameless: false,
             };
             registries
                 .pull(&self.0.store, &request, &reporter)
@@ -82,6 +83,29 @@ impl Images {
         crash::point("pull:stored");
         pulled.iter().for_each(|pulled| self.announce(pulled));
         Ok(())
+    }
+
+    /// Pulls an image for a platform that this machine has not, and leaves all names where they are; gives its id.
+    ///
+    /// # Errors
+    /// As [`Images::pull`].
+    pub(crate) async fn pull_nameless(
+        &self,
+        request: PullRequest,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<corten_oci::digest::Digest> {
+        let reference = whole_reference(&request)?;
+        let platform = request.platform.parse::<Platform>();
+        let platform = platform.map_err(|error| Error::invalid(error.to_string()))?;
+        let reporter = corten_distribution::Progress::new(move |event| send(&progress, &event));
+        let request = corten_distribution::PullRequest {
+            reference,
+            platform: Some(platform),
+            auth: request.auth.map(credentials),
+            is_nameless: true,
+        };
+        let pulled = self.registries().pull(&self.0.store, &request, &reporter).await;
+        Ok(pulled.map_err(Error::from)?.image)
     }
 
     /// Looks at what a registry has under a name.
@@ -207,7 +231,7 @@ fn whole_reference(request: &PullRequest) -> Result<Reference> {
     parse(&text)
 }
 
-pub(super) fn credentials(auth: AuthConfig) -> corten_distribution::AuthConfig {
+pub(crate) fn credentials(auth: AuthConfig) -> corten_distribution::AuthConfig {
     corten_distribution::AuthConfig {
         username: auth.username,
         password: auth.password.into(),

@@ -59,6 +59,7 @@ impl Store {
             docker_version: request.version,
             container: request.snapshot,
             config: request.config,
+            inline_cache: None,
             ..base
         };
         let bytes = serde_json::to_vec(&config).map_err(|error| Error::internal(error.to_string()))?;

@@ -25,25 +25,29 @@ impl Images<'_> {
     /// `NotFound` when the image is not there.
     pub fn set_form(&self, id: &ImageId, form: &Form) -> Result<()> {
         let store = &self.0.inner;
-        let document = match form.is_plain() {
-            true => None,
-            false => {
-                let bytes = serde_json::to_vec(form).map_err(|error| Error::internal(error.to_string()))?;
-                Some(store.put_document(&StoredDocument {
-                    media_type: FORM,
-                    bytes: &bytes,
-                })?)
-            }
-        };
+        // Under the lock from the beginning: nobody removes the document before the record names it.
         let mut state = store.state();
         let image = state.images.by_id.get(id).cloned();
         let image = image.ok_or_else(|| no_such(id.as_str()))?;
         let mut record = image.0.record.clone();
-        record.documents.retain(|known| known.media_type != FORM);
-        record.documents.extend(document);
-        if record.documents != image.0.record.documents {
-            store.write_image(&record)?;
-            state.images.set(image.with_record(record));
+        let (before, mut documents): (Vec<_>, Vec<_>) =
+            record.documents.into_iter().partition(|known| known.media_type == FORM);
+        if !form.is_plain() {
+            let bytes = serde_json::to_vec(form).map_err(|error| Error::internal(error.to_string()))?;
+            documents.push(store.put_document(&StoredDocument {
+                media_type: FORM,
+                bytes: &bytes,
+            })?);
+        }
+        record.documents = documents;
+        if record.documents == image.0.record.documents {
+            return Ok(());
+        }
+        store.write_image(&record)?;
+        state.images.set(image.with_record(record));
+        let kept = state.images.documents();
+        for old in before.iter().filter(|old| !kept.contains(&old.digest)) {
+            store.remove_document(&old.digest)?;
         }
         Ok(())
     }
