@@ -9,6 +9,9 @@ use crate::{
     source::Position,
 };
 
+/// How many services may wait for one another in a row.
+const MAX_CHAIN: usize = 1000;
+
 /// Checks a project.
 pub(crate) fn check(project: &mut Project) -> Result<()> {
     let names: Vec<String> = project.services.keys().cloned().collect();
@@ -334,6 +337,10 @@ fn follow<'a>(
     }
     if done.contains(name) {
         return Ok(());
+    }
+    if path.len() >= MAX_CHAIN {
+        let message = format!("more than {MAX_CHAIN} services wait for one another in a row");
+        return Err(Error::invalid(message).at(place(project, &["services", name])));
     }
     path.push(name);
     for other in project

@@ -12,6 +12,9 @@ use crate::{
     resolve::{self, Base},
 };
 
+/// How many services may extend one another in a row.
+const MAX_CHAIN: usize = 100;
+
 /// A service and the file that it is in.
 type Reference = (String, String);
 
@@ -174,6 +177,11 @@ fn track(seen: &mut Vec<Reference>, step: Reference) -> Result<()> {
             message.push_str(&format!("\n  extends {service} in {file}"));
         }
         return Err(Error::invalid(message));
+    }
+    if seen.len() >= MAX_CHAIN {
+        return Err(Error::invalid(format!(
+            "more than {MAX_CHAIN} services extend one another in a row"
+        )));
     }
     seen.push(step);
     Ok(())

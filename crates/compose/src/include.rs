@@ -11,6 +11,9 @@ use crate::{
     resolve,
 };
 
+/// How many files may include one another in a row.
+const MAX_DEPTH: usize = 50;
+
 /// One entry of `include`.
 struct Include {
     paths: Vec<String>,
@@ -56,6 +59,11 @@ impl Loader<'_> {
             return Err(Error::invalid(format!(
                 "include cycle detected:\n{}",
                 steps.join("\n include ")
+            )));
+        }
+        if layer.files.len() >= MAX_DEPTH {
+            return Err(Error::invalid(format!(
+                "more than {MAX_DEPTH} files include one another in a row"
             )));
         }
         let folder = match &include.project_directory {

@@ -1,7 +1,10 @@
 //! Holds a tree against the tables.
 
+use std::collections::HashMap;
+
 use super::{Field, Rule, Shape};
 use crate::{
+    Format,
     error::{Error, Result},
     model::Duration,
     nearest::nearest,
@@ -111,12 +114,7 @@ impl Shape {
             }
             (Self::List(rule), Value::List(list)) => items(list, rule, path),
             (Self::Set(rule), Value::List(list)) => {
-                for (index, item) in list.iter().enumerate() {
-                    if let Some(first) = list[..index].iter().position(|other| other == item) {
-                        let message = format!("{} items at {first} and {index} are equal", show(path));
-                        return Err(Error::invalid(message).at(item.at));
-                    }
-                }
+                twice(list, path)?;
                 items(list, rule, path)
             }
             (Self::Object(fields, required), Value::Map(map)) => {
@@ -145,6 +143,21 @@ fn items(list: &[Node], rule: Rule, path: &mut Path) -> Result<()> {
         path.push(index.to_string());
         check(item, rule, path)?;
         path.pop();
+    }
+    Ok(())
+}
+
+/// Refuses elements that are there twice.
+fn twice(list: &[Node], path: &Path) -> Result<()> {
+    let mut seen: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, item) in list.iter().enumerate() {
+        // What is written differently is different; so long lists stay cheap.
+        let same_looks = seen.entry(item.render(Format::Json)).or_default();
+        if let Some(first) = same_looks.iter().find(|other| list[**other] == *item) {
+            let message = format!("{} items at {first} and {index} are equal", show(path));
+            return Err(Error::invalid(message).at(item.at));
+        }
+        same_looks.push(index);
     }
     Ok(())
 }
