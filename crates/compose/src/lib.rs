@@ -27,23 +27,28 @@
 
 mod canonical;
 mod consistency;
+pub mod convert;
 mod discover;
 mod dotenv;
 mod error;
+pub mod execute;
 mod extends;
 pub mod hash;
 mod include;
 mod interpolate;
+pub mod labels;
 mod load;
 mod merge;
 pub mod model;
 mod name;
+pub mod names;
 mod nearest;
 mod node;
 mod normalize;
 mod number;
 mod output;
 mod path;
+pub mod plan;
 mod remote;
 mod resolve;
 mod schema;

@@ -1,0 +1,430 @@
+//! What `up` and `create` do: resources, then containers in the order of dependencies, then starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use corten_api::container::Summary;
+
+use super::{Action, Condition, Observed, Plan, Target, observed};
+use crate::{
+    error::{Error, Result},
+    hash, labels,
+    model::{Network, Project, Service},
+    names,
+};
+
+/// When containers are made anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Recreate {
+    /// When their definition or image is another one now.
+    #[default]
+    Diverged,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Whether containers are started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Started.
+    #[default]
+    Started,
+    /// Started, and waited for until they run well.
+    Awaited,
+    /// Only made.
+    Created,
+}
+
+/// How to bring a project up.
+#[derive(Debug, Clone, Default)]
+pub struct Up {
+    /// The services that were asked for; all when empty.
+    pub services: Vec<String>,
+    /// When their containers are made anew.
+    pub recreate: Recreate,
+    /// When those that they depend on are.
+    pub recreate_dependencies: Recreate,
+    /// The ids of images, by service.
+    pub images: BTreeMap<String, String>,
+    /// Whether containers are started.
+    pub start: Start,
+    /// Whether containers of services that are gone are removed.
+    pub remove_orphans: bool,
+    /// Whether to say nothing of them.
+    pub ignore_orphans: bool,
+    /// Whether a service that is scaled down stays as it is.
+    pub keep_scale: bool,
+}
+
+/// The plan for a project whose services are those that are to run.
+///
+/// # Errors
+/// Not found: external networks and volumes; invalid: several containers of one name.
+pub fn up(project: &Project, observed: &Observed, wanted: &Up) -> Result<Plan> {
+    let mut planner = Planner {
+        project,
+        observed,
+        wanted,
+        plan: Plan::default(),
+        resources: Vec::new(),
+        made: BTreeMap::new(),
+        starts: BTreeMap::new(),
+        changed_networks: BTreeSet::new(),
+        containers: BTreeMap::new(),
+        recreated: BTreeSet::new(),
+    };
+    planner.orphans();
+    planner.networks()?;
+    planner.volumes()?;
+    let order = project.in_order()?;
+    for name in &order {
+        planner.service(name, &project.services[name])?;
+    }
+    if wanted.start != Start::Created {
+        planner.start(&order);
+    }
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    project: &'a Project,
+    observed: &'a Observed,
+    wanted: &'a Up,
+    plan: Plan,
+    /// Steps that make networks and volumes.
+    resources: Vec<usize>,
+    /// Steps that make a service's containers.
+    made: BTreeMap<String, Vec<usize>>,
+    /// Steps that start a service's containers.
+    starts: BTreeMap<String, Vec<usize>>,
+    changed_networks: BTreeSet<String>,
+    /// A service's containers as they will be, and whether each runs already.
+    containers: BTreeMap<String, Vec<(Target, bool)>>,
+    /// Services with containers that were made anew.
+    recreated: BTreeSet<String>,
+}
+
+impl Planner<'_> {
+    fn orphans(&mut self) {
+        let all = self.observed.containers.iter();
+        let orphans: Vec<_> = all.filter(|c| observed::is_orphan(self.project, c)).collect();
+        if orphans.is_empty() {
+            return;
+        }
+        if self.wanted.remove_orphans {
+            for container in orphans {
+                let target = observed::target(container);
+                let cause = "no service of the project has it";
+                let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
+                let remove = Action::Remove {
+                    target,
+                    volumes: false,
+                    force: true,
+                };
+                let step = self.plan.add(remove, cause, vec![stop]);
+                self.resources.push(step);
+            }
+        } else if !self.wanted.ignore_orphans {
+            let names: Vec<_> = orphans.iter().map(|c| observed::name_of(c)).collect();
+            self.plan.warnings.push(format!(
+                "Found orphan containers ([{}]) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+                names.join(" ")
+            ));
+        }
+    }
+
+    fn networks(&mut self) -> Result<()> {
+        for (key, network) in &self.project.networks {
+            let found = self.observed.network(&self.project.name, &network.name);
+            let known = found.is_some() || matches!(network.name.as_str(), "host" | "none" | "bridge");
+            match found {
+                None if network.external && !known => {
+                    return Err(Error::not_found(format!(
+                        "network {} declared as external, but could not be found",
+                        network.name
+                    )));
+                }
+                None if network.external => {}
+                None => {
+                    let step = self
+                        .plan
+                        .add(Action::CreateNetwork(key.clone()), "it does not exist", Vec::new());
+                    self.resources.push(step);
+                }
+                Some(found) if !network.external => self.existing_network(key, network, found),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn existing_network(&mut self, key: &str, network: &Network, found: &corten_api::network::Network) {
+        let ours = found
+            .labels
+            .get(labels::PROJECT)
+            .is_some_and(|p| *p == self.project.name);
+        if !ours {
+            self.plan.warnings.push(format!(
+                "a network with name {} exists but was not created for project {:?}.\nSet `external: true` to use an existing network",
+                network.name, self.project.name
+            ));
+            return;
+        }
+        let made_by = found.labels.get(labels::CONFIG_HASH);
+        if made_by.is_none_or(|hash| *hash == hash::network(network)) {
+            return;
+        }
+        let cause = "its definition changed";
+        let users = self.observed.containers.iter();
+        let users: Vec<_> = users
+            .filter(|c| c.network_settings.networks.contains_key(&network.name))
+            .map(observed::target)
+            .collect();
+        let stops = users.into_iter().map(|target| {
+            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
+            let remove = Action::Remove {
+                target,
+                volumes: false,
+                force: true,
+            };
+            self.plan.add(remove, cause, vec![stop])
+        });
+        let stops: Vec<_> = stops.collect();
+        let remove = Action::RemoveNetwork(network.name.clone(), found.id.clone());
+        let removed = self.plan.add(remove, cause, stops);
+        let step = self
+            .plan
+            .add(Action::CreateNetwork(key.to_owned()), cause, vec![removed]);
+        self.resources.push(step);
+        self.changed_networks.insert(network.name.clone());
+    }
+
+    fn volumes(&mut self) -> Result<()> {
+        for (key, volume) in &self.project.volumes {
+            let Some(found) = self.observed.volume(&volume.name) else {
+                if volume.external {
+                    return Err(Error::not_found(format!("external volume {:?} not found", volume.name)));
+                }
+                let step = self
+                    .plan
+                    .add(Action::CreateVolume(key.clone()), "it does not exist", Vec::new());
+                self.resources.push(step);
+                continue;
+            };
+            if volume.external {
+                continue;
+            }
+            let label = |name: &str| found.labels.as_ref().and_then(|labels| labels.get(name));
+            let name = &volume.name;
+            let project = &self.project.name;
+            match label(labels::PROJECT) {
+                None => self.plan.warnings.push(format!(
+                    "volume {name:?} already exists but was not created by Docker Compose. Use `external: true` to use an existing volume"
+                )),
+                Some(owner) if owner != project => self.plan.warnings.push(format!(
+                    "volume {name:?} already exists but was created for project {owner:?} (expected {project:?}). Use `external: true` to use an existing volume"
+                )),
+                Some(_) if label(labels::CONFIG_HASH).is_some_and(|h| *h != hash::volume(volume)) => {
+                    self.plan.warnings.push(format!(
+                        "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a container must be made anew, if it must.
+    fn diverged(&self, name: &str, service: &Service, container: &Summary) -> Option<String> {
+        let asked = self.wanted.services.is_empty() || self.wanted.services.iter().any(|s| s == name);
+        let policy = match asked {
+            true => self.wanted.recreate,
+            false => self.wanted.recreate_dependencies,
+        };
+        match policy {
+            Recreate::Never => return None,
+            Recreate::Always => return Some("it was asked for".to_owned()),
+            Recreate::Diverged => {}
+        }
+        let label = |name: &str| container.labels.get(name).map(String::as_str);
+        if label(labels::CONFIG_HASH) != Some(&hash::service(service)) {
+            let place = self.project.place(&["services", name]);
+            let at = place.map(|place| format!(" ({}:{})", place.file.display(), place.line));
+            return Some(format!("its definition changed{}", at.unwrap_or_default()));
+        }
+        if let Some(image) = self.wanted.images.get(name)
+            && label(labels::IMAGE) != Some(image)
+        {
+            return Some(format!("image {} changed", self.project.image_of(name, "-")));
+        }
+        None
+    }
+
+    fn service(&mut self, name: &str, service: &Service) -> Result<()> {
+        let count = usize::try_from(service.replicas()).unwrap_or(0);
+        if count > 1 && !service.container_name.is_empty() {
+            return Err(Error::invalid(format!(
+                "can't set container_name and {name} as container name must be unique: invalid compose project"
+            )));
+        }
+        let mut after = self.resources.clone();
+        for dependency in service.depends_on.keys() {
+            after.extend(self.made.get(dependency).into_iter().flatten());
+        }
+        let mut existing: Vec<_> = self.observed.of_service(name).into_iter().collect();
+        existing.retain(|c| {
+            let networks = &c.network_settings.networks;
+            !self
+                .changed_networks
+                .iter()
+                .any(|network| networks.contains_key(network))
+        });
+        let next = existing.iter().map(|c| observed::number_of(c)).max().unwrap_or(0) + 1;
+        // Those that are up to date stay rather than the others, the older ones rather than the newer.
+        existing.sort_by_key(|c| (self.diverged(name, service, c).is_some(), observed::number_of(c)));
+        let count = if self.wanted.keep_scale {
+            count.max(existing.len())
+        } else {
+            count
+        };
+        let (kept, surplus) = existing.split_at(count.min(existing.len()));
+        let mut made = Vec::new();
+        let mut will_be = Vec::new();
+        for container in surplus {
+            let target = observed::target(container);
+            let cause = "the service is to have fewer containers";
+            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
+            let remove = Action::Remove {
+                target,
+                volumes: false,
+                force: true,
+            };
+            self.plan.add(remove, cause, vec![stop]);
+        }
+        let mut kept = kept.to_vec();
+        kept.sort_by_key(|c| observed::number_of(c));
+        for container in kept {
+            let mut target = observed::target(container);
+            if let Some(cause) = self.diverged(name, service, container) {
+                target.id = None;
+                target.name = names::container(self.project, name, service, target.number);
+                let mut after = after.clone();
+                after.extend(self.stop_dependents(name, &cause));
+                let recreate = Action::Recreate(target.clone(), container.id.clone());
+                made.push(self.plan.add(recreate, cause, after));
+                self.recreated.insert(name.to_owned());
+                will_be.push((target, false));
+                continue;
+            }
+            let runs = matches!(container.state.as_str(), "running" | "restarting" | "paused");
+            if runs {
+                self.plan
+                    .add(Action::Keep(target.clone()), "it is up to date", Vec::new());
+            }
+            will_be.push((target, runs));
+        }
+        let missing = count.saturating_sub(will_be.len());
+        for offset in 0..u32::try_from(missing).unwrap_or(u32::MAX) {
+            let number = next + offset;
+            let target = Target {
+                service: name.to_owned(),
+                number,
+                name: names::container(self.project, name, service, number),
+                id: None,
+            };
+            let create = Action::Create(target.clone());
+            made.push(self.plan.add(create, "it does not exist", after.clone()));
+            will_be.push((target, false));
+        }
+        self.made.insert(name.to_owned(), made);
+        self.containers.insert(name.to_owned(), will_be);
+        Ok(())
+    }
+
+    /// Stops containers that are to be restarted with the service that they depend on.
+    fn stop_dependents(&mut self, name: &str, cause: &str) -> Vec<usize> {
+        let dependents = self.project.services.iter().filter(|(_, service)| {
+            service
+                .depends_on
+                .get(name)
+                .is_some_and(|dependency| dependency.restart)
+        });
+        let dependents: Vec<_> = dependents.map(|(dependent, _)| dependent.clone()).collect();
+        let mut steps = Vec::new();
+        for dependent in dependents {
+            for container in self.observed.of_service(&dependent) {
+                if container.state == "running" {
+                    let cause = format!("service {name:?}, which it depends on, is made anew: {cause}");
+                    let stop = Action::Stop(observed::target(container));
+                    steps.push(self.plan.add(stop, cause, Vec::new()));
+                }
+            }
+        }
+        steps
+    }
+
+    fn start(&mut self, order: &[String]) {
+        // Nothing starts before everything is made: what cannot be made is known before something runs.
+        let made: Vec<_> = self.made.values().flatten().copied().collect();
+        for name in order {
+            let service = &self.project.services[name];
+            let mut restarted = false;
+            let mut after = made.clone();
+            let containers = self.containers.get(name).cloned().unwrap_or_default();
+            for (dependency, on) in &service.depends_on {
+                after.extend(self.starts.get(dependency).into_iter().flatten());
+                restarted |= on.restart && self.recreated.contains(dependency);
+            }
+            let idle = containers.iter().all(|(_, runs)| *runs) && !restarted;
+            if !idle || self.wanted.start == Start::Awaited {
+                let waits = self.wait_for_dependencies(service, &after);
+                after.extend(waits);
+            }
+            let mut starts = Vec::new();
+            for (target, runs) in &containers {
+                if *runs && !restarted {
+                    continue;
+                }
+                let cause = if *runs { "it is restarted" } else { "it does not run" };
+                starts.push(self.plan.add(Action::Start(target.clone()), cause, after.clone()));
+            }
+            if self.wanted.start == Start::Awaited {
+                for (target, _) in &containers {
+                    let wait = Action::Wait {
+                        target: target.clone(),
+                        condition: Condition::RunningOrHealthy,
+                        required: true,
+                    };
+                    self.plan.add(wait, "it was asked for", starts.clone());
+                }
+            }
+            self.starts.insert(name.clone(), starts);
+        }
+    }
+
+    fn wait_for_dependencies(&mut self, service: &Service, after: &[usize]) -> Vec<usize> {
+        let mut waits = Vec::new();
+        for (dependency, on) in &service.depends_on {
+            let condition = match on.condition.as_str() {
+                "service_healthy" => Condition::Healthy,
+                "service_completed_successfully" => Condition::Completed,
+                _ => continue,
+            };
+            for (target, _) in self.containers.get(dependency).cloned().unwrap_or_default() {
+                let wait = Action::Wait {
+                    target,
+                    condition,
+                    required: on.required,
+                };
+                let known = self.plan.steps.iter().position(|step| step.action == wait);
+                waits.push(match known {
+                    Some(step) => step,
+                    None => self.plan.add(wait, "another service depends on it", after.to_vec()),
+                });
+            }
+        }
+        waits
+    }
+}
