@@ -99,7 +99,7 @@ struct Removed {
 }
 
 /// Asks the user; yes is only `y`.
-fn confirmed(cli: &Cli, warning: &str) -> bool {
+pub(crate) fn confirmed(cli: &Cli, warning: &str) -> bool {
     cli.print(&format!("{warning}\nAre you sure you want to continue? [y/N] "));
     let mut answer = String::new();
     // No answer is a no.

@@ -12,7 +12,10 @@ use crate::{
 
 impl From<corten_compose::Error> for Error {
     fn from(error: corten_compose::Error) -> Self {
-        Self::new(error.to_string())
+        Self {
+            not_found: error.kind() == corten_compose::Kind::NotFound,
+            ..Self::new(error.to_string())
+        }
     }
 }
 

@@ -1,15 +1,62 @@
 //! `compose …`: many containers as one application.
 
+mod attached;
 mod config;
+mod down;
 pub(crate) mod globals;
+mod images;
+mod later;
+mod list;
+mod logs;
+mod open;
+mod progress;
+mod run;
+mod up;
 mod variables;
+mod within;
 
 use crate::command::{Command, Entry, Flag};
 
 /// `compose`.
 pub(crate) static GROUP: Command = Command::group(
     "Run many containers as one application",
-    &[Entry::new(&["config", "convert"], &config::COMMAND)],
+    &[
+        Entry::new(&["attach"], &within::ATTACH),
+        Entry::new(&["build"], &within::BUILD),
+        Entry::new(&["commit"], &within::COMMIT),
+        Entry::new(&["config", "convert"], &config::COMMAND),
+        Entry::new(&["cp"], &within::CP),
+        Entry::new(&["create"], &up::CREATE),
+        Entry::new(&["down"], &down::DOWN),
+        Entry::new(&["events"], &later::EVENTS).section(""),
+        Entry::new(&["exec"], &within::EXEC),
+        Entry::new(&["export"], &within::EXPORT),
+        Entry::new(&["images"], &list::IMAGES),
+        Entry::new(&["kill"], &down::KILL),
+        Entry::new(&["logs"], &logs::COMMAND),
+        Entry::new(&["ls"], &list::LS),
+        Entry::new(&["pause"], &down::PAUSE),
+        Entry::new(&["plan"], &up::PLAN),
+        Entry::new(&["port"], &list::PORT),
+        Entry::new(&["ps"], &list::PS),
+        Entry::new(&["publish"], &later::PUBLISH).section(""),
+        Entry::new(&["pull"], &within::PULL),
+        Entry::new(&["push"], &within::PUSH),
+        Entry::new(&["restart"], &down::RESTART),
+        Entry::new(&["rm"], &down::REMOVE),
+        Entry::new(&["run"], &run::COMMAND),
+        Entry::new(&["scale"], &up::SCALE),
+        Entry::new(&["start"], &down::START),
+        Entry::new(&["stats"], &within::STATS),
+        Entry::new(&["stop"], &down::STOP),
+        Entry::new(&["top"], &list::TOP),
+        Entry::new(&["unpause"], &down::UNPAUSE),
+        Entry::new(&["up"], &up::UP),
+        Entry::new(&["version"], &list::VERSION),
+        Entry::new(&["volumes"], &list::VOLUMES),
+        Entry::new(&["wait"], &within::WAIT),
+        Entry::new(&["watch"], &later::WATCH).section(""),
+    ],
 )
 .flags(&[&[
     Flag::switch("all-resources", "Keep resources that no service uses"),

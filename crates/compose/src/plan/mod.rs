@@ -53,6 +53,13 @@ pub struct Target {
     pub id: Option<String>,
 }
 
+impl Target {
+    /// A container that is there.
+    pub fn of(container: &corten_api::container::Summary) -> Self {
+        observed::target(container)
+    }
+}
+
 /// What a service waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
@@ -124,6 +131,23 @@ impl Plan {
             after,
         });
         self.steps.len() - 1
+    }
+
+    /// Says nothing of containers that stay as they are.
+    pub fn forget_kept(&mut self) {
+        let kept = |step: &Step| matches!(step.action, Action::Keep(_));
+        let mut places = Vec::new();
+        let mut next = 0;
+        for step in &self.steps {
+            places.push(next);
+            next += usize::from(!kept(step));
+        }
+        let gone: Vec<_> = self.steps.iter().map(kept).collect();
+        self.steps.retain(|step| !kept(step));
+        for step in &mut self.steps {
+            step.after.retain(|before| !gone[*before]);
+            step.after.iter_mut().for_each(|before| *before = places[*before]);
+        }
     }
 
     /// Whether there is nothing to do.

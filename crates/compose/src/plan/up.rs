@@ -8,7 +8,7 @@ use super::{Action, Condition, Observed, Plan, Target, observed};
 use crate::{
     error::{Error, Result},
     hash, labels,
-    model::{Network, Project, Service},
+    model::{Dependency, Network, Project, Service},
     names,
 };
 
@@ -55,6 +55,8 @@ pub struct Up {
     pub ignore_orphans: bool,
     /// Whether a service that is scaled down stays as it is.
     pub keep_scale: bool,
+    /// What is waited for at the end, by service.
+    pub wait_for: BTreeMap<String, Dependency>,
 }
 
 /// The plan for a project whose services are those that are to run.
@@ -83,6 +85,8 @@ pub fn up(project: &Project, observed: &Observed, wanted: &Up) -> Result<Plan> {
     }
     if wanted.start != Start::Created {
         planner.start(&order);
+        let started: Vec<_> = planner.starts.values().flatten().copied().collect();
+        planner.wait_for_dependencies(&wanted.wait_for, &started);
     }
     Ok(planner.plan)
 }
@@ -379,7 +383,7 @@ impl Planner<'_> {
             }
             let idle = containers.iter().all(|(_, runs)| *runs) && !restarted;
             if !idle || self.wanted.start == Start::Awaited {
-                let waits = self.wait_for_dependencies(service, &after);
+                let waits = self.wait_for_dependencies(&service.depends_on, &after);
                 after.extend(waits);
             }
             let mut starts = Vec::new();
@@ -404,9 +408,9 @@ impl Planner<'_> {
         }
     }
 
-    fn wait_for_dependencies(&mut self, service: &Service, after: &[usize]) -> Vec<usize> {
+    fn wait_for_dependencies(&mut self, dependencies: &BTreeMap<String, Dependency>, after: &[usize]) -> Vec<usize> {
         let mut waits = Vec::new();
-        for (dependency, on) in &service.depends_on {
+        for (dependency, on) in dependencies {
             let condition = match on.condition.as_str() {
                 "service_healthy" => Condition::Healthy,
                 "service_completed_successfully" => Condition::Completed,

@@ -1,0 +1,292 @@
+//! The images of services: looked up, fetched or built before containers are made.
+
+use std::collections::BTreeMap;
+
+use corten_compose::{Service, execute::Phase, labels, model::Build};
+
+use super::open::{Open, call};
+use crate::{
+    build,
+    error::{Error, Result},
+    image::pull,
+    remote::named,
+};
+
+/// How images come to be there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// `always`, `missing`, `never` or `build`; empty leaves it to each service.
+    pub(crate) pull: String,
+    /// Whether what can be built is built.
+    pub(crate) build: bool,
+    /// Whether nothing is built.
+    pub(crate) no_build: bool,
+    /// Whether builds say only what fails.
+    pub(crate) quiet_build: bool,
+    /// Whether pulls show no progress.
+    pub(crate) quiet_pull: bool,
+}
+
+/// Sees to it that every service has its image; gives their ids by service.
+pub(crate) fn ensure(open: &Open<'_>, wanted: &Wanted) -> Result<BTreeMap<String, String>> {
+    let mut done: BTreeMap<String, String> = BTreeMap::new();
+    let mut ids = BTreeMap::new();
+    for (name, service) in &open.project.services {
+        let image = open.project.image_of(name, "-");
+        let key = format!("{image} {}", service.platform);
+        let id = match done.get(&key) {
+            Some(id) if service.build.is_none() => id.clone(),
+            _ => ensure_one(open, wanted, name, service, &image)?,
+        };
+        done.insert(key, id.clone());
+        if !id.is_empty() {
+            ids.insert(name.clone(), id);
+        }
+    }
+    Ok(ids)
+}
+
+fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<String> {
+    if service.provider.is_some() {
+        return Err(Error::new(format!("service {name:?}: provider is not supported yet")));
+    }
+    let policy = match wanted.pull.as_str() {
+        "" => service.pull_policy.as_str(),
+        policy => policy,
+    };
+    let found = find(open, image)?;
+    let build = (wanted.build || policy == "build" || found.is_none() && !wanted.no_build) && !wanted.no_build;
+    if let Some(definition) = &service.build
+        && build
+    {
+        if open.is_dry() {
+            open.progress.tell(name, "Building", Phase::Working);
+            return Ok(String::new());
+        }
+        build_one(open, name, service, definition, &Extra::quiet(wanted.quiet_build))?;
+        return Ok(find(open, image)?.unwrap_or_default());
+    }
+    match (found, policy) {
+        (Some(id), "always") if service.build.is_none() => {
+            fetch(open, wanted, name, service, image)?;
+            Ok(find(open, image)?.unwrap_or(id))
+        }
+        (Some(id), _) => Ok(id),
+        (None, "never") => Err(Error::new(format!(
+            "Error response from daemon: No such image: {image}"
+        ))),
+        (None, _) => {
+            fetch(open, wanted, name, service, image)?;
+            Ok(find(open, image)?.unwrap_or_default())
+        }
+    }
+}
+
+/// The id of an image that is here.
+pub(crate) fn find(open: &Open<'_>, image: &str) -> Result<Option<String>> {
+    open.cli.wait(async {
+        match open.cli.client()?.inspect_image(image, "").await {
+            Ok(bytes) => {
+                let inspect: corten_api::image::Inspect =
+                    corten_api::decode(&bytes).map_err(|error| Error::new(error.to_string()))?;
+                Ok(Some(inspect.id))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+fn fetch(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<()> {
+    open.progress.tell(name, "Pulling", Phase::Working);
+    if open.is_dry() {
+        open.progress.tell(name, "Pulled", Phase::Done);
+        return Ok(());
+    }
+    let reference = named(image)?;
+    let quiet = wanted.quiet_pull || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let fetched = open
+        .cli
+        .wait(pull::for_container(open.cli, &reference, &service.platform, quiet));
+    match fetched {
+        Ok(()) => open.progress.tell(name, "Pulled", Phase::Done),
+        Err(error) => {
+            open.progress.tell(name, "Error", Phase::Failed);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Fetches the image of a service, whatever is here.
+pub(crate) fn pull_one(open: &Open<'_>, name: &str, service: &Service, quiet: bool) -> Result<()> {
+    let wanted = Wanted {
+        quiet_pull: quiet,
+        ..Wanted::default()
+    };
+    fetch(open, &wanted, name, service, &open.project.image_of(name, "-"))
+}
+
+/// What flags say of a build beyond the service's definition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extra {
+    /// Values of arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Further flags of `build`.
+    pub(crate) flags: Vec<String>,
+}
+
+impl Extra {
+    fn quiet(quiet: bool) -> Self {
+        Self {
+            arguments: Vec::new(),
+            flags: if quiet { vec!["--quiet".to_owned()] } else { Vec::new() },
+        }
+    }
+}
+
+/// Builds the image of a service, by the command `build`.
+pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &Build, extra: &Extra) -> Result<()> {
+    refuse(name, build)?;
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |flag: &str, value: &str| words.extend([format!("--{flag}"), value.to_owned()]);
+    add("tag", &open.project.image_of(name, "-"));
+    for tag in &build.tags {
+        add("tag", tag);
+    }
+    for (key, value) in build.args.iter() {
+        match value {
+            Some(value) => add("build-arg", &format!("{key}={value}")),
+            None => add("build-arg", key),
+        }
+    }
+    for argument in &extra.arguments {
+        add("build-arg", argument);
+    }
+    for (key, value) in build.labels.iter() {
+        add("label", &format!("{key}={value}"));
+    }
+    add("label", &format!("{}={}", labels::PROJECT, open.project.name));
+    add("label", &format!("{}={name}", labels::SERVICE));
+    add("label", &format!("{}={}", labels::VERSION, labels::VERSION_VALUE));
+    for (key, value) in build.contexts() {
+        let value = match value.strip_prefix("service:") {
+            Some(service) => format!("docker-image://{}", open.project.image_of(service, "-")),
+            None => value.clone(),
+        };
+        add("build-context", &format!("{key}={value}"));
+    }
+    for host in build.extra_hosts.lines(":") {
+        add("add-host", &host);
+    }
+    for entitlement in &build.entitlements {
+        add("allow", entitlement);
+    }
+    for from in &build.cache_from {
+        add("cache-from", from);
+    }
+    for key in &build.ssh.0 {
+        match key.path.as_str() {
+            "" => add("ssh", &key.id),
+            path => add("ssh", &format!("{}={path}", key.id)),
+        }
+    }
+    for secret in &build.secrets {
+        add("secret", &secret_flag(open, &secret.source, &secret.target)?);
+    }
+    if build.shm_size.0 > 0 {
+        add("shm-size", &build.shm_size.0.to_string());
+    }
+    let platform = build.platforms.first().unwrap_or(&service.platform);
+    for (flag, value) in [
+        ("target", &build.target),
+        ("network", &build.network),
+        ("platform", platform),
+    ] {
+        if !value.is_empty() {
+            add(flag, value);
+        }
+    }
+    words.extend(build.no_cache.then(|| "--no-cache".to_owned()));
+    words.extend(build.pull.then(|| "--pull".to_owned()));
+    words.extend(extra.flags.iter().cloned());
+    let inline = inline_file(build)?;
+    let file = match &inline {
+        Some(file) => file.0.clone(),
+        None => dockerfile(build),
+    };
+    words.extend(["--file".to_owned(), file]);
+    words.push(build.context.clone());
+    call(open.cli, &build::COMMAND, words)?;
+    open.progress
+        .tell(&open.project.image_of(name, "-"), "Built", Phase::Done);
+    Ok(())
+}
+
+fn dockerfile(build: &Build) -> String {
+    let name = if build.dockerfile.is_empty() {
+        "Dockerfile"
+    } else {
+        &build.dockerfile
+    };
+    if name.starts_with('/') || build.context.contains("://") || build.context.starts_with("git@") {
+        return name.to_owned();
+    }
+    std::path::Path::new(&build.context).join(name).display().to_string()
+}
+
+/// Refuses by name what a build cannot do yet.
+fn refuse(name: &str, build: &Build) -> Result<()> {
+    let given = [
+        ("cache_to", !build.cache_to.is_empty()),
+        ("privileged", build.privileged),
+        ("provenance", !matches!(build.provenance.as_str(), "" | "false")),
+        ("sbom", !matches!(build.sbom.as_str(), "" | "false")),
+        ("ulimits", !build.ulimits.is_empty()),
+        ("platforms (several)", build.platforms.len() > 1),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((attribute, _)) => Err(Error::new(format!(
+            "service {name:?}: build.{attribute} is not supported yet"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn secret_flag(open: &Open<'_>, source: &str, target: &str) -> Result<String> {
+    let secret = open.project.secrets.get(source);
+    let secret = secret.ok_or_else(|| Error::new(format!("build.secrets: undefined secret {source:?}")))?;
+    let id = if target.is_empty() { source } else { target };
+    match (secret.file.as_str(), secret.environment.as_str()) {
+        ("", "") => Err(Error::new(format!(
+            "build.secrets only supports environment or file-based secrets: {source:?}"
+        ))),
+        ("", variable) => Ok(format!("id={id},env={variable}")),
+        (file, _) => Ok(format!("id={id},src={file}")),
+    }
+}
+
+/// A Dockerfile that the project itself holds, in a file that goes with this value.
+struct Inline(String);
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        // It lies in the folder for such files, which is emptied anyway.
+        let _ = corten_sys::fs::remove_file(&self.0);
+    }
+}
+
+fn inline_file(build: &Build) -> Result<Option<Inline>> {
+    if build.dockerfile_inline.is_empty() {
+        return Ok(None);
+    }
+    let mut random = [0_u8; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Error::new(format!("cannot make a name: {error}")))?;
+    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = std::env::temp_dir().join(format!("corten-dockerfile-{name}"));
+    let file = Inline(path.display().to_string());
+    corten_sys::fs::write(&path, &build.dockerfile_inline)
+        .map_err(|error| Error::new(crate::error::file_error("open", &file.0, &error)))?;
+    Ok(Some(file))
+}

@@ -1,0 +1,371 @@
+//! Commands that do with a service's container what the program's own commands do with one: `exec`, `attach`,
+//! `cp`, `stats`, `export`, `commit`, `wait`; and with its image: `build`, `pull`, `push`.
+
+use corten_compose::plan;
+
+use super::{
+    down::whole,
+    images::{self, Extra},
+    open::{Keep, Open, call},
+};
+use crate::{
+    cli::Cli,
+    command::{Arity, Command, Flag},
+    container,
+    error::{Error, Result},
+    flags::Matches,
+    image,
+};
+
+const DRY: Flag = Flag::switch("dry-run", "Not supported for this command").hidden();
+const INDEX: Flag = Flag::int("index", "The container of that number").default("0");
+
+/// `compose exec`.
+pub(crate) static EXEC: Command = Command::new(
+    "[OPTIONS] SERVICE COMMAND [ARGS...]",
+    "Run a command in a container that is running",
+    exec,
+)
+.paths(&["compose exec"])
+.arity(Arity::AtLeast(2))
+.flags_first()
+.flags(&[&[
+    Flag::switch("detach", "Run the command in the background").short('d'),
+    DRY,
+    Flag::value("env", "stringArray", super::any, "Environment variable to set").short('e'),
+    INDEX,
+    Flag::switch_on("interactive", "Keep standard input open")
+        .short('i')
+        .hidden(),
+    Flag::switch("no-tty", "Give it no terminal").short('T'),
+    Flag::switch("privileged", "Give the command every right on the host"),
+    Flag::switch_on("tty", "Give it a terminal").short('t').hidden(),
+    Flag::string("user", "The user").short('u'),
+    Flag::string("workdir", "Folder to start in").short('w'),
+]]);
+
+/// `compose attach`.
+pub(crate) static ATTACH: Command = Command::new("[OPTIONS] SERVICE", "Attach to a container", attach)
+    .paths(&["compose attach"])
+    .arity(Arity::Exactly(1))
+    .flags(&[&[
+        Flag::string("detach-keys", "Keys that detach from the container"),
+        DRY,
+        INDEX,
+        Flag::switch("no-stdin", "Do not pass standard input on"),
+        Flag::switch_on("sig-proxy", "Pass signals on"),
+    ]]);
+
+/// `compose cp`.
+pub(crate) static CP: Command = Command::new(
+    "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|-\n[OPTIONS] SRC_PATH|- SERVICE:DEST_PATH",
+    "Copy files between containers and this machine",
+    cp,
+)
+.paths(&["compose cp"])
+.arity(Arity::Exactly(2))
+.flags(&[&[
+    Flag::switch("all", "Those of `run`, too").hidden(),
+    Flag::switch("archive", "Give everything to the container's user").short('a'),
+    DRY,
+    Flag::switch("follow-link", "Copy what a link at the source's end leads to").short('L'),
+    INDEX,
+]]);
+
+/// `compose stats`.
+pub(crate) static STATS: Command = Command::new("[OPTIONS] [SERVICE]", "Show what containers use", stats)
+    .paths(&["compose stats"])
+    .flags(&[&[
+        Flag::switch("all", "Those that have stopped, too").short('a'),
+        DRY,
+        Flag::string("format", "How to write them"),
+        Flag::switch("no-stream", "Show only the first values"),
+        Flag::switch("no-trunc", "Shorten nothing"),
+    ]]);
+
+/// `compose export`.
+pub(crate) static EXPORT: Command =
+    Command::new("[OPTIONS] SERVICE", "Write a container's files as an archive", export)
+        .paths(&["compose export"])
+        .arity(Arity::Exactly(1))
+        .flags(&[&[DRY, INDEX, Flag::string("output", "File to write to").short('o')]]);
+
+/// `compose commit`.
+pub(crate) static COMMIT: Command = Command::new(
+    "[OPTIONS] SERVICE [REPOSITORY[:TAG]]",
+    "Make an image of a container",
+    commit,
+)
+.paths(&["compose commit"])
+.arity(Arity::Between(1, 2))
+.flags(&[&[
+    Flag::string("author", "Author of the image").short('a'),
+    Flag::list("change", "Dockerfile instruction to apply").short('c'),
+    DRY,
+    INDEX,
+    Flag::string("message", "Message of the image").short('m'),
+    Flag::switch_on("pause", "Pause the container meanwhile").short('p'),
+]]);
+
+/// `compose wait`.
+pub(crate) static WAIT: Command = Command::new(
+    "SERVICE [SERVICE...] [OPTIONS]",
+    "Wait until containers have ended",
+    wait,
+)
+.paths(&["compose wait"])
+.arity(Arity::AtLeast(1))
+.flags(&[&[Flag::switch("down-project", "Not supported yet").hidden(), DRY]]);
+
+/// `compose build`.
+pub(crate) static BUILD: Command = Command::new("[OPTIONS] [SERVICE...]", "Build the images of services", build)
+    .paths(&["compose build"])
+    .flags(&[&[
+        Flag::value("build-arg", "stringArray", super::any, "Value of a build argument"),
+        Flag::string("builder", "The builder; there is only \"default\""),
+        Flag::switch("check", "Check the Dockerfile only"),
+        DRY,
+        Flag::value("memory", "bytes", crate::opts::size::check, "Most memory of a command").short('m'),
+        Flag::switch("no-cache", "Take nothing from the cache"),
+        Flag::switch("print", "Not supported yet").hidden(),
+        Flag::string("provenance", "Statement of where images come from; only \"false\"").hidden(),
+        Flag::switch("pull", "Fetch base images even if they are here"),
+        Flag::switch("push", "Push the images"),
+        Flag::switch("quiet", "Show no output").short('q'),
+        Flag::string("sbom", "List of the image's parts; only \"false\"").hidden(),
+        Flag::string("ssh", "Agent or keys for steps"),
+        Flag::switch("with-dependencies", "Build what services depend on, too"),
+    ]]);
+
+/// `compose pull`.
+pub(crate) static PULL: Command = Command::new("[OPTIONS] [SERVICE...]", "Fetch the images of services", pull)
+    .paths(&["compose pull"])
+    .flags(&[&[
+        DRY,
+        Flag::switch("ignore-buildable", "Leave out images that can be built"),
+        Flag::switch("ignore-pull-failures", "Go on when one cannot be fetched"),
+        Flag::switch("include-deps", "Those of what services depend on, too"),
+        Flag::string("policy", "Which to fetch (\"missing\"|\"always\")"),
+        Flag::switch("quiet", "Show no progress").short('q'),
+    ]]);
+
+/// `compose push`.
+pub(crate) static PUSH: Command = Command::new("[OPTIONS] [SERVICE...]", "Push the images of services", push)
+    .paths(&["compose push"])
+    .flags(&[&[
+        DRY,
+        Flag::switch("ignore-push-failures", "Go on when one cannot be pushed"),
+        Flag::switch("include-deps", "Those of what services depend on, too"),
+        Flag::switch("quiet", "Show no progress").short('q'),
+    ]]);
+
+/// The flags that were given, as words for another command.
+fn passed(m: &Matches, texts: &[&str], switches: &[&str]) -> Vec<String> {
+    let mut words = Vec::new();
+    for name in texts {
+        for value in m.all(name) {
+            words.push(format!("--{name}={value}"));
+        }
+    }
+    for name in switches.iter().filter(|name| m.given(name)) {
+        words.push(format!("--{name}={}", m.on(name)));
+    }
+    words
+}
+
+/// The running container that a command is for.
+fn target(cli: &Cli, m: &Matches, service: &str) -> Result<String> {
+    let open = Open::by_name(cli, m)?;
+    open.refuse_dry()?;
+    Ok(cli.wait(open.running(service, m.int("index")))?.id)
+}
+
+fn exec(cli: &Cli, m: &Matches) -> Result<()> {
+    let id = target(cli, m, m.arg(0))?;
+    let mut words = passed(m, &["env", "user", "workdir"], &["detach", "privileged"]);
+    if m.on("interactive") && !m.on("detach") {
+        words.push("--interactive".to_owned());
+    }
+    if m.on("tty") && !m.on("no-tty") && cli.out_is_terminal() && cli.in_is_terminal() {
+        words.push("--tty".to_owned());
+    }
+    words.push(id);
+    words.extend(m.args.iter().skip(1).cloned());
+    call(cli, &container::exec::COMMAND, words)
+}
+
+fn attach(cli: &Cli, m: &Matches) -> Result<()> {
+    let id = target(cli, m, m.arg(0))?;
+    let mut words = passed(m, &["detach-keys"], &["no-stdin", "sig-proxy"]);
+    words.push(id);
+    call(cli, &container::attach::COMMAND, words)
+}
+
+fn cp(cli: &Cli, m: &Matches) -> Result<()> {
+    if m.on("all") {
+        return Err(Error::new("compose cp --all is not supported"));
+    }
+    let open = Open::by_name(cli, m)?;
+    open.refuse_dry()?;
+    let observed = cli.wait(open.observe())?;
+    let index = m.int("index");
+    let mut paths: Vec<Vec<String>> = Vec::new();
+    let mut into_container = false;
+    for (position, argument) in m.args.iter().enumerate() {
+        let service = argument.split_once(':').filter(|(name, _)| !name.contains(['/', '.']));
+        let Some((service, path)) = service else {
+            paths.push(vec![argument.clone()]);
+            continue;
+        };
+        let mut containers = observed.of_service(service);
+        containers.retain(|c| index == 0 || i64::from(plan::number_of(c)) == index);
+        if containers.is_empty() {
+            return Err(Error::new(format!("no container found for service {service:?}")));
+        }
+        into_container |= position == 1;
+        let count = if position == 1 { containers.len() } else { 1 };
+        let list = containers.iter().take(count);
+        paths.push(list.map(|c| format!("{}:{path}", c.id)).collect());
+    }
+    let [from, to] = paths.as_slice() else {
+        return Err(Error::new("compose cp takes two paths"));
+    };
+    for to in to.iter().filter(|_| into_container || !from.is_empty()) {
+        let mut words = passed(m, &[], &["archive", "follow-link"]);
+        words.extend([from[0].clone(), to.clone()]);
+        call(cli, &container::cp::COMMAND, words)?;
+    }
+    Ok(())
+}
+
+fn stats(cli: &Cli, m: &Matches) -> Result<()> {
+    let open = Open::by_name(cli, m)?;
+    open.refuse_dry()?;
+    let observed = cli.wait(open.observe())?;
+    let mut containers = open.containers(&observed, &m.args)?;
+    containers.retain(|c| m.on("all") || c.state == "running");
+    if containers.is_empty() {
+        return Ok(());
+    }
+    let mut words = passed(m, &["format"], &["all", "no-stream", "no-trunc"]);
+    words.extend(containers.iter().map(|c| c.id.clone()));
+    call(cli, &container::stats::COMMAND, words)
+}
+
+fn export(cli: &Cli, m: &Matches) -> Result<()> {
+    let mut words = passed(m, &["output"], &[]);
+    words.push(target(cli, m, m.arg(0))?);
+    call(cli, &container::export::COMMAND, words)
+}
+
+fn commit(cli: &Cli, m: &Matches) -> Result<()> {
+    let mut words = passed(m, &["author", "change", "message"], &["pause"]);
+    words.push(target(cli, m, m.arg(0))?);
+    words.extend(m.args.iter().skip(1).cloned());
+    call(cli, &container::commit::COMMAND, words)
+}
+
+fn wait(cli: &Cli, m: &Matches) -> Result<()> {
+    if m.on("down-project") {
+        return Err(Error::new("compose wait --down-project is not supported yet"));
+    }
+    let open = Open::by_name(cli, m)?;
+    open.refuse_dry()?;
+    cli.wait(async {
+        let observed = open.observe().await?;
+        let mut containers = open.containers(&observed, &m.args)?;
+        containers.retain(|c| !plan::is_one_off(c));
+        if containers.is_empty() {
+            return Err(Error::new("no containers for project"));
+        }
+        let mut status = 0;
+        for container in containers {
+            let waiting = cli.client()?.wait_container(&container.id, "not-running").await?;
+            status = waiting.result().await?.status_code;
+            cli.out(&format!(
+                "container {:?} exited with status code {status}",
+                container.id
+            ));
+        }
+        match u8::try_from(status & 0xff).unwrap_or(1) {
+            0 => Ok(()),
+            status => Err(Error::silent(status)),
+        }
+    })
+}
+
+fn build(cli: &Cli, m: &Matches) -> Result<()> {
+    if m.on("print") {
+        return Err(Error::new("compose build --print is not supported yet"));
+    }
+    let open = match (m.args.as_slice(), m.on("with-dependencies")) {
+        ([], _) => whole(cli, m)?,
+        (services, true) => Open::new(cli, m, Keep::With(services))?,
+        (services, false) => Open::new(cli, m, Keep::Alone(services))?,
+    };
+    open.refuse_dry()?;
+    let texts = ["builder", "memory", "provenance", "sbom", "ssh"];
+    let extra = Extra {
+        arguments: m.all("build-arg").into_iter().map(str::to_owned).collect(),
+        flags: passed(m, &texts, &["check", "no-cache", "pull", "push", "quiet"]),
+    };
+    let mut any = false;
+    for name in open.project.in_order()? {
+        let service = &open.project.services[&name];
+        if let Some(definition) = &service.build {
+            any = true;
+            images::build_one(&open, &name, service, definition, &extra)?;
+        }
+    }
+    if !any {
+        open.progress.warn("No services to build");
+    }
+    Ok(())
+}
+
+fn pull(cli: &Cli, m: &Matches) -> Result<()> {
+    let open = match (m.args.as_slice(), m.on("include-deps")) {
+        ([], _) => whole(cli, m)?,
+        (services, true) => Open::new(cli, m, Keep::With(services))?,
+        (services, false) => Open::new(cli, m, Keep::Alone(services))?,
+    };
+    open.refuse_dry()?;
+    let mut done = std::collections::BTreeSet::new();
+    for (name, service) in &open.project.services {
+        let buildable = service.build.is_some() && (m.on("ignore-buildable") || service.image.is_empty());
+        let image = open.project.image_of(name, "-");
+        let kept = m.get("policy") == "missing" && images::find(&open, &image)?.is_some();
+        if buildable || kept || service.pull_policy == "never" || !done.insert(image) {
+            continue;
+        }
+        match images::pull_one(&open, name, service, m.on("quiet")) {
+            Err(error) if m.on("ignore-pull-failures") || service.build.is_some() => cli.err(&error.message),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn push(cli: &Cli, m: &Matches) -> Result<()> {
+    let open = match (m.args.as_slice(), m.on("include-deps")) {
+        ([], _) => whole(cli, m)?,
+        (services, true) => Open::new(cli, m, Keep::With(services))?,
+        (services, false) => Open::new(cli, m, Keep::Alone(services))?,
+    };
+    open.refuse_dry()?;
+    for (name, service) in &open.project.services {
+        let Some(definition) = &service.build else { continue };
+        if service.image.is_empty() {
+            return Err(Error::new(format!("service {name:?} has no image of its own to push")));
+        }
+        for image in std::iter::once(&service.image).chain(&definition.tags) {
+            let mut words = passed(m, &[], &["quiet"]);
+            words.push(image.clone());
+            match call(cli, &image::push::COMMAND, words) {
+                Err(error) if m.on("ignore-push-failures") => cli.err(&error.message),
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
