@@ -42,7 +42,6 @@ pub(crate) struct Printer {
     project: String,
     prefix: bool,
     coloured: bool,
-    timestamps: bool,
     width: usize,
     /// Names in the order of their colours.
     names: RefCell<Vec<String>>,
@@ -56,7 +55,6 @@ impl Printer {
             project: project.to_owned(),
             prefix: !m.on("no-log-prefix"),
             coloured: !m.on("no-color") && super::progress::is_coloured(m.parent(), terminal),
-            timestamps: m.on("timestamps"),
             width: width.unwrap_or(0),
             names: RefCell::default(),
         }

@@ -70,6 +70,9 @@ fn run(cli: &Cli, m: &Matches) -> Result<()> {
     let only = [name.clone()];
     let mut open = Open::new(cli, m, Keep::With(&only))?;
     open.refuse_dry()?;
+    if m.on("quiet") {
+        return Err(Error::new("compose run --quiet is not supported yet"));
+    }
     let wanted = Wanted {
         pull: m.get("pull").to_owned(),
         build: m.on("build"),

@@ -184,8 +184,10 @@ fn images_wanted(m: &Matches) -> Result<Wanted> {
 }
 
 fn up(cli: &Cli, m: &Matches) -> Result<()> {
-    if m.on("watch") {
-        return Err(Error::new("compose up --watch is not supported yet"));
+    for flag in ["watch", "menu", "timestamps"] {
+        if m.on(flag) {
+            return Err(Error::new(format!("compose up --{flag} is not supported yet")));
+        }
     }
     let attached_flags = [
         "abort-on-container-exit",
