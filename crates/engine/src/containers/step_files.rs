@@ -32,6 +32,10 @@ impl Drop for Private {
         {
             tracing::warn!(%error, "cannot remove the secrets of a build's step");
         }
+        if let Some(place) = self.folder.as_deref().and_then(Path::parent) {
+            // It stays for as long as another step has something there.
+            let _ = fs::remove_dir(place);
+        }
     }
 }
 
@@ -43,7 +47,7 @@ pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
         return Ok(private);
     }
     let folder = place(exec_root).join(&step.id);
-    fs::create_dir_all_mode(&folder, 0o700)?;
+    make(&folder)?;
     private.folder = Some(folder.clone());
     for (number, mount) in step.mounts.iter_mut().enumerate() {
         let source = folder.join(number.to_string());
@@ -75,6 +79,17 @@ pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
         };
     }
     Ok(private)
+}
+
+/// Makes a step's folder, and what it is in, which the step that ended last may be removing.
+fn make(folder: &Path) -> std::io::Result<()> {
+    for _ in 0..100 {
+        match fs::create_dir_all_mode(folder, 0o700) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
+    fs::create_dir_all_mode(folder, 0o700)
 }
 
 /// Removes what an engine left that was killed.
@@ -125,5 +140,45 @@ async fn serve(listener: UnixListener, agents: Arc<dyn Agents>, id: String) {
                 let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corten_build::Secret;
+
+    use super::*;
+
+    #[test]
+    fn the_last_step_takes_the_folder_along() {
+        let exec_root = tempfile::tempdir().unwrap();
+        let step = |id: &str| Step {
+            id: id.to_owned(),
+            command: Vec::new(),
+            config: Default::default(),
+            host_config: Default::default(),
+            stubs: PathBuf::new(),
+            mounts: vec![ProcessMount::Secret {
+                target: "/run/secrets/a".to_owned(),
+                secret: Secret(b"hush".to_vec()),
+                access: FileAccess {
+                    mode: 0o400,
+                    uid: 0,
+                    gid: 0,
+                },
+            }],
+        };
+        let place = place(exec_root.path());
+        let (mut one, mut other) = (step("one"), step("other"));
+        let first = provide(exec_root.path(), &mut one).unwrap();
+        let second = provide(exec_root.path(), &mut other).unwrap();
+        let ProcessMount::Bind { source, .. } = &one.mounts[0] else {
+            panic!("{:?}", one.mounts);
+        };
+        assert_eq!(fs::read(source).unwrap(), b"hush");
+        drop(first);
+        assert!(place.join("other").is_dir() && !place.join("one").exists());
+        drop(second);
+        assert!(!place.exists());
     }
 }
