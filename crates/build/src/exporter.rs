@@ -91,7 +91,8 @@ impl ImageOptions {
                 let message = format!("invalid annotation: no platform {of} found in source");
                 return Err(Error::invalid(message));
             }
-            if !has_index && !(some.index.is_empty() && some.index_descriptor.is_empty()) {
+            let is_about_index = !some.index.is_empty() || !some.index_descriptor.is_empty();
+            if !has_index && is_about_index {
                 return Err(Error::invalid(
                     "index annotations not supported for single platform export",
                 ));

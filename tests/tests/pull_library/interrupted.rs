@@ -85,6 +85,7 @@ async fn child_that_pulls() {
         reference: reference.parse().expect("a reference"),
         platform: None,
         auth: None,
+        is_nameless: false,
     };
     let registries = Registries::new(quick());
     // Killed before it ends, or the test that started it has failed.

@@ -61,6 +61,7 @@ impl World {
             reference: reference.parse().expect("a reference"),
             platform: None,
             auth: None,
+            is_nameless: false,
         }
     }
 

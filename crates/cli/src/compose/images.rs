@@ -55,7 +55,7 @@ fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, i
         policy => policy,
     };
     let found = find(open, image)?;
-    let build = (wanted.build || policy == "build" || found.is_none() && !wanted.no_build) && !wanted.no_build;
+    let build = !wanted.no_build && (wanted.build || policy == "build" || found.is_none());
     if let Some(definition) = &service.build
         && build
     {

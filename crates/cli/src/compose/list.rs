@@ -148,7 +148,7 @@ fn ps(cli: &Cli, m: &Matches) -> Result<()> {
         return Ok(());
     }
     if m.on("services") {
-        let mut names: Vec<_> = list.into_iter().map(|c| plan::service_of(c)).collect();
+        let mut names: Vec<_> = list.into_iter().map(plan::service_of).collect();
         names.sort_unstable();
         names.dedup();
         names.into_iter().for_each(|name| cli.out(name));
