@@ -90,7 +90,7 @@ impl Desk<'_> {
         let plugin = config.join("cli-plugins/docker-buildx");
         if !plugin.exists() {
             let buildx = programs::buildx().expect("it was there before");
-            corten_sys::fs::symlink(buildx, plugin).expect("a link");
+            fs::symlink(buildx, plugin).expect("a link");
         }
         call.env("DOCKER_BUILDKIT", "1")
     }

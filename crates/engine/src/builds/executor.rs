@@ -70,7 +70,7 @@ impl EngineExecutor {
         self.runtime.block_on(async {
             tokio::select! {
                 result = work => result.map_err(|error| build_error(&error)),
-                _ = cancelled.wait_for(|cancelled| *cancelled) => Err(Error::new(Kind::Cancelled.into(), "the build was cancelled")),
+                _ = cancelled.wait_for(|cancelled| *cancelled) => Err(Error::new(Kind::Cancelled, "the build was cancelled")),
             }
         })
     }
@@ -132,7 +132,7 @@ impl EngineExecutor {
         match self.runtime.block_on(pull) {
             Ok(result) => result.map_err(|error| build_error(&error)),
             Err(error) => Err(Error::new(
-                Kind::Internal.into(),
+                Kind::Internal,
                 format!("an internal task ended early: {error}"),
             )),
         }
@@ -177,7 +177,7 @@ impl Executor for EngineExecutor {
         let parsed = reference.parse::<Reference>();
         let parsed = parsed.map_err(|error| {
             Error::new(
-                Kind::Invalid.into(),
+                Kind::Invalid,
                 format!("failed to parse stage name {reference:?}: {error}"),
             )
         })?;
@@ -193,7 +193,7 @@ impl Executor for EngineExecutor {
         }
         self.here(reference, platform).ok_or_else(|| {
             let message = format!("image with reference {reference} was found but does not match the specified platform: wanted {platform}");
-            Error::new(Kind::NotFound.into(), message)
+            Error::new(Kind::NotFound, message)
         })
     }
 
@@ -232,7 +232,7 @@ impl Executor for EngineExecutor {
         match self.runtime.block_on(running) {
             Ok(result) => result.map_err(|error| build_error(&error)),
             Err(error) => Err(Error::new(
-                Kind::Internal.into(),
+                Kind::Internal,
                 format!("an internal task ended early: {error}"),
             )),
         }

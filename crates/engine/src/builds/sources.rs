@@ -130,7 +130,7 @@ impl Sources<'_> {
         if !address.starts_with("http://") && !address.starts_with("https://") {
             let message =
                 format!("unable to prepare context: {address:?} is no address that files can be fetched from");
-            return Err(corten_build::Error::new(Kind::Invalid.into(), message));
+            return Err(corten_build::Error::new(Kind::Invalid, message));
         }
         let (mut body, _) = self.executor.fetch(address)?;
         let start = beginning(&mut body)?;
@@ -388,7 +388,7 @@ fn is_of(options: &BTreeMap<String, String>, kind: &str) -> bool {
 }
 
 fn unsupported(message: &str) -> corten_build::Error {
-    corten_build::Error::new(Kind::Unsupported.into(), message)
+    corten_build::Error::new(Kind::Unsupported, message)
 }
 
 /// The first bytes, by which a text is told from an archive.
@@ -404,7 +404,7 @@ fn here(folder: &LocalFolder) -> corten_build::Result<PathBuf> {
     let path = Path::new(&folder.path);
     let elsewhere = || {
         let message = format!("the folder {} of the client is not the engine's: send it", folder.path);
-        corten_build::Error::new(Kind::Conflict.into(), message)
+        corten_build::Error::new(Kind::Conflict, message)
     };
     let about = corten_sys::fs::metadata(path).map_err(|_| elsewhere())?;
     if !path.is_absolute() || !about.is_dir() || (about.dev(), about.ino()) != (folder.device, folder.inode) {
