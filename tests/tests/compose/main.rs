@@ -1,5 +1,15 @@
-//! Compose: files, and what `compose config` makes of them.
+//! Compose: files, what `compose config` makes of them, and projects that are brought up.
 
+mod attached;
 mod bad_input;
 mod config;
 mod corpus;
+mod lifecycle;
+mod order;
+mod peers;
+mod plans;
+mod project;
+mod refused;
+mod scale;
+mod story;
+mod within;

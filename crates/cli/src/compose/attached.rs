@@ -4,7 +4,7 @@
 //!   make ──► attach to each ──► start ──► output … ──► all ended, one ended, ctrl-C: stop ──► again: kill
 //! ```
 
-use std::cell::Cell;
+use std::{pin::Pin, time::Duration};
 
 use corten_compose::{
     execute::Options,
@@ -19,6 +19,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// How long the output of containers that have been stopped may take to come.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The exit status after ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -56,12 +58,11 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
     let session = Session {
         open,
         stop_options: options.clone(),
-        first: Cell::new(None),
+        shown: shown.into_iter().map(|(id, _)| id).collect(),
     };
-    tokio::select! {
-        result = session.run(&starting, &observed, options, outputs) => result,
-        () = interrupts.next() => session.interrupted(&mut interrupts).await,
-    }
+    session
+        .run(&starting, &observed, options, outputs, &mut interrupts)
+        .await
 }
 
 /// The containers whose output is shown.
@@ -90,8 +91,32 @@ fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<(String, String)>> 
 struct Session<'a> {
     open: &'a Open<'a>,
     stop_options: Options,
+    /// The ids of the containers whose output is shown.
+    shown: Vec<String>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Containers are started.
+    Starting,
+    /// All were started.
+    Started,
+    /// What runs is stopped.
+    Stopping,
+    /// It was stopped, and the rest of the output comes.
+    Stopped,
+}
+
+/// What the user sees in the meantime.
+#[derive(Default)]
+struct Seen {
     /// The status of the container that ended first.
-    first: Cell<Option<u8>>,
+    first: Option<u8>,
+    /// Whether the end of one ended the others.
+    aborted: bool,
+    /// How often ctrl-C was pressed.
+    interrupts: u32,
 }
 
 impl Session<'_> {
@@ -101,44 +126,74 @@ impl Session<'_> {
         observed: &Observed,
         options: Options,
         mut outputs: FuturesUnordered<impl Future<Output = Result<(String, u8)>>>,
+        interrupts: &mut Interrupts,
     ) -> Result<()> {
-        let m = self.open.m;
-        let (on_exit, on_failure) = (m.on("abort-on-container-exit"), m.on("abort-on-container-failure"));
-        let from = m.get("exit-code-from");
         let starting = self.open.carry_out(plan, observed, options);
         tokio::pin!(starting);
-        let mut started = false;
-        let mut aborted = false;
-        loop {
+        let mut ending: Pin<Box<dyn Future<Output = Result<usize>> + '_>> = Box::pin(std::future::pending());
+        let (mut stage, mut seen) = (Stage::Starting, Seen::default());
+        // Containers that were not started say nothing and do not end.
+        let mut silent = 0;
+        let mut deadline = tokio::time::Instant::now();
+        while stage == Stage::Starting || stage == Stage::Stopping || outputs.len() > silent {
             tokio::select! {
-                result = &mut starting, if !started => {
+                result = &mut starting, if stage == Stage::Starting => {
                     result?;
-                    started = true;
+                    stage = Stage::Started;
+                    if self.aborts(&seen) {
+                        (stage, seen.aborted) = (Stage::Stopping, true);
+                        ending = Box::pin(self.abort());
+                    }
                 }
-                ended = outputs.next(), if !outputs.is_empty() => {
-                    let Some(ended) = ended else { continue };
+                Some(ended) = outputs.next(), if !outputs.is_empty() => {
                     let (_, status) = ended?;
-                    if self.first.get().is_none() {
-                        self.first.set(Some(status));
-                    }
-                    if !aborted && started && (on_exit || !from.is_empty() || on_failure && status != 0) {
-                        aborted = true;
-                        self.open.cli.err("Aborting on container exit...");
-                        self.stop().await?;
+                    seen.note(status, self.open.m.on("abort-on-container-failure"));
+                    if stage == Stage::Started && self.aborts(&seen) {
+                        (stage, seen.aborted) = (Stage::Stopping, true);
+                        ending = Box::pin(self.abort());
                     }
                 }
-            }
-            if started && outputs.is_empty() {
-                break;
+                () = interrupts.next() => {
+                    seen.interrupts += 1;
+                    stage = Stage::Stopping;
+                    ending = match seen.interrupts {
+                        1 => Box::pin(self.interrupted()),
+                        2 => Box::pin(self.kill()),
+                        _ => return Err(Error::silent(INTERRUPTED)),
+                    };
+                }
+                result = &mut ending, if stage == Stage::Stopping => {
+                    silent = result?;
+                    stage = Stage::Stopped;
+                    deadline = tokio::time::Instant::now() + LAST_WORDS;
+                }
+                () = tokio::time::sleep_until(deadline), if stage == Stage::Stopped => break,
             }
         }
-        match (from, self.first.get()) {
-            ("", Some(status)) if aborted && status != 0 => Err(Error::silent(status)),
-            ("", _) => Ok(()),
-            (service, _) => match self.status_of(service).await? {
-                0 => Ok(()),
-                status => Err(Error::silent(status)),
-            },
+        self.status(&seen).await
+    }
+
+    /// Whether the end of a container is to end the others.
+    fn aborts(&self, seen: &Seen) -> bool {
+        let m = self.open.m;
+        let on_exit = m.on("abort-on-container-exit") || !m.get("exit-code-from").is_empty();
+        match seen.first {
+            Some(status) => on_exit || m.on("abort-on-container-failure") && status != 0,
+            None => false,
+        }
+    }
+
+    /// What the program ends with.
+    async fn status(&self, seen: &Seen) -> Result<()> {
+        let status = match (self.open.m.get("exit-code-from"), seen) {
+            (_, seen) if seen.interrupts > 0 => INTERRUPTED,
+            ("", seen) if seen.aborted => seen.first.unwrap_or(0),
+            ("", _) => 0,
+            (service, _) => self.status_of(service).await?,
+        };
+        match status {
+            0 => Ok(()),
+            status => Err(Error::silent(status)),
         }
     }
 
@@ -151,29 +206,53 @@ impl Session<'_> {
         super::logs::exit_status(self.open.cli, &container.id).await
     }
 
-    async fn stop(&self) -> Result<()> {
-        let observed = self.open.observe().await?;
-        let mut containers: Vec<_> = observed.containers.iter().filter(|c| !plan::is_one_off(c)).collect();
-        containers.retain(|c| self.open.project.services.contains_key(plan::service_of(c)));
-        let plan = plan::change(&self.open.project, &observed, &containers, &Change::Stop);
-        self.open.carry_out(&plan, &observed, self.stop_options.clone()).await
+    async fn abort(&self) -> Result<usize> {
+        self.open.cli.err("Aborting on container exit...");
+        self.stop().await
     }
 
-    /// Stops what runs; once more, and it is killed.
-    async fn interrupted(&self, interrupts: &mut Interrupts) -> Result<()> {
+    async fn interrupted(&self) -> Result<usize> {
         self.open.cli.err("Gracefully Stopping... press Ctrl+C again to force");
-        tokio::select! {
-            result = self.stop() => result?,
-            () = interrupts.next() => {
-                let observed = self.open.observe().await?;
-                let mut containers = observed.containers.iter().filter(|c| c.state == "running").collect::<Vec<_>>();
-                containers.retain(|c| !plan::is_one_off(c));
-                let kill = Change::Kill("SIGKILL".to_owned());
-                let plan = plan::change(&self.open.project, &observed, &containers, &kill);
-                self.open.carry_out(&plan, &observed, Options::default()).await?;
+        self.stop().await
+    }
+
+    /// Stops what runs, and what was being started meanwhile; tells how many will never have run.
+    async fn stop(&self) -> Result<usize> {
+        self.end(&Change::Stop, &self.stop_options).await
+    }
+
+    async fn kill(&self) -> Result<usize> {
+        self.end(&Change::Kill("SIGKILL".to_owned()), &Options::default()).await
+    }
+
+    async fn end(&self, change: &Change, options: &Options) -> Result<usize> {
+        loop {
+            let observed = self.open.observe().await?;
+            let mut containers: Vec<_> = observed.containers.iter().filter(|c| !plan::is_one_off(c)).collect();
+            containers.retain(|c| matches!(c.state.as_str(), "running" | "paused" | "restarting"));
+            containers.retain(|c| self.open.project.services.contains_key(plan::service_of(c)));
+            if containers.is_empty() {
+                let mut ours = observed.containers.iter().filter(|c| self.shown.contains(&c.id));
+                return Ok(ours.by_ref().filter(|c| c.state == "created").count());
+            }
+            let plan = plan::change(&self.open.project, &observed, &containers, change);
+            if let Err(error) = self.open.carry_out(&plan, &observed, options.clone()).await {
+                // One that ended by itself needs no end.
+                let left = self.open.observe().await?;
+                if left.containers.iter().any(|c| c.state == "running") {
+                    return Err(error);
+                }
             }
         }
-        Err(Error::silent(INTERRUPTED))
+    }
+}
+
+impl Seen {
+    /// Notes that a container has ended.
+    fn note(&mut self, status: u8, only_failures: bool) {
+        if self.first.is_none() && (status != 0 || !only_failures) {
+            self.first = Some(status);
+        }
     }
 }
 

@@ -162,6 +162,9 @@ async fn apply(open: &Open<'_>, observed: &Observed, services: &[String], change
         }
     }
     containers.retain(|c| is_meant(change, c));
+    if matches!(change, Change::Kill(_)) && !open.m.on("remove-orphans") && !open.project.services.is_empty() {
+        containers.retain(|c| plan::is_one_off(c) || !plan::is_orphan(&open.project, c));
+    }
     let plan = plan::change(&open.project, observed, &containers, change);
     open.carry_out(&plan, observed, options(open)).await
 }

@@ -43,6 +43,9 @@ impl<'a> Globals<'a> {
             "tty" | "plain" => {}
             other => return Err(Error::new(format!("unsupported --progress value {other:?}"))),
         }
+        if globals.group.on("verbose") {
+            return Err(Error::new("--verbose is not supported: there is nothing more to show"));
+        }
         if globals.group.given("workdir") && globals.group.given("project-directory") {
             return Err(Error::new(
                 "cannot specify DEPRECATED \"--workdir\" and \"--project-directory\". Please use only \

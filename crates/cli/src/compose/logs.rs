@@ -175,32 +175,39 @@ pub(crate) async fn follow<'a>(
         ..AttachOptions::default()
     };
     let raw = is_raw(cli, &id).await?;
-    let mut connection = Some(cli.client()?.attach_container(&id, &attach).await?);
-    let printer_of = printer;
+    // The wait comes first: whoever asks after the end may ask too late, or before the start.
+    let waiting = cli.client()?.wait_container(&id, "next-exit").await?;
+    let mut watched = Some((waiting, cli.client()?.attach_container(&id, &attach).await?));
     Ok(async move {
+        let mut last = 0;
         loop {
-            let attached = match connection.take() {
-                Some(attached) => attached,
-                None => cli.client()?.attach_container(&id, &attach).await?,
+            let (waiting, attached) = match watched.take() {
+                Some(watched) => watched,
+                None => {
+                    let waiting = cli.client()?.wait_container(&id, "next-exit").await?;
+                    if !is_restarting(cli, &id).await? {
+                        return Ok((name, last));
+                    }
+                    (waiting, cli.client()?.attach_container(&id, &attach).await?)
+                }
             };
             let (mut reader, _writer) = attached.split();
-            let mut lines = Lines::new(printer_of, &name, raw);
+            let mut lines = Lines::new(printer, &name, raw);
             let mut buffer = vec![0; 32 * 1024];
             while let Ok(length @ 1..) = reader.read(&mut buffer).await {
                 lines.take(&buffer[..length])?;
             }
             lines.finish();
-            let waiting = cli.client()?.wait_container(&id, "not-running").await;
-            let status = match waiting {
-                Ok(waiting) => waiting.result().await?.status_code,
+            let status = match waiting.result().await {
+                Ok(result) => result.status_code,
                 // It was removed meanwhile.
                 Err(error) if error.is_not_found() => 0,
                 Err(error) => return Err(error.into()),
             };
-            let status = u8::try_from(status & 0xff).unwrap_or(1);
-            cli.out(&format!("{} exited with code {status}", printer_of.name(&name)));
+            last = u8::try_from(status & 0xff).unwrap_or(1);
+            cli.out(&format!("{} exited with code {last}", printer.name(&name)));
             if !is_restarting(cli, &id).await? {
-                return Ok((name, status));
+                return Ok((name, last));
             }
         }
     })

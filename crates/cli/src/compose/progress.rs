@@ -69,9 +69,9 @@ impl<'a> Progress<'a> {
         for step in &plan.steps {
             let container = |name: &str| format!("Container {name}");
             let (object, words): (String, &[&str]) = match &step.action {
-                Action::CreateNetwork(name) => (format!("Network {name}"), &["Creating", "Created"]),
+                Action::CreateNetwork(_, name) => (format!("Network {name}"), &["Creating", "Created"]),
                 Action::RemoveNetwork(name, _) => (format!("Network {name}"), &["Removing", "Removed"]),
-                Action::CreateVolume(name) => (format!("Volume {name}"), &["Creating", "Created"]),
+                Action::CreateVolume(_, name) => (format!("Volume {name}"), &["Creating", "Created"]),
                 Action::RemoveVolume(name) => (format!("Volume {name}"), &["Removing", "Removed"]),
                 Action::RemoveImage(name) => (format!("Image {name}"), &["Removing", "Removed"]),
                 Action::Create(target) => (container(&target.name), &["Creating", "Created"]),

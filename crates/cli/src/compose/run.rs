@@ -182,7 +182,7 @@ fn make(open: &Open<'_>, name: &str, image: &str, tty: bool) -> Result<String> {
             .config
             .labels
             .insert(labels::ONE_OFF.to_owned(), "True".to_owned());
-        change(m, &mut request, tty)?;
+        change(open, &mut request, tty)?;
         let client = open.cli.client()?;
         let made = client.create_container(&container, &service.platform, &request).await?;
         if convert::has_content(&open.project, &service) {
@@ -200,7 +200,8 @@ fn make(open: &Open<'_>, name: &str, image: &str, tty: bool) -> Result<String> {
 }
 
 /// Changes a request as flags say.
-fn change(m: &Matches, request: &mut CreateRequest, tty: bool) -> Result<()> {
+fn change(open: &Open<'_>, request: &mut CreateRequest, tty: bool) -> Result<()> {
+    let m = open.m;
     let config = &mut request.config;
     let stdin = m.on("interactive") && !m.on("detach");
     config.tty = tty;
@@ -249,6 +250,9 @@ fn change(m: &Matches, request: &mut CreateRequest, tty: bool) -> Result<()> {
         let text = match volume.split_once(':') {
             Some((source, rest)) if source.starts_with(['.', '/', '~']) => {
                 format!("{}:{rest}", crate::opts::volume::absolute(source))
+            }
+            Some((source, rest)) if let Some(known) = open.project.volumes.get(source) => {
+                format!("{}:{rest}", known.name)
             }
             _ => volume.to_owned(),
         };

@@ -179,12 +179,12 @@ impl<'a> Executor<'a> {
     async fn step(&self, action: &Action) -> Result<()> {
         let container = |target: &Target| format!("Container {}", target.name);
         match action {
-            Action::CreateNetwork(key) => self.create_network(key).await,
+            Action::CreateNetwork(key, _) => self.create_network(key).await,
             Action::RemoveNetwork(name, id) => {
                 self.removed(&format!("Network {name}"), self.client.remove_network(id))
                     .await
             }
-            Action::CreateVolume(key) => self.create_volume(key).await,
+            Action::CreateVolume(key, _) => self.create_volume(key).await,
             Action::RemoveVolume(name) => {
                 let object = format!("Volume {name}");
                 self.removed(&object, self.client.remove_volume(name, false)).await

@@ -11,6 +11,8 @@ mod down;
 mod lifecycle;
 mod observed;
 mod order;
+#[cfg(test)]
+mod tests;
 mod up;
 
 use std::fmt;
@@ -74,12 +76,12 @@ pub enum Condition {
 /// Something that a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Makes a network, by its key.
-    CreateNetwork(String),
+    /// Makes a network: its key and name.
+    CreateNetwork(String, String),
     /// Removes a network: its name and id.
     RemoveNetwork(String, String),
-    /// Makes a volume, by its key.
-    CreateVolume(String),
+    /// Makes a volume: its key and name.
+    CreateVolume(String, String),
     /// Removes a volume, by its name.
     RemoveVolume(String),
     /// Removes an image, by its name.
@@ -161,9 +163,9 @@ impl Plan {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreateNetwork(name) => write!(f, "create network {name}"),
+            Self::CreateNetwork(_, name) => write!(f, "create network {name}"),
             Self::RemoveNetwork(name, _) => write!(f, "remove network {name}"),
-            Self::CreateVolume(name) => write!(f, "create volume {name}"),
+            Self::CreateVolume(_, name) => write!(f, "create volume {name}"),
             Self::RemoveVolume(name) => write!(f, "remove volume {name}"),
             Self::RemoveImage(name) => write!(f, "remove image {name}"),
             Self::Create(target) => write!(f, "create container {}", target.name),

@@ -151,9 +151,11 @@ impl Planner<'_> {
                 }
                 None if network.external => {}
                 None => {
-                    let step = self
-                        .plan
-                        .add(Action::CreateNetwork(key.clone()), "it does not exist", Vec::new());
+                    let step = self.plan.add(
+                        Action::CreateNetwork(key.clone(), network.name.clone()),
+                        "it does not exist",
+                        Vec::new(),
+                    );
                     self.resources.push(step);
                 }
                 Some(found) if !network.external => self.existing_network(key, network, found),
@@ -197,9 +199,11 @@ impl Planner<'_> {
         let stops: Vec<_> = stops.collect();
         let remove = Action::RemoveNetwork(network.name.clone(), found.id.clone());
         let removed = self.plan.add(remove, cause, stops);
-        let step = self
-            .plan
-            .add(Action::CreateNetwork(key.to_owned()), cause, vec![removed]);
+        let step = self.plan.add(
+            Action::CreateNetwork(key.to_owned(), network.name.clone()),
+            cause,
+            vec![removed],
+        );
         self.resources.push(step);
         self.changed_networks.insert(network.name.clone());
     }
@@ -210,9 +214,11 @@ impl Planner<'_> {
                 if volume.external {
                     return Err(Error::not_found(format!("external volume {:?} not found", volume.name)));
                 }
-                let step = self
-                    .plan
-                    .add(Action::CreateVolume(key.clone()), "it does not exist", Vec::new());
+                let step = self.plan.add(
+                    Action::CreateVolume(key.clone(), volume.name.clone()),
+                    "it does not exist",
+                    Vec::new(),
+                );
                 self.resources.push(step);
                 continue;
             };

@@ -1,0 +1,116 @@
+//! `compose up` with the output of containers.
+
+use rustix::process::Signal;
+
+use crate::project::Project;
+
+const FILE: &str = "name: shop
+services:
+  test: {image: busybox, command: sh -c 'echo tested; exit 5', depends_on: [base]}
+  base:
+    image: busybox
+    command: sh -c 'echo ready; sleep 1000'
+    stop_signal: SIGKILL
+";
+
+#[test]
+fn output_is_shown_until_all_have_ended() {
+    let project = Project::new(
+        "name: shop
+services:
+  one: {image: busybox, command: 'echo from one'}
+  two: {image: busybox, command: sh -c 'echo from two; exit 3'}
+",
+    );
+    let up = project.run("compose up").run();
+    assert_eq!(up.code, 0, "{up}");
+    for line in [
+        "one-1  | from one\n",
+        "two-1  | from two\n",
+        "two-1 exited with code 3\n",
+    ] {
+        assert!(up.stdout.contains(line), "{line:?}: {up}");
+    }
+    let one = project.run("compose up --no-log-prefix --attach one").run();
+    assert!(
+        one.stdout.contains("from one\n") && !one.stdout.contains("from two"),
+        "{one}"
+    );
+    let without = project.run("compose up --no-color --no-attach one").run();
+    assert!(
+        without.stdout.contains("from two\n") && !without.stdout.contains("from one"),
+        "{without}"
+    );
+}
+
+#[test]
+fn the_end_of_one_ends_all_and_its_status_is_ours() {
+    let project = Project::new(FILE);
+    for words in [
+        "compose up --abort-on-container-exit",
+        "compose up --exit-code-from test",
+        "compose up --abort-on-container-failure",
+    ] {
+        let up = project.run(words).run();
+        assert_eq!(up.code, 5, "{words}: {up}");
+        assert!(up.stdout.contains("test-1  | tested\n"), "{words}: {up}");
+        assert_eq!(project.states()["shop-base-1"], "exited", "{words}");
+    }
+    let from = project.run("compose up --exit-code-from base").run();
+    assert_eq!(from.code, 137, "it was killed by its own stop signal: {from}");
+    let error = project.run("compose up -d --abort-on-container-exit").fails(1);
+    assert!(error.contains("--abort-on-container-exit"), "{error}");
+    let error = project.run("compose up --exit-code-from nothing").fails(1);
+    assert!(error.contains("nothing"), "{error}");
+}
+
+#[test]
+fn an_interrupt_stops_services_and_lets_them_say_farewell() {
+    let project = Project::new(
+        "name: shop
+services:
+  web:
+    image: busybox
+    command: sh -c 'trap \"echo farewell; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'
+",
+    );
+    let mut up = project.run("compose up").spawn();
+    up.wait_for("web-1  | ready\n");
+    up.signal(Signal::INT);
+    let up = up.wait();
+    assert_eq!(up.code, 130, "{up}");
+    assert!(up.stderr.contains("Gracefully Stopping"), "{up}");
+    assert!(up.stdout.contains("web-1  | farewell\n"), "{up}");
+    assert_eq!(
+        project
+            .engine
+            .inspect("shop-web-1", "{{.State.Status}} {{.State.ExitCode}}"),
+        "exited 0"
+    );
+}
+
+#[test]
+fn a_second_interrupt_kills() {
+    let project = Project::new(
+        "name: shop
+services:
+  web:
+    image: busybox
+    command: sh -c 'trap \"echo no\" TERM; echo ready; while :; do sleep 0.05; done'
+    stop_grace_period: 1h
+",
+    );
+    let mut up = project.run("compose up").spawn();
+    up.wait_for("web-1  | ready\n");
+    up.signal(Signal::INT);
+    up.wait_for("web-1  | no\n");
+    up.signal(Signal::INT);
+    let up = up.wait();
+    assert_eq!(up.code, 130, "{up}");
+    assert_eq!(
+        project
+            .engine
+            .inspect("shop-web-1", "{{.State.Status}} {{.State.ExitCode}}"),
+        "exited 137"
+    );
+}

@@ -1,0 +1,30 @@
+//! What is refused by name until it works.
+
+use crate::project::Project;
+
+#[test]
+fn commands_and_flags_that_do_not_work_say_so() {
+    let project = Project::of_sleepers(&["web"]);
+    for (words, name) in [
+        ("compose events", "compose events"),
+        ("compose publish some/thing", "compose publish"),
+        ("compose watch", "compose watch"),
+        ("compose up --watch", "--watch"),
+        ("compose up --menu", "--menu"),
+        ("compose up --timestamps", "--timestamps"),
+        ("compose wait --down-project web", "--down-project"),
+        ("compose build --print", "--print"),
+        ("compose run --quiet web true", "--quiet"),
+        ("compose cp --all web:/x .", "--all"),
+        ("compose ps --filter source=x", "source"),
+        ("compose --verbose ps", "--verbose"),
+        ("compose --compatibility up -d", "--compatibility"),
+        ("compose --dry-run exec web true", "--dry-run"),
+        ("compose logs --dry-run", "--dry-run"),
+    ] {
+        let refused = project.run(words).run();
+        assert!(refused.code != 0 && refused.stderr.contains(name), "{words}: {refused}");
+        assert!(refused.stderr.contains("not supported"), "{words}: {refused}");
+    }
+    assert!(project.ids().is_empty());
+}

@@ -1,0 +1,185 @@
+//! Commands that go into containers or ask about them, and `run`.
+
+use corten_sys::fs;
+
+use crate::project::Project;
+
+const FILE: &str = "name: shop
+services:
+  web:
+    image: busybox
+    command: sh -c 'echo $$WORD > /etc/word; httpd -f -p 80'
+    environment: {WORD: first}
+    ports: ['127.0.0.1:8081:80', '127.0.0.1:8082:81/udp']
+    stop_signal: SIGKILL
+    volumes: ['data:/data']
+    depends_on: [base]
+  base: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
+volumes: {data: }
+";
+
+fn shop() -> Project {
+    let project = Project::new(FILE);
+    project.run("compose up -d").ok();
+    project
+}
+
+#[test]
+fn services_tell_of_ports_processes_images_and_volumes() {
+    let project = shop();
+    assert_eq!(project.run("compose port web 80").line(), "127.0.0.1:8081");
+    assert_eq!(
+        project.run("compose port --protocol udp --index 1 web 81").line(),
+        "127.0.0.1:8082"
+    );
+    let none = project.run("compose port web 99").run();
+    assert_ne!(none.code, 0, "{none}");
+    let top = project.run("compose top base").ok();
+    assert!(top.contains("sleep 1000") && top.contains("base"), "{top}");
+    let images = project.run("compose images").ok();
+    assert!(images.contains("shop-web-1") && images.contains("busybox"), "{images}");
+    assert_eq!(project.run("compose images -q").ok().lines().count(), 1);
+    let json = project.run("compose images --format json").ok();
+    assert!(json.contains("\"shop-web-1\""), "{json}");
+    assert_eq!(project.run("compose volumes -q").line(), "shop_data");
+    assert_eq!(project.run("compose volumes --format {{.Driver}} web").line(), "local");
+    let list = project.run("compose ls").ok();
+    assert!(list.contains("shop") && list.contains("running(2)"), "{list}");
+    assert_eq!(project.run("compose ls -q --filter name=shop").line(), "shop");
+    assert_eq!(project.run("compose ls --quiet --filter name=other").line(), "");
+    let json = project.run("compose ls --all --format json").ok();
+    assert!(json.contains("compose.yaml"), "{json}");
+    assert_eq!(project.run("compose version --short").line().split('.').count(), 3);
+    let stats = project.run("compose stats --no-stream --format {{.Name}} base").line();
+    assert_eq!(stats, "shop-base-1");
+}
+
+#[test]
+fn files_go_into_services_and_out_of_them() {
+    let project = shop();
+    project.write("here.txt", "a text");
+    project.run("compose cp here.txt web:/tmp/there.txt").ok();
+    assert_eq!(project.run("compose exec -T web cat /tmp/there.txt").ok(), "a text");
+    project.run("compose cp --index 1 web:/tmp/there.txt back.txt").ok();
+    let back = project.engine.work().join("back.txt");
+    assert_eq!(fs::read_to_string(&back).expect("it came"), "a text");
+    let none = project.run("compose cp here.txt nothing:/tmp").run();
+    assert!(none.code != 0 && none.stderr.contains("nothing"), "{none}");
+    project.run("compose export -o all.tar web").ok();
+    let list = project.engine.sh("tar -tf all.tar").ok();
+    assert!(list.contains("tmp/there.txt"), "{list}");
+    project.run("compose commit -m kept -a someone web kept:1").ok();
+    let text = project
+        .engine
+        .corten(["run", "--rm", "kept:1", "cat", "/tmp/there.txt"]);
+    assert_eq!(text.ok(), "a text");
+}
+
+#[test]
+fn run_makes_one_more_container_with_another_command() {
+    let project = shop();
+    let before = project.ids();
+    let script = "echo $WORD $MORE; hostname -i >/dev/null; wget -qO- http://web/none 2>&1; cat; exit 4";
+    let words = [
+        "compose",
+        "run",
+        "--rm",
+        "-T",
+        "-e",
+        "MORE=second",
+        "web",
+        "sh",
+        "-c",
+        script,
+    ];
+    let ran = project.engine.corten(words).stdin("piped").run();
+    assert_eq!(ran.code, 4, "{ran}");
+    assert!(
+        ran.stdout.starts_with("first second\n") && ran.stdout.ends_with("piped"),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("404"), "the service is found by name: {ran}");
+    assert_eq!(project.ids(), before, "it is gone, and the others are as they were");
+
+    let id = project
+        .run("compose run -d --name extra -l kind=extra -u 1 -w /tmp --no-deps web sleep 1000")
+        .line();
+    let seen = project.engine.inspect(
+        "extra",
+        "{{.Id}} {{.Config.Labels.kind}} {{.Config.User}} {{.Config.WorkingDir}}",
+    );
+    assert_eq!(seen, format!("{id} extra 1 /tmp"));
+    let ports = project.engine.inspect("extra", "{{len .HostConfig.PortBindings}}");
+    assert_eq!(ports, "0", "the service's ports are not published twice");
+    project.run("compose up -d").ok();
+    assert_eq!(project.states()["extra"], "running", "it is no orphan while it runs");
+    project.run("compose down").ok();
+    assert!(project.ids().is_empty());
+}
+
+#[test]
+fn run_brings_up_what_a_service_depends_on() {
+    let project = Project::new(FILE);
+    let out = project
+        .run("compose run --rm -v data:/more -p 127.0.0.1:8083:80 --entrypoint echo web said")
+        .ok();
+    assert_eq!(out, "said\n");
+    assert_eq!(project.ids().keys().collect::<Vec<_>>(), ["shop-base-1"]);
+    assert_eq!(project.engine.corten(["volume", "ls", "-q"]).line(), "shop_data");
+}
+
+#[test]
+fn attach_shows_what_a_service_says() {
+    let project = Project::new(
+        "name: shop
+services:
+  echo: {image: busybox, command: sh -c 'while read line; do echo got $$line; done; exit 6', stdin_open: true}
+",
+    );
+    project.run("compose up -d").ok();
+    let mut attached = project.run("compose attach echo").spawn();
+    attached.write("a word\n");
+    attached.wait_for("got a word");
+    project.run("compose kill").ok();
+    let ended = attached.wait();
+    assert_eq!(ended.code, 137, "{ended}");
+}
+
+#[test]
+fn images_are_built_pulled_and_pushed() {
+    let project = Project::new(
+        "name: shop
+services:
+  web:
+    image: 127.0.0.1:5000/mine/web:1
+    build: {context: web, args: {WORD: plain}, target: last, labels: {kind: shop}}
+    depends_on: [base]
+  base: {image: busybox}
+  inline: {build: {context: ., dockerfile_inline: 'FROM busybox'}}
+",
+    );
+    project.write(
+        "web/Dockerfile",
+        "FROM busybox AS last\nARG WORD\nENV WORD=$WORD\nFROM last\nENV WORD=wrong\n",
+    );
+    project.run("compose pull --ignore-buildable").ok();
+    assert!(!project.engine.corten(["images", "-q", "busybox"]).line().is_empty());
+    project.run("compose build").ok();
+    let word = || {
+        project
+            .engine
+            .inspect("127.0.0.1:5000/mine/web:1", "{{.Config.Env}} {{.Config.Labels.kind}}")
+    };
+    assert!(word().contains("WORD=plain") && word().ends_with("shop"), "{}", word());
+    assert!(!project.engine.corten(["images", "-q", "shop-inline"]).line().is_empty());
+    project
+        .run("compose build --build-arg WORD=given --no-cache -q web")
+        .ok();
+    assert!(word().contains("WORD=given"), "{}", word());
+    project.run("compose push web").ok();
+    project.engine.corten(["rmi", "127.0.0.1:5000/mine/web:1"]).ok();
+    project.run("compose pull --policy always -q web").ok();
+    assert!(word().contains("WORD=given"), "{}", word());
+    let error = project.run("compose build nothing").fails(1);
+    assert!(error.contains("no such service: nothing"), "{error}");
+}
