@@ -52,6 +52,7 @@ pub mod plan;
 mod remote;
 mod resolve;
 mod schema;
+mod shared;
 mod short;
 mod source;
 mod template;

@@ -60,3 +60,48 @@ fn a_project_passes_from_one_program_to_the_other_without_a_restart() {
     assert!(project.ids().is_empty());
     assert_eq!(project.engine.corten(["volume", "ls", "-q"]).line(), "");
 }
+
+#[test]
+fn services_that_share_with_another_are_made_anew_with_it() {
+    let file = |word: &str| {
+        format!(
+            "name: shop
+services:
+  near:
+    image: busybox
+    command: sh -c 'touch /data/near; hostname > /data/host; sleep 1000'
+    stop_signal: SIGKILL
+    network_mode: service:base
+    pid: service:base
+    volumes_from: [base]
+  base: {{image: busybox, command: sleep {word}, stop_signal: SIGKILL, hostname: base, volumes: [/data]}}
+"
+        )
+    };
+    let project = Project::new(&file("1000"));
+    project.run("compose up -d").ok();
+    let ids = project.ids();
+    project.run("compose up -d").ok();
+    assert_eq!(project.ids(), ids);
+    if let Some(call) = project.peer("compose up -d") {
+        call.ok();
+        assert_eq!(project.ids(), ids, "the other finds nothing to do either");
+    }
+    project.write("compose.yaml", &file("2000"));
+    project.run("compose up -d").ok();
+    let after = project.ids();
+    assert_ne!(after["shop-base-1"], ids["shop-base-1"]);
+    assert_ne!(after["shop-near-1"], ids["shop-near-1"]);
+    let shared = project
+        .engine
+        .inspect("shop-near-1", "{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}}");
+    let base = format!("container:{}", after["shop-base-1"]);
+    assert_eq!(shared, format!("{base} {base}"));
+    assert_eq!(project.states()["shop-near-1"], "running");
+    if let Some(call) = project.peer("compose up -d --force-recreate") {
+        call.ok();
+        let theirs = project.ids();
+        project.run("compose up -d").ok();
+        assert_eq!(project.ids(), theirs, "taken over from the other");
+    }
+}

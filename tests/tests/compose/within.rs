@@ -183,3 +183,79 @@ services:
     let error = project.run("compose build nothing").fails(1);
     assert!(error.contains("no such service: nothing"), "{error}");
 }
+
+#[test]
+fn configs_and_secrets_are_files_of_a_service() {
+    let project = Project::new(
+        "name: shop
+services:
+  web:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    configs: [plain, {source: inline, target: /etc/inline}]
+    secrets: [word]
+configs: {plain: {file: ./plain.txt}, inline: {content: 'inline ${WORD}'}}
+secrets: {word: {environment: WORD}}
+",
+    );
+    project.write("plain.txt", "from a file");
+    let compose = |words: &str| project.run(words).env("WORD", "hidden").ok();
+    compose("compose up -d");
+    let read = |path: &str| compose(&format!("compose exec -T web cat {path}"));
+    assert_eq!(read("/plain"), "from a file");
+    assert_eq!(read("/etc/inline"), "inline hidden");
+    assert_eq!(read("/run/secrets/word"), "hidden");
+    let ids = project.ids();
+    compose("compose up -d");
+    assert_eq!(project.ids(), ids);
+}
+
+#[test]
+fn anonymous_volumes_go_on_unless_they_are_renewed() {
+    let file = |word: &str| {
+        format!(
+            "name: shop
+services:
+  web: {{image: busybox, command: sleep {word}, stop_signal: SIGKILL, volumes: [/data]}}
+"
+        )
+    };
+    let project = Project::new(&file("1000"));
+    project.run("compose up -d").ok();
+    project.run("compose exec -T web touch /data/kept").ok();
+    project.write("compose.yaml", &file("2000"));
+    let ids = project.ids();
+    project.run("compose up -d").ok();
+    assert_ne!(project.ids(), ids);
+    assert_eq!(project.run("compose exec -T web ls /data").line(), "kept");
+    project.run("compose up -d --renew-anon-volumes --force-recreate").ok();
+    assert_eq!(project.run("compose exec -T web ls /data").line(), "");
+    let volumes = || project.engine.corten(["volume", "ls", "-q"]).ok();
+    project.run("compose down").ok();
+    let before = volumes();
+    project.run("compose up -d").ok();
+    assert_ne!(volumes(), before);
+    project.run("compose down --volumes").ok();
+    assert_eq!(volumes(), before, "none is left behind");
+}
+
+#[test]
+fn images_are_only_had_as_asked() {
+    let project = Project::new(
+        "name: shop\nservices: {web: {build: web, command: sleep 1000, stop_signal: SIGKILL}, other: {image: busybox}}\n",
+    );
+    project.write("web/Dockerfile", "FROM busybox\n");
+    let error = project.run("compose up -d --pull never other").fails(1);
+    assert!(error.contains("No such image: busybox"), "{error}");
+    let error = project.run("compose up -d --no-build web").fails(1);
+    assert!(error.contains("shop-web"), "{error}");
+    let error = project.run("compose up -d --pull sometimes").fails(1);
+    assert!(error.contains("sometimes"), "{error}");
+    assert!(project.ids().is_empty());
+    project.run("compose create --build web").ok();
+    project.run("compose up -d --pull always --no-build other").ok();
+    assert_eq!(project.ids().len(), 2);
+    project.run("compose down --rmi all").ok();
+    assert_eq!(project.engine.corten(["images", "-q"]).line(), "");
+}

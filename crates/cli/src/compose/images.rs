@@ -72,7 +72,8 @@ fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, i
             Ok(find(open, image)?.unwrap_or(id))
         }
         (Some(id), _) => Ok(id),
-        (None, "never") => Err(Error::new(format!(
+        // What has no name of its own is in no registry.
+        (None, policy) if policy == "never" || service.image.is_empty() => Err(Error::new(format!(
             "Error response from daemon: No such image: {image}"
         ))),
         (None, _) => {

@@ -40,7 +40,9 @@ impl<'a> Open<'a> {
     /// Loads the project.
     pub(crate) fn new(cli: &'a Cli, m: &'a Matches, keep: Keep<'_>) -> Result<Self> {
         let globals = Globals::of(m)?;
-        if globals.is_compatible(&BTreeMap::new()) {
+        let name = "COMPOSE_COMPATIBILITY".to_owned();
+        let environment = cli.variable(&name).map(|value| BTreeMap::from([(name, value)]));
+        if globals.is_compatible(&environment.unwrap_or_default()) {
             return Err(Error::new("--compatibility is not supported for this command"));
         }
         let mut project = match keep {

@@ -56,7 +56,9 @@ pub enum Aliases {
 /// # Errors
 /// [`Kind::Invalid`](crate::Kind::Invalid) for what refers to something that is not there.
 pub fn container(project: &Project, name: &str, service: &Service, around: &Around) -> Result<CreateRequest> {
-    let mut labels = labels::of_container(project, name, service, &around.image_id);
+    let first = |name: &str| around.containers.get(name)?.first().map(String::as_str);
+    let shared = crate::shared::resolved(service, first);
+    let mut labels = labels::of_container(project, name, &shared, &around.image_id);
     if let Some(number) = around.number {
         labels.insert(labels::NUMBER.to_owned(), number.to_string());
     }
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn reads_limits_and_policies() {
         let request = request(
-            "services: {web: {image: a, restart: 'on-failure:3', cpus: 2, ulimits: {nofile: 10}, \
+            "services: {web: {image: a, restart: 'on-failure:3', ulimits: {nofile: 10}, \
              deploy: {resources: {limits: {cpus: '0.5', memory: 64M, pids: 5}, reservations: {memory: 1M}}}}}",
         );
         let resources = &request.host_config.resources;

@@ -263,3 +263,25 @@ fn starts_go_by_dependencies_and_signals_do_not() {
     );
     assert_eq!(plan.steps[1].after, [0]);
 }
+
+#[test]
+fn what_shares_with_a_container_is_made_anew_with_it() {
+    let project = project("services: {near: {image: a, network_mode: 'service:base'}, base: {image: b}}");
+    let mut observed = all_of(&project, &[("near", 1), ("base", 1)]);
+    let shared = crate::shared::resolved(&project.services["near"], |_| Some("id-base-1"));
+    let hash = crate::hash::service(&shared);
+    let near = &mut observed.containers[0].labels;
+    near.insert(labels::CONFIG_HASH.to_owned(), hash);
+    let plan = up(&project, &observed, &Up::default()).expect("a plan");
+    assert_eq!(
+        lines(&plan),
+        ["keep container shop-base-1", "keep container shop-near-1"]
+    );
+    let base = &mut observed.containers[1].labels;
+    base.insert(labels::CONFIG_HASH.to_owned(), "another".to_owned());
+    let plan = up(&project, &observed, &Up::default()).expect("a plan");
+    let lines = lines(&plan);
+    let base = place(&lines, "recreate container shop-base-1");
+    let near = place(&lines, "recreate container shop-near-1");
+    assert!(plan.steps[near].after.contains(&base), "{lines:#?}");
+}

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     hash, labels,
     model::{Dependency, Network, Project, Service},
-    names,
+    names, shared,
 };
 
 /// When containers are made anew.
@@ -258,6 +258,12 @@ impl Planner<'_> {
             Recreate::Always => return Some("it was asked for".to_owned()),
             Recreate::Diverged => {}
         }
+        let anew = |name: &&str| self.recreated.contains(*name) || self.observed.of_service(name).is_empty();
+        if let Some(other) = shared::services(service).find(anew) {
+            return Some(format!("service {other:?}, with which it shares, is made anew"));
+        }
+        let first = |name: &str| self.observed.of_service(name).first().map(|other| other.id.as_str());
+        let service = &shared::resolved(service, first);
         let label = |name: &str| container.labels.get(name).map(String::as_str);
         if label(labels::CONFIG_HASH) != Some(&hash::service(service)) {
             let place = self.project.place(&["services", name]);
