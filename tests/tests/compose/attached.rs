@@ -114,3 +114,52 @@ services:
         "exited 137"
     );
 }
+
+#[test]
+fn an_interrupt_ends_waiting_for_health() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: sleep 1000, depends_on: {base: {condition: service_healthy}}}
+  base:
+    image: busybox
+    command: sh -c 'echo ready; sleep 1000'
+    stop_signal: SIGKILL
+    healthcheck: {test: 'false', interval: 1h, start_period: 1h}
+",
+    );
+    let mut up = project.run("compose up").spawn();
+    up.wait_for("base-1  | ready\n");
+    up.signal(Signal::TERM);
+    let up = up.wait();
+    assert_eq!(up.code, 130, "{up}");
+    let states = project.states();
+    assert_eq!((&*states["shop-web-1"], &*states["shop-base-1"]), ("created", "exited"));
+}
+
+#[test]
+fn a_container_that_is_restarted_is_followed() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: sh -c 'echo again; sleep 0.2; exit 2', restart: 'on-failure:2'}
+  other: {image: busybox, command: sh -c 'while sleep 0.05; do echo still here; done', stop_signal: SIGKILL}
+",
+    );
+    let mut up = project.run("compose up --attach web web").spawn();
+    up.wait_for("web-1 exited with code 2\nweb-1  | again\n");
+    let up = up.wait();
+    assert_eq!(up.code, 0, "{up}");
+    assert_eq!(project.engine.inspect("shop-web-1", "{{.RestartCount}}"), "2");
+
+    project.run("compose up -d other").ok();
+    let started = project.started("shop-other-1");
+    let mut up = project
+        .run("compose up --attach-dependencies --no-recreate other")
+        .spawn();
+    up.wait_for("other-1  | still here\n");
+    project.run("compose kill other").ok();
+    let up = up.wait();
+    assert!(up.stdout.contains("other-1 exited with code 137"), "{up}");
+    assert_eq!(project.started("shop-other-1"), started, "it was left as it ran");
+}

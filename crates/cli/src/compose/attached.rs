@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    logs::{Printer, follow},
+    logs::{Printer, Shown, follow},
     open::Open,
 };
 use crate::error::{Error, Result};
@@ -39,12 +39,12 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
     }
     let observed = open.observe().await?;
     let shown = shown(open, &observed)?;
-    let printer = Printer::new(open.m, &open.project.name, shown.iter().map(|(_, name)| name.as_str()));
-    let names: Vec<_> = shown.iter().map(|(_, name)| printer.name(name)).collect();
+    let printer = Printer::new(open.m, &open.project.name, shown.iter().map(|one| one.name.as_str()));
+    let names: Vec<_> = shown.iter().map(|one| printer.name(&one.name)).collect();
     open.cli.err(&format!("Attaching to {}", names.join(", ")));
     let outputs = FuturesUnordered::new();
-    for (id, name) in &shown {
-        outputs.push(follow(open.cli, &printer, id.clone(), name.clone()).await?);
+    for one in &shown {
+        outputs.push(follow(open.cli, &printer, one.clone()).await?);
     }
     let wanted = Up {
         recreate: plan::Recreate::Never,
@@ -58,7 +58,7 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
     let session = Session {
         open,
         stop_options: options.clone(),
-        shown: shown.into_iter().map(|(id, _)| id).collect(),
+        shown: shown.into_iter().map(|one| one.id).collect(),
     };
     session
         .run(&starting, &observed, options, outputs, &mut interrupts)
@@ -66,7 +66,7 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
 }
 
 /// The containers whose output is shown.
-fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<(String, String)>> {
+fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<Shown>> {
     let m = open.m;
     let only: Vec<_> = m.all("attach").into_iter().map(str::to_owned).collect();
     let without = m.all("no-attach");
@@ -82,7 +82,11 @@ fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<(String, String)>> 
             continue;
         }
         for container in observed.of_service(name) {
-            list.push((container.id.clone(), plan::name_of(container).to_owned()));
+            list.push(Shown {
+                id: container.id.clone(),
+                name: plan::name_of(container).to_owned(),
+                runs: matches!(container.state.as_str(), "running" | "paused" | "restarting"),
+            });
         }
     }
     Ok(list)
@@ -226,10 +230,13 @@ impl Session<'_> {
     }
 
     async fn end(&self, change: &Change, options: &Options) -> Result<usize> {
+        // One that is being started is not known to run yet; the engine stops it once it has been.
+        let mut any = *change == Change::Stop;
         loop {
             let observed = self.open.observe().await?;
             let mut containers: Vec<_> = observed.containers.iter().filter(|c| !plan::is_one_off(c)).collect();
-            containers.retain(|c| matches!(c.state.as_str(), "running" | "paused" | "restarting"));
+            containers.retain(|c| any || matches!(c.state.as_str(), "running" | "paused" | "restarting"));
+            any = false;
             containers.retain(|c| self.open.project.services.contains_key(plan::service_of(c)));
             if containers.is_empty() {
                 let mut ours = observed.containers.iter().filter(|c| self.shown.contains(&c.id));

@@ -160,13 +160,23 @@ pub(crate) async fn exit_status(cli: &Cli, id: &str) -> Result<u8> {
     Ok(u8::try_from(code & 0xff).unwrap_or(1))
 }
 
-/// Attaches to a container that is not started yet; the future that comes back writes its output until it has
+/// A container whose output is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it runs and is not started.
+    pub(crate) runs: bool,
+}
+
+/// Attaches to a container that is not started yet, or runs already; the future that comes back writes its output until it has
 /// ended for good, and gives its status.
 pub(crate) async fn follow<'a>(
     cli: &'a Cli,
     printer: &'a Printer,
-    id: String,
-    name: String,
+    Shown { id, name, runs }: Shown,
 ) -> Result<impl Future<Output = Result<(String, u8)>> + 'a> {
     let attach = AttachOptions {
         stream: true,
@@ -177,9 +187,15 @@ pub(crate) async fn follow<'a>(
     let raw = is_raw(cli, &id).await?;
     // The wait comes first: whoever asks after the end may ask too late, or before the start.
     let waiting = cli.client()?.wait_container(&id, "next-exit").await?;
+    let ended = runs && !is_restarting(cli, &id).await?;
     let mut watched = Some((waiting, cli.client()?.attach_container(&id, &attach).await?));
     Ok(async move {
         let mut last = 0;
+        if ended {
+            last = exit_status(cli, &id).await?;
+            cli.out(&format!("{} exited with code {last}", printer.name(&name)));
+            return Ok((name, last));
+        }
         loop {
             let (waiting, attached) = match watched.take() {
                 Some(watched) => watched,
