@@ -80,7 +80,8 @@ fn must_work(row: &Row) -> bool {
 }
 
 /// Areas of commands and endpoints in which nothing may be missing any more.
-const COMPLETE: [&str; 12] = [
+const COMPLETE: [&str; 13] = [
+    "buildx",
     "checkpoint",
     "container",
     "context",
