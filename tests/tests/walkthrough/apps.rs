@@ -133,7 +133,8 @@ fn two_programs_in_one_image() {
             top.contains("python worker.py") && top.contains("python -m http.server 8000"),
             "{top}"
         );
-        desk.ok(&["exec", "two", "bash", "-c", "kill $(cat beat)"]);
+        // The end of the container is the end of the command, too: nobody waits for it.
+        desk.ok(&["exec", "-d", "two", "bash", "-c", "kill $(cat beat)"]);
         desk.engine.wait_for("two", "{{.State.Status}}", "exited");
     });
 }
