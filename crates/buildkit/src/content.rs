@@ -9,7 +9,7 @@ use std::{
 
 use corten_build::{Blobs, CacheOptions, CacheTarget, Error, Exported};
 use corten_oci::{digest::Digest, image::Descriptor};
-use corten_store::{CompressedBlob, IngestRequest, Ingestion, Lease, Resume, Store};
+use corten_store::{CompressedBlob, IngestRequest, Lease, Resume, Store};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -145,31 +145,21 @@ impl Blobs for ContentStore {
     }
 
     fn layer(&self, layer: &Descriptor, diff_id: &Digest, store: &Store, lease: &Lease) -> Result<(), Error> {
-        loop {
-            let request = IngestRequest {
-                compressed: Some(layer.digest.clone()),
-                size: Some(layer.size),
-                diff_id: Some(diff_id.clone()),
-                media_type: layer.media_type.clone(),
-                source: None,
-                resume: Resume::Never,
+        let request = IngestRequest {
+            resume: Resume::Never,
+            ..IngestRequest::of(layer, diff_id)
+        };
+        store.take_layer(lease, &request, |mut ingest| {
+            let incoming = self.runtime.block_on(self.read(&layer.digest));
+            let mut pieces = Pieces {
+                runtime: &self.runtime,
+                incoming: incoming.map_err(|status| build_error(&status))?,
+                current: io::Cursor::default(),
             };
-            match store.layer_ingest(lease, request)? {
-                Ingestion::Present(_) => return Ok(()),
-                Ingestion::Busy(other) => other.wait(),
-                Ingestion::Ready(mut ingest) => {
-                    let incoming = self.runtime.block_on(self.read(&layer.digest));
-                    let mut pieces = Pieces {
-                        runtime: &self.runtime,
-                        incoming: incoming.map_err(|status| build_error(&status))?,
-                        current: io::Cursor::default(),
-                    };
-                    ingest.copy_from(&mut pieces)?;
-                    ingest.finish()?;
-                    return Ok(());
-                }
-            }
-        }
+            ingest.copy_from(&mut pieces)?;
+            Ok::<_, Error>(ingest.finish()?)
+        })?;
+        Ok(())
     }
 }
 

@@ -87,12 +87,8 @@ impl Documents {
             store: store.clone(),
             lease: lease.clone(),
             request: IngestRequest {
-                compressed: Some(layer.digest.clone()),
-                size: Some(layer.size),
-                diff_id: Some(diff_id.clone()),
-                media_type: layer.media_type.clone(),
                 source: Some(source.to_owned()),
-                ..IngestRequest::default()
+                ..IngestRequest::of(layer, diff_id)
             },
             layer: layer.clone(),
         };

@@ -187,12 +187,8 @@ impl Pull<'_> {
 
     fn ingest_request(&self, layer: &Descriptor, diff_id: &Digest) -> IngestRequest {
         IngestRequest {
-            compressed: Some(layer.digest.clone()),
-            size: Some(layer.size),
-            diff_id: Some(diff_id.clone()),
-            media_type: layer.media_type.clone(),
             source: Some(self.reference.repository().to_string()),
-            ..IngestRequest::default()
+            ..IngestRequest::of(layer, diff_id)
         }
     }
 

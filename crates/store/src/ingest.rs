@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_oci::digest::{Algorithm, Digest};
+use corten_oci::image::Descriptor;
 use corten_sys::fs;
 
 use crate::error::{Error, Kind, Result};
@@ -35,6 +36,20 @@ pub struct IngestRequest {
     pub source: Option<String>,
     /// Whether the bytes are kept for resuming.
     pub resume: Resume,
+}
+
+impl IngestRequest {
+    /// All that a manifest and its configuration say of a layer.
+    #[must_use]
+    pub fn of(layer: &Descriptor, diff_id: &Digest) -> Self {
+        Self {
+            compressed: Some(layer.digest.clone()),
+            size: Some(layer.size),
+            diff_id: Some(diff_id.clone()),
+            media_type: layer.media_type.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether the compressed bytes of a large layer are kept until it is finished.
@@ -151,6 +166,26 @@ impl Download {
 }
 
 impl Store {
+    /// Takes a layer in, once however many bring it: where somebody else does, it waits for that one's end, and gives
+    /// the bytes itself only when the layer is not there then. What is found or made is held by the lease. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`layer_ingest`](Self::layer_ingest), and what `give` fails with.
+    pub fn take_layer<E: From<Error>>(
+        &self,
+        lease: &Lease,
+        request: &IngestRequest,
+        give: impl FnOnce(Ingest) -> Result<Layer, E>,
+    ) -> Result<Layer, E> {
+        loop {
+            match self.layer_ingest(lease, request.clone())? {
+                Ingestion::Present(layer) => return Ok(layer),
+                Ingestion::Busy(other) => other.wait(),
+                Ingestion::Ready(ingest) => return give(ingest),
+            }
+        }
+    }
+
     /// Begins to take a layer in. What is found or made is held by the lease.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corten_oci::digest::Digest;
 use corten_oci::image::{Descriptor, Document, ImageConfig, Index, Manifest, limits};
 use corten_oci::platform::{Platform, no_match};
-use corten_store::{IngestRequest, Ingestion, Lease, Resume, Store};
+use corten_store::{IngestRequest, Lease, Resume, Store};
 
 use super::Blobs;
 use crate::error::{Error, Kind, Result};
@@ -97,27 +97,16 @@ impl Blobs for LayoutBlobs {
     }
 
     fn layer(&self, layer: &Descriptor, diff_id: &Digest, store: &Store, lease: &Lease) -> Result<()> {
-        loop {
-            let request = IngestRequest {
-                compressed: Some(layer.digest.clone()),
-                size: Some(layer.size),
-                diff_id: Some(diff_id.clone()),
-                media_type: layer.media_type.clone(),
-                source: None,
-                resume: Resume::Never,
-            };
-            match store.layer_ingest(lease, request)? {
-                Ingestion::Present(_) => return Ok(()),
-                Ingestion::Busy(other) => other.wait(),
-                Ingestion::Ready(mut ingest) => {
-                    let root = Root::open(&self.folder)?;
-                    let mut file = root.file(&Self::blob(&layer.digest))?;
-                    ingest.copy_from(&mut file)?;
-                    ingest.finish()?;
-                    return Ok(());
-                }
-            }
-        }
+        let request = IngestRequest {
+            resume: Resume::Never,
+            ..IngestRequest::of(layer, diff_id)
+        };
+        store.take_layer(lease, &request, |mut ingest| {
+            let mut file = Root::open(&self.folder)?.file(&Self::blob(&layer.digest))?;
+            ingest.copy_from(&mut file)?;
+            Ok::<_, Error>(ingest.finish()?)
+        })?;
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::gc::collect_layers;
 use crate::images::{ImageId, NewImage, StoredDocument};
-use crate::ingest::{Ingest, IngestRequest, Ingestion, Resume};
+use crate::ingest::{Ingest, IngestRequest, Resume};
 use crate::layers::Layer;
 use crate::lease::Lease;
 use crate::pipeline::Format;
@@ -206,46 +206,15 @@ impl<'a> Load<'a> {
         {
             return Ok(layer);
         }
-        loop {
-            let request = IngestRequest {
-                compressed: digest.clone(),
-                resume: Resume::Never,
-                ..IngestRequest::default()
-            };
-            match self.store.layer_ingest(&self.lease, request)? {
-                Ingestion::Present(layer) => return Ok(layer),
-                Ingestion::Busy(wait) => wait.wait(),
-                Ingestion::Ready(ingest) => return self.unpack(path, ingest, start, total, reader),
-            }
-        }
-    }
-
-    fn unpack<R: BufRead>(
-        &mut self,
-        path: &[u8],
-        mut ingest: Ingest,
-        start: &[u8],
-        total: u64,
-        reader: &mut Reader<R, ()>,
-    ) -> Result<Layer> {
-        let name = layer_name(path);
-        ingest.copy_from(&mut &*start)?;
-        let mut told = 0;
-        loop {
-            let copied = ingest.copy_from(&mut reader.by_ref().take(1 << 20))?;
-            let current = ingest.offset();
-            if copied == 0 || current - told >= 8 << 20 {
-                told = current;
-                (self.progress)(LoadEvent::Layer {
-                    name: name.clone(),
-                    current,
-                    total,
-                });
-            }
-            if copied == 0 {
-                return ingest.finish();
-            }
-        }
+        let request = IngestRequest {
+            compressed: digest,
+            resume: Resume::Never,
+            ..IngestRequest::default()
+        };
+        let progress = &mut self.progress;
+        self.store.take_layer(&self.lease, &request, |ingest| {
+            unpack(progress, path, ingest, start, total, reader)
+        })
     }
 
     /// Puts the images in, once all of the archive is known.
@@ -423,6 +392,35 @@ impl<'a> Load<'a> {
             }
         }
         Err(Error::invalid("the archive's links go round in circles"))
+    }
+}
+
+/// Unpacks a layer whose first bytes were looked at, and tells how far it is.
+fn unpack<R: BufRead>(
+    progress: &mut dyn FnMut(LoadEvent),
+    path: &[u8],
+    mut ingest: Ingest,
+    start: &[u8],
+    total: u64,
+    reader: &mut Reader<R, ()>,
+) -> Result<Layer> {
+    let name = layer_name(path);
+    ingest.copy_from(&mut &*start)?;
+    let mut told = 0;
+    loop {
+        let copied = ingest.copy_from(&mut reader.by_ref().take(1 << 20))?;
+        let current = ingest.offset();
+        if copied == 0 || current - told >= 8 << 20 {
+            told = current;
+            progress(LoadEvent::Layer {
+                name: name.clone(),
+                current,
+                total,
+            });
+        }
+        if copied == 0 {
+            return ingest.finish();
+        }
     }
 }
 
