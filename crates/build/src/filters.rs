@@ -38,18 +38,19 @@ pub struct Facts {
     pub shared: bool,
 }
 
-const FIELDS: &[&str] = &[
-    "id",
-    "type",
-    "description",
-    "inuse",
-    "mutable",
-    "immutable",
-    "shared",
-    "private",
-];
-
 impl Filters {
+    /// What records can be asked for.
+    pub const FIELDS: [&str; 8] = [
+        "id",
+        "type",
+        "description",
+        "inuse",
+        "mutable",
+        "immutable",
+        "shared",
+        "private",
+    ];
+
     /// Reads filters.
     ///
     /// # Errors
@@ -97,7 +98,7 @@ fn condition(text: &str) -> Result<Condition> {
     };
     let (field, value) = (field.trim().to_lowercase(), value.trim().trim_matches('"'));
     let is_pattern = value.contains(['*', '+', '?', '[', '(', '|', '^', '$', '\\']);
-    if !FIELDS.contains(&field.as_str()) || (relation == Relation::Contains && is_pattern) {
+    if !Filters::FIELDS.contains(&field.as_str()) || (relation == Relation::Contains && is_pattern) {
         return Err(refused());
     }
     Ok(Condition {

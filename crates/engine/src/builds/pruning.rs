@@ -81,20 +81,10 @@ fn tenth_of_disk(folder: &Path) -> u64 {
 /// # Errors
 /// `Invalid` for an unknown filter, several values of one, or a bad time.
 pub fn rule(filters: &Filters, sizes: Rule) -> Result<Rule> {
-    const RECORDS: [&str; 8] = [
-        "id",
-        "type",
-        "description",
-        "inuse",
-        "mutable",
-        "immutable",
-        "shared",
-        "private",
-    ];
-    let known: Vec<&str> = RECORDS.into_iter().chain(["until", "unused-for"]).collect();
+    let known: Vec<&str> = Conditions::FIELDS.into_iter().chain(["until", "unused-for"]).collect();
     filters.accept(&known)?;
     let mut conditions = Vec::new();
-    for field in RECORDS {
+    for field in Conditions::FIELDS {
         let values: Vec<&str> = filters.values(field).collect();
         match values[..] {
             [] => {}
