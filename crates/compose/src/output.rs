@@ -1,5 +1,7 @@
 //! What is written, and how it is put into JSON.
 
+use corten_template::{Escape, json_string};
+
 use crate::{
     node::{Node, Value},
     number, yaml,
@@ -74,7 +76,7 @@ impl Output {
             Self::Int(value) => out.push_str(&value.to_string()),
             Self::Float(value) => out.push_str(&number::json(&format!("{value:e}"))),
             Self::Float32(value) => out.push_str(&number::json(&format!("{value:e}"))),
-            Self::Text(text) | Self::Time(text) => json_text(out, text),
+            Self::Text(text) | Self::Time(text) => json_string(text, Escape::Html, out),
             Self::List(list) => {
                 let mut items = list.iter();
                 json_block(out, ['[', ']'], list.len(), indent, depth, |out| {
@@ -87,7 +89,7 @@ impl Output {
                 let mut fields_left = fields.iter();
                 json_block(out, ['{', '}'], fields.len(), indent, depth, |out| {
                     if let Some((key, value)) = fields_left.next() {
-                        json_text(out, key);
+                        json_string(key, Escape::Html, out);
                         out.push_str(if indent.is_some() { ": " } else { ":" });
                         value.write_json(out, indent, depth + 1);
                     }
@@ -124,27 +126,6 @@ fn break_line(out: &mut String, indent: Option<&str>, depth: usize) {
         out.push('\n');
         (0..depth).for_each(|_| out.push_str(indent));
     }
-}
-
-/// A text as Go writes it, safe inside of HTML.
-fn json_text(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..'\u{20}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 /// Sorts a mapping's keys: JSON by bytes, YAML so that numbers in them count.

@@ -153,8 +153,8 @@ fn float(n: f64) -> String {
     format!("{n}")
 }
 
-/// A string as Go's encoder writes it.
-pub(crate) fn string(text: &str, escape: Escape, out: &mut String) {
+/// Adds a string as Go's encoder writes it, in quotes.
+pub fn string(text: &str, escape: Escape, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

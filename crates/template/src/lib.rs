@@ -28,7 +28,7 @@ mod parse;
 pub mod size;
 mod value;
 
-pub use json::{Escape, Json, indent, indent_by};
+pub use json::{Escape, Json, indent, indent_by, string as json_string};
 pub use number_format::general;
 pub use value::{Method, Struct, Value};
 

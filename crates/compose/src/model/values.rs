@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use corten_template::size;
+
 use super::{
     Decode, Render,
     decode::{expected, integer, mapping, text},
@@ -70,24 +72,7 @@ impl Decode for Bytes {
 
 /// Reads a size: a number and a unit, each a power of 1024.
 fn parse_bytes(text: &str) -> Option<i64> {
-    let split = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')? + 1;
-    let (number, unit) = text.split_at(split);
-    let number = number.strip_suffix(' ').unwrap_or(number);
-    let number: f64 = number.parse().ok().filter(|n| *n >= 0.0)?;
-    let unit = unit.to_lowercase();
-    let power = match unit.as_str() {
-        "" | "b" => 0,
-        _ => {
-            let mut letters = unit.chars();
-            let power = "kmgtp".find(letters.next()?)? + 1;
-            if !matches!(letters.as_str(), "" | "b" | "ib") {
-                return None;
-            }
-            i32::try_from(power).ok()?
-        }
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "sizes beyond that mean the largest one")]
-    Some((number * 1024_f64.powi(power)) as i64)
+    size::parse(text, size::Base::Binary).ok()
 }
 
 impl Render for Bytes {
