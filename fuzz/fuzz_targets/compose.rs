@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
         default_name: "fuzz".to_owned(),
         ..Sources::default()
     };
-    // Both outcomes are fine; a panic or a hang is not. What was read once is written, and read again, as itself.
+    // Both outcomes are fine; a panic or a hang is not. What was read can be written in both notations.
     let Ok(loaded) = load(&sources) else { return };
     let written = loaded.value.render(Format::Yaml);
     let _ = loaded.value.render(Format::Json);
