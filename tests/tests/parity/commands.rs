@@ -5,7 +5,7 @@ use std::process::Command;
 
 use corten_tests::programs;
 
-use crate::evidence::Place;
+use crate::evidence::{Place, Word};
 use crate::report::{Row, Status};
 
 /// A command of Docker's.
@@ -225,16 +225,12 @@ impl Known {
 /// The commands that a place calls.
 fn called(known: &[Known], place: &Place) -> Vec<usize> {
     let mut called = Vec::new();
-    for (at, word) in place.words.iter().enumerate() {
-        if !word.starts {
-            continue;
-        }
+    for (at, _) in place.words.iter().enumerate().filter(|(_, word)| word.starts) {
+        let line = without_options_of_compose(&place.words[at..]);
         for (index, command) in known.iter().enumerate() {
             let is_called = command.paths.iter().any(|path| {
-                place
-                    .words
-                    .get(at..at + path.len())
-                    .is_some_and(|words| words.iter().zip(path).all(|(word, step)| word.text == *step))
+                line.get(..path.len())
+                    .is_some_and(|words| words.iter().zip(path).all(|(word, step)| *word == step))
             });
             if is_called && !called.contains(&index) {
                 called.push(index);
@@ -242,4 +238,31 @@ fn called(known: &[Known], place: &Place) -> Vec<usize> {
         }
     }
     called
+}
+
+/// The first words of a command line, without the options that may stand between `compose` and its command.
+fn without_options_of_compose(words: &[Word]) -> Vec<&str> {
+    const VALUED: [&str; 10] = [
+        "--ansi",
+        "--env-file",
+        "--file",
+        "--parallel",
+        "--profile",
+        "--progress",
+        "--project-directory",
+        "--project-name",
+        "-f",
+        "-p",
+    ];
+    const LONGEST: usize = 5;
+    let mut line: Vec<&str> = Vec::new();
+    let mut words = words.iter().map(|word| word.text.as_str());
+    while let Some(word) = words.next().filter(|_| line.len() < LONGEST) {
+        match line.as_slice() {
+            ["compose"] if VALUED.contains(&word) => drop(words.next()),
+            ["compose"] if word.starts_with('-') => {}
+            _ => line.push(word),
+        }
+    }
+    line
 }

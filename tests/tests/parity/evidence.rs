@@ -76,9 +76,16 @@ fn from_source(module: &str, text: &str, places: &mut Vec<Place>) {
         }
         let place = places.last_mut().expect("just pushed");
         place.requests.extend(request(&literal, &previous));
-        words(&literal.text, literal.before.ends_with('['), &mut place.words);
+        words(&literal.text, opens(&literal), &mut place.words);
         previous = literal.text;
     }
+}
+
+/// Whether a command line of ours begins with this literal: it is the first of a list, or the whole line for a helper
+/// that splits it, as the suite of Compose does. What `peer` is given goes to Docker's Compose.
+fn opens(literal: &literals::Literal) -> bool {
+    let is_line = literal.text.starts_with("compose ") && !literal.before.ends_with("peer(");
+    literal.before.ends_with('[') || is_line
 }
 
 /// Adds the words of a literal; `opens`: it is the first of a list.
