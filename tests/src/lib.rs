@@ -10,6 +10,7 @@
 pub mod command;
 pub mod disk;
 pub mod engine;
+pub mod git_server;
 pub mod http;
 pub mod images;
 pub mod process;

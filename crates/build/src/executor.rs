@@ -116,6 +116,8 @@ pub struct GitSource {
     pub folder: String,
     /// Whether `.git` stays.
     pub keep_git_dir: bool,
+    /// The beginning of the commit that it must be; empty for any.
+    pub checksum: String,
 }
 
 /// The engine, as a build sees it. Its functions block, may be called by several steps at once, and return
@@ -139,11 +141,12 @@ pub trait Executor: Sync {
     /// As the server says.
     fn fetch(&self, url: &str) -> Result<(Box<dyn Read>, Option<i64>)>;
 
-    /// Checks a repository out into an empty folder; gives the commit.
+    /// Checks a repository out into an empty folder; gives the commit. One that is reached over SSH is asked for
+    /// with the keys of the agent `default`.
     ///
     /// # Errors
-    /// As git says.
-    fn git(&self, source: &GitSource, agents: &dyn Agents, folder: &Path) -> Result<String>;
+    /// As git says, and without such an agent.
+    fn git(&self, source: &GitSource, agents: &Arc<dyn Agents>, folder: &Path) -> Result<String>;
 
     /// Whether nobody wants the result any more.
     fn is_cancelled(&self) -> bool;
@@ -153,7 +156,7 @@ pub trait Executor: Sync {
 }
 
 impl GitSource {
-    /// Reads an address as `docker build` has it: `https://host/path.git#reference:folder`, `git@host:path`,
+    /// Reads an address as `docker build` has it: `https://host/path.git#reference:folder`, `user@host:path`,
     /// `git://…`, `ssh://…`, `github.com/…`, and since 1.19 `?ref=…&subdir=…`; none for what is no repository.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -162,7 +165,7 @@ impl GitSource {
         let is_web = plain.starts_with("http://") || plain.starts_with("https://");
         let is_git = plain.starts_with("git://")
             || plain.starts_with("ssh://")
-            || plain.starts_with("git@")
+            || is_scp(plain)
             || plain.starts_with("github.com/")
             || (is_web && plain.trim_end_matches('/').ends_with(".git"))
             || plain.starts_with("https://github.com/") && plain.split('/').count() == 5;
@@ -178,16 +181,42 @@ impl GitSource {
             reference: reference.to_owned(),
             folder: folder.trim_matches('/').to_owned(),
             keep_git_dir: false,
+            checksum: String::new(),
         };
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match key {
-                "ref" | "branch" | "tag" | "commit" | "checksum" => value.clone_into(&mut source.reference),
+                "ref" | "branch" | "tag" => value.clone_into(&mut source.reference),
+                "commit" | "checksum" => value.clone_into(&mut source.checksum),
                 "subdir" => value.trim_matches('/').clone_into(&mut source.folder),
                 "keep-git-dir" => source.keep_git_dir = matches!(value, "1" | "true"),
                 _ => {}
             }
         }
+        if source.reference.is_empty() {
+            source.checksum.clone_into(&mut source.reference);
+        }
         Some(source)
+    }
+
+    /// Whether it is reached over SSH.
+    #[must_use]
+    pub fn is_ssh(&self) -> bool {
+        self.address.starts_with("ssh://") || is_scp(&self.address)
+    }
+}
+
+/// Whether an address is one of scp(1)'s: `user@host:path`.
+fn is_scp(text: &str) -> bool {
+    let is_word = |text: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_part)
+    };
+    let Some((host, path)) = text.split_once(':') else {
+        return false;
+    };
+    match host.split_once('@') {
+        Some((user, host)) => is_word(user) && is_word(host) && !path.is_empty() && !path.starts_with("//"),
+        None => false,
     }
 }
 
@@ -211,8 +240,30 @@ mod tests {
         check("git://x/y", Some(("git://x/y", "", "")));
         check("github.com/a/b", Some(("https://github.com/a/b", "", "")));
         check("https://x/y.git?ref=v2&subdir=d", Some(("https://x/y.git", "v2", "d")));
-        for other in ["https://x/y.tar.gz", "a.git", "./x", "https://x/y.git/archive.tar"] {
+        check("me@host.example:~/a#v1:d", Some(("me@host.example:~/a", "v1", "d")));
+        check("ssh://git@h:2222/a", Some(("ssh://git@h:2222/a", "", "")));
+        for other in [
+            "https://x/y.tar.gz",
+            "a.git",
+            "./x",
+            "https://x/y.git/archive.tar",
+            "a@b/c:d",
+            "-a@b:c",
+            "git@host",
+        ] {
             check(other, None);
         }
+    }
+
+    #[test]
+    fn commits_are_verified_or_wanted() {
+        let read = |text: &str| {
+            let source = GitSource::parse(text).expect("a repository");
+            (source.reference, source.checksum)
+        };
+        let expected = |reference: &str, checksum: &str| (reference.to_owned(), checksum.to_owned());
+        assert_eq!(read("https://x/y.git?tag=v1&commit=ab12"), expected("v1", "ab12"));
+        assert_eq!(read("https://x/y.git?checksum=ab12"), expected("ab12", "ab12"));
+        assert_eq!(read("https://x/y.git?branch=b"), expected("b", ""));
     }
 }

@@ -226,7 +226,7 @@ impl Stage<'_> {
     fn cloned(&self, mut source: GitSource, add: &Add, place: &Place) -> Result<Item> {
         source.keep_git_dir |= add.keep_git_dir;
         let tree = self.build.store.scratch()?;
-        let agents = self.build.request.agents.as_ref();
+        let agents = &self.build.request.agents;
         let commit = self.build.executor.git(&source, agents, &tree.path())?;
         if let Some(wanted) = &add.checksum
             && !commit.starts_with(wanted.as_str())

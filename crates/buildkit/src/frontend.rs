@@ -137,10 +137,9 @@ impl Inner {
             Some(path) => upload::take(self, &solve.session, path, &options.filename).await,
             None => {
                 let settings = self.settings(solve, options);
-                let fetched = self
-                    .engine
-                    .builds()
-                    .fetch_context(settings, &options.remote, &options.filename);
+                let agents = Arc::new(Offers::new(&solve.session));
+                let builds = self.engine.builds();
+                let fetched = builds.fetch_context(settings, &options.remote, &options.filename, agents);
                 fetched.await.map_err(|error| errors::status(&error, &File::default()))
             }
         };

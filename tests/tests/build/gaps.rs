@@ -57,19 +57,3 @@ fn nothing_of_a_secret_is_in_layers() {
     let found = engine.sh("grep -rc xyzzy-of saved | grep -v ':0$'").run();
     assert_eq!(found.stdout, "", "no copy of the secret");
 }
-
-#[test]
-fn repositories_over_ssh_are_refused() {
-    let engine = engine();
-    for address in ["ssh://git@127.0.0.1/x.git", "git@127.0.0.1:x.git"] {
-        let refused = engine.corten(["build", address]).fails(1);
-        assert!(refused.contains("over SSH is not supported"), "{address}: {refused}");
-    }
-    let folder = context(
-        &engine,
-        "ssh",
-        &[("Dockerfile", "FROM scratch\nADD git@127.0.0.1:x.git /\n")],
-    );
-    let refused = engine.corten(["build", &folder]).fails(1);
-    assert!(refused.contains("over SSH is not supported"), "{refused}");
-}

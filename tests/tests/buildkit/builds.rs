@@ -234,6 +234,27 @@ fn steps_speak_with_the_client_s_agent() {
 }
 
 #[test]
+fn repositories_over_ssh_open_with_the_session_s_keys() {
+    let image = corten_tests::git_server::IMAGE;
+    let Some(bench) = Bench::with_images(&[image]) else {
+        return;
+    };
+    let dockerfile = "FROM busybox\nCOPY f /f\nCMD cat /f\n";
+    let files = [("f", "once\n"), ("Dockerfile", dockerfile)];
+    let server = corten_tests::git_server::GitServer::start(&bench.engine, &files);
+    let ssh = format!("default={}", server.key.display());
+    let tagged = format!("{}#v1", server.address());
+    bench.build(&["--ssh", &ssh, "-t", "once", &tagged]);
+    assert_eq!(bench.engine.corten(["run", "--rm", "once"]).ok(), "once\n");
+    let text = format!("FROM busybox\nADD {} /r/\nCMD cat /r/f\n", server.short_address());
+    let folder = bench.folder("source", &[("Dockerfile", &text)]);
+    bench.build(&["--ssh", &ssh, "-t", "again", &folder]);
+    assert_eq!(bench.engine.corten(["run", "--rm", "again"]).ok(), "again\n");
+    let refused = bench.buildx(&["build", "--no-cache", &folder]).fails(1);
+    assert!(refused.contains("no SSH key \"default\" forwarded"), "{refused}");
+}
+
+#[test]
 fn many_files_travel_once() {
     let Some(bench) = Bench::start() else { return };
     let folder = bench.folder(

@@ -27,8 +27,14 @@ impl Bench {
     /// Starts an engine; none without buildx.
     #[track_caller]
     pub(crate) fn start() -> Option<Self> {
+        Self::with_images(&[])
+    }
+
+    /// The same, with more images at hand.
+    #[track_caller]
+    pub(crate) fn with_images(images: &[&'static str]) -> Option<Self> {
         let program = programs::buildx()?;
-        let engine = Engine::start_with(Options::default());
+        let engine = Engine::start_with(Options::with_images(images));
         engine.corten(["pull", "-q", "busybox"]).ok();
         Some(Self { engine, program })
     }

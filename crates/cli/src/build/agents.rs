@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::context::is_ssh;
 use crate::{
     cli::Cli,
     error::{Error, Result},
@@ -42,7 +43,12 @@ impl Agents {
     pub(super) fn read(cli: &Cli, m: &Matches) -> Result<(BTreeMap<String, String>, Self)> {
         let mut agents = Self::default();
         let mut sockets = BTreeMap::new();
-        for text in m.all("ssh") {
+        let mut wanted = m.all("ssh");
+        // A repository that is reached over SSH wants one, as buildx has it.
+        if wanted.is_empty() && is_ssh(m.arg(0)) {
+            wanted.push("default");
+        }
+        for text in wanted {
             let (name, paths) = text.split_once('=').unwrap_or((text, ""));
             let socket = match paths {
                 "" => cli

@@ -216,6 +216,18 @@ pub(super) fn is_address(text: &str) -> bool {
     ["http://", "https://", "git://", "git@", "ssh://", "github.com/"]
         .iter()
         .any(|start| text.starts_with(start))
+        || is_scp(text)
+}
+
+/// Whether a context is a repository that is reached over SSH.
+pub(super) fn is_ssh(text: &str) -> bool {
+    (text.starts_with("ssh://") || is_scp(text)) && !Path::new(text).exists()
+}
+
+/// `user@host:path`
+fn is_scp(text: &str) -> bool {
+    let host = text.split_once(':').and_then(|(before, _)| before.split_once('@'));
+    host.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !user.contains('/') && !host.contains('/'))
 }
 
 /// What of a Dockerfile's folder is sent whatever is left out.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
@@ -255,8 +255,9 @@ impl Executor for EngineExecutor {
         Ok((Box::new(body), modified))
     }
 
-    fn git(&self, source: &GitSource, agents: &dyn Agents, folder: &Path) -> corten_build::Result<String> {
-        self.wait(super::git::check_out(source, agents, folder))
+    fn git(&self, source: &GitSource, agents: &Arc<dyn Agents>, folder: &Path) -> corten_build::Result<String> {
+        let exec_root = &self.builds.0.settings.exec_root;
+        self.wait(super::git::check_out(source, agents, exec_root, folder))
     }
 
     fn is_cancelled(&self) -> bool {

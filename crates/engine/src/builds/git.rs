@@ -1,21 +1,48 @@
 //! Repositories of git, checked out by the program `git` in a way that runs nothing of theirs.
 
-use std::{ffi::OsStr, path::Path, process::Stdio, sync::OnceLock};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    process::Stdio,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use corten_build::{Agents, GitSource};
 use corten_sys::fs;
 use tokio::process::Command;
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    containers::AgentSocket,
+    error::{Error, Kind, Result, blocking},
+};
 
 /// Lines of git's complaint that are told.
 const LINES: usize = 5;
 
+/// Which agent's keys open repositories, as BuildKit has it.
+const AGENT: &str = "default";
+
 /// Checks a repository out into an empty folder; gives the commit.
-pub(super) async fn check_out(source: &GitSource, _agents: &dyn Agents, folder: &Path) -> Result<String> {
+pub(super) async fn check_out(
+    source: &GitSource,
+    agents: &Arc<dyn Agents>,
+    exec_root: &Path,
+    folder: &Path,
+) -> Result<String> {
     check(source)?;
+    let socket = match source.is_ssh() {
+        true => Some(agent(agents, exec_root).await?),
+        false => None,
+    };
     let all = tempfile_beside(folder)?;
-    let result = fetch(source, &all).await;
+    let git = Git {
+        folder: &all,
+        socket: socket.as_ref(),
+    };
+    let result = git.fetch(source).await.and_then(|commit| verify(source, commit));
     let commit = match result {
         Ok(commit) => commit,
         Err(error) => {
@@ -35,6 +62,35 @@ pub(super) async fn check_out(source: &GitSource, _agents: &dyn Agents, folder: 
     Ok(commit)
 }
 
+/// A socket at which the client's agent answers. Without one nothing is asked: the engine's own keys are not the
+/// client's.
+async fn agent(agents: &Arc<dyn Agents>, exec_root: &Path) -> Result<AgentSocket> {
+    /// For names that differ.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let asked = Arc::clone(agents);
+    let has = blocking(move || {
+        asked
+            .has(AGENT)
+            .map_err(|error| Error::new(error.kind(), error.to_string()))
+    });
+    if !has.await? {
+        let message = format!("no SSH key {AGENT:?} forwarded from the client");
+        return Err(Error::invalid(message).hint("give one with --ssh default"));
+    }
+    let name = format!("git-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    AgentSocket::listen(exec_root, &name, agents, AGENT)
+}
+
+fn verify(source: &GitSource, commit: String) -> Result<String> {
+    match commit.starts_with(&source.checksum) {
+        true => Ok(commit),
+        false => Err(Error::invalid(format!(
+            "expected checksum to match {}, got {commit}",
+            source.checksum
+        ))),
+    }
+}
+
 fn tempfile_beside(folder: &Path) -> Result<std::path::PathBuf> {
     let beside = folder.with_file_name("git");
     fs::if_there(fs::remove_dir_all(&beside))?;
@@ -51,59 +107,137 @@ fn check(source: &GitSource) -> Result<()> {
     if source.address.contains("::") || source.address.chars().any(char::is_control) {
         return Err(bad("it names a helper program"));
     }
-    let is_ssh =
-        source.address.starts_with("ssh://") || (!source.address.contains("://") && source.address.contains('@'));
-    if is_ssh {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!(
-                "the repository {:?} over SSH is not supported: give its https address, or clone it and build the folder",
-                source.address
-            ),
-        ));
-    }
     if source.reference.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(bad("the reference has white space in it"));
     }
     Ok(())
 }
 
-async fn fetch(source: &GitSource, folder: &Path) -> Result<String> {
-    git(folder, &["init", "-q", "."]).await?;
-    let wanted = match source.reference.as_str() {
-        "" => "HEAD",
-        reference => reference,
-    };
-    let address = source.address.as_str();
-    let mut fetched = git(folder, &["fetch", "-q", "--depth=1", "--", address, wanted]).await;
-    if fetched.is_err() {
-        // A server without commands of its own gives away whole histories only.
-        fetched = git(folder, &["fetch", "-q", "--tags", "--", address, wanted]).await;
-    }
-    match fetched {
-        Ok(_) => git(folder, &["checkout", "-q", "--detach", "FETCH_HEAD"]).await?,
-        Err(error) => {
-            // The beginning of a commit's name, or one that the server gives away only with all else.
-            let is_commit = wanted.len() >= 4 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let all = [
-                "fetch",
-                "-q",
-                "--tags",
-                "--",
-                address,
-                "+refs/heads/*:refs/remotes/origin/*",
-            ];
-            if !is_commit || git(folder, &all).await.is_err() {
-                return Err(error);
-            }
-            git(folder, &["checkout", "-q", "--detach", wanted]).await?
+/// The program, at work in one folder.
+struct Git<'a> {
+    folder: &'a Path,
+    /// Who has the keys, when it speaks SSH.
+    socket: Option<&'a AgentSocket>,
+}
+
+impl Git<'_> {
+    async fn fetch(&self, source: &GitSource) -> Result<String> {
+        self.run(&["init", "-q", "."]).await?;
+        let wanted = match source.reference.as_str() {
+            "" => "HEAD",
+            reference => reference,
+        };
+        let address = source.address.as_str();
+        let mut fetched = self.run(&["fetch", "-q", "--depth=1", "--", address, wanted]).await;
+        if fetched.is_err() {
+            // A server without commands of its own gives away whole histories only.
+            fetched = self.run(&["fetch", "-q", "--tags", "--", address, wanted]).await;
         }
-    };
-    let modules = ["submodule", "update", "-q", "--init", "--recursive", "--depth=1"];
-    if fs::exists(folder.join(".gitmodules"))? {
-        git(folder, &modules).await?;
+        match fetched {
+            Ok(_) => self.run(&["checkout", "-q", "--detach", "FETCH_HEAD"]).await?,
+            Err(error) => {
+                // The beginning of a commit's name, or one that the server gives away only with all else.
+                let is_commit = wanted.len() >= 4 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let all = [
+                    "fetch",
+                    "-q",
+                    "--tags",
+                    "--",
+                    address,
+                    "+refs/heads/*:refs/remotes/origin/*",
+                ];
+                if !is_commit || self.run(&all).await.is_err() {
+                    return Err(error);
+                }
+                self.run(&["checkout", "-q", "--detach", wanted]).await?
+            }
+        };
+        if fs::exists(self.folder.join(".gitmodules"))? {
+            self.submodules(address).await?;
+        }
+        Ok(self.run(&["rev-parse", "HEAD"]).await?.trim().to_owned())
     }
-    Ok(git(folder, &["rev-parse", "HEAD"]).await?.trim().to_owned())
+
+    /// Submodules may name repositories beside this one.
+    async fn submodules(&self, address: &str) -> Result<()> {
+        self.run(&["remote", "add", "origin", address]).await?;
+        let modules = ["submodule", "update", "-q", "--init", "--recursive", "--depth=1"];
+        self.run(&modules).await.map(drop)
+    }
+
+    /// Runs git with nothing of the machine's configuration and without hooks.
+    async fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
+        let mut command = Command::new(program()?);
+        command
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(arguments)
+            .current_dir(self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        match self.socket {
+            Some(socket) => command
+                .env("GIT_ALLOW_PROTOCOL", "http:https:git:ssh")
+                .env("SSH_AUTH_SOCK", &socket.path)
+                .env("GIT_SSH_VARIANT", "ssh")
+                .env("GIT_SSH_COMMAND", ssh(&socket.beside("known_hosts"))),
+            None => command.env("GIT_ALLOW_PROTOCOL", "http:https:git"),
+        };
+        let output = command.output().await?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said: Vec<&str> = said.lines().take(LINES).collect();
+        Err(Error::new(
+            Kind::NotFound,
+            format!("failed to fetch remote repository: {}", said.join("\n")),
+        ))
+    }
+}
+
+/// What git finds around itself.
+const ENVIRONMENT: [(&str, &str); 7] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/nonexistent"),
+    ("LC_ALL", "C"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_LFS_SKIP_SMUDGE", "1"),
+];
+
+/// Its whole configuration.
+const SETTINGS: [&str; 7] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.symlinks=true",
+    "protocol.file.allow=never",
+    "protocol.ext.allow=never",
+    "init.defaultBranch=main",
+    "advice.detachedHead=false",
+];
+
+/// How SSH is spoken: with the keys of the client's agent, and none of this machine's. A host that the machine knows
+/// (`/etc/ssh/ssh_known_hosts`) must have the key that it is known by; any other may have one of its own, for as long as this
+/// takes, as with BuildKit, which looks at the host's keys just before.
+fn ssh(known: &Path) -> String {
+    format!(
+        "ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o ClearAllForwardings=yes -o ConnectTimeout=30 \
+         -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile='{}'",
+        known.display()
+    )
+}
+
+fn program() -> Result<&'static Path> {
+    static PROGRAM: OnceLock<Option<std::path::PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let folders = ["/usr/local/bin", "/usr/bin", "/bin"].iter().map(Path::new);
+        folders.map(|folder| folder.join("git")).find(|path| path.exists())
+    });
+    let missing = || Error::new(Kind::Unavailable, "git is not installed on the engine's machine");
+    program.as_deref().ok_or_else(missing)
 }
 
 /// A folder of what was checked out; links do not lead out of it.
@@ -115,61 +249,6 @@ fn inside(all: &Path, folder: &str) -> Result<std::path::PathBuf> {
         return Err(missing());
     }
     Ok(found)
-}
-
-/// Runs git with nothing of the machine's configuration and without hooks.
-async fn git(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
-    static PROGRAM: OnceLock<Option<std::path::PathBuf>> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let folders = ["/usr/local/bin", "/usr/bin", "/bin"].iter().map(Path::new);
-        folders.map(|folder| folder.join("git")).find(|path| path.exists())
-    });
-    let program = program
-        .as_ref()
-        .ok_or_else(|| Error::new(Kind::Unavailable, "git is not installed on the engine's machine"))?;
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .envs([
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("HOME", "/nonexistent"),
-            ("LC_ALL", "C"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_ALLOW_PROTOCOL", "http:https:git"),
-            ("GIT_LFS_SKIP_SMUDGE", "1"),
-        ])
-        .args([
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.symlinks=true",
-            "-c",
-            "protocol.file.allow=never",
-            "-c",
-            "protocol.ext.allow=never",
-            "-c",
-            "init.defaultBranch=main",
-            "-c",
-            "advice.detachedHead=false",
-        ])
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = command.output().await?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said: Vec<&str> = said.lines().take(LINES).collect();
-    Err(Error::new(
-        Kind::NotFound,
-        format!("failed to fetch remote repository: {}", said.join("\n")),
-    ))
 }
 
 #[cfg(test)]
@@ -188,8 +267,8 @@ mod tests {
         }
         assert!(check(&source("https://x/y.git", "--output=x")).is_err());
         assert!(check(&source("https://x/y.git", "main")).is_ok());
-        for refused in ["ssh://git@host/y.git", "git@host:y.git"] {
-            assert_eq!(check(&source(refused, "")).unwrap_err().kind(), Kind::Unsupported);
+        for ssh in ["ssh://git@host/y.git", "git@host:y.git"] {
+            assert!(check(&source(ssh, "")).is_ok() && source(ssh, "").is_ssh(), "{ssh}");
         }
     }
 }

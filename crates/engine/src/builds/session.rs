@@ -4,7 +4,7 @@
 use std::{fmt, pin::Pin, sync::Arc};
 
 use corten_api::image::AuthConfig;
-use corten_build::Given;
+use corten_build::{Agents, Given};
 use corten_oci::digest::Digest;
 use tokio::sync::watch;
 
@@ -36,7 +36,8 @@ impl fmt::Debug for Credentials {
 }
 
 impl Builds {
-    /// Fetches a context from an address: a repository, an archive, or only a Dockerfile.
+    /// Fetches a context from an address: a repository, an archive, or only a Dockerfile. Repositories over SSH are
+    /// asked for with the agents.
     ///
     /// # Errors
     /// The builder's.
@@ -45,6 +46,7 @@ impl Builds {
         settings: StepSettings,
         address: &str,
         dockerfile: &str,
+        agents: Arc<dyn Agents>,
     ) -> Result<Given, corten_build::Error> {
         let (cancel, _) = watch::channel(false);
         let guard = CancelOnDrop(cancel.clone());
@@ -60,7 +62,7 @@ impl Builds {
                 request: &request,
                 executor: &executor,
             };
-            Ok(sources.remote(&address))
+            Ok(sources.remote(&address, &agents))
         });
         let fetched = fetched.await;
         drop(guard);

@@ -11,9 +11,9 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::build::{self, Extended, LocalFolder, NamedContext};
 use corten_build::{
-    Allowed, Archive, ArchiveOutput, Attest, Blobs, CacheOptions, CacheTarget, CacheTo, Context, FolderTarget, Fresh,
-    GitSource, Given, Ignore, ImageOptions, ImageOutput, LayoutBlobs, Local, Named, Output, Request, Secret, StepsFrom,
-    Unpacked,
+    Agents, Allowed, Archive, ArchiveOutput, Attest, Blobs, CacheOptions, CacheTarget, CacheTo, Context, FolderTarget,
+    Fresh, GitSource, Given, Ignore, ImageOptions, ImageOutput, LayoutBlobs, Local, Named, Output, Request, Secret,
+    StepsFrom, Unpacked,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::Scratch;
@@ -115,16 +115,16 @@ impl Sources<'_> {
                 })
             }
             "client-session" => Err(unsupported("not supported: contexts from a session without a session")),
-            address => self.remote(address),
+            address => self.remote(address, &agents(extended)),
         }
     }
 
     /// A repository, a tar or a Dockerfile from elsewhere.
-    pub(super) fn remote(&self, address: &str) -> corten_build::Result<Given> {
+    pub(super) fn remote(&self, address: &str, agents: &Arc<dyn Agents>) -> corten_build::Result<Given> {
         use corten_build::Executor as _;
         let store = &self.builds.0.store;
         if let Some(source) = GitSource::parse(address) {
-            let tree = self.cloned(&source)?;
+            let tree = self.cloned(&source, agents)?;
             return corten_build::take_context_of(tree, "", &self.request.dockerfile);
         }
         if !address.starts_with("http://") && !address.starts_with("https://") {
@@ -148,11 +148,10 @@ impl Sources<'_> {
         })
     }
 
-    fn cloned(&self, source: &GitSource) -> corten_build::Result<Arc<Scratch>> {
+    fn cloned(&self, source: &GitSource, agents: &Arc<dyn Agents>) -> corten_build::Result<Arc<Scratch>> {
         use corten_build::Executor as _;
         let tree = self.builds.0.store.scratch()?;
-        let none: BTreeMap<String, PathBuf> = BTreeMap::new();
-        self.executor.git(source, &none, &tree.path())?;
+        self.executor.git(source, agents, &tree.path())?;
         Ok(Arc::new(tree))
     }
 
@@ -184,7 +183,7 @@ impl Sources<'_> {
             platforms,
             platform_given: !request.platform.is_empty(),
             secrets: Arc::new(secrets(extended)?),
-            agents: Arc::new(agents(extended)),
+            agents: agents(extended),
             allowed: allowed(request, extended)?,
             network: request.steps.network.clone(),
             explain: extended.explain,
@@ -285,17 +284,17 @@ impl Sources<'_> {
                     files(Arc::new(Unpacked::new(tree, below)?))
                 }
                 NamedContext::Image(image) => Named::Image(image.clone()),
-                NamedContext::Remote(address) => self.remote_files(address)?,
+                NamedContext::Remote(address) => self.remote_files(address, &agents(&taken.extended))?,
             };
             found.insert(name.clone(), named);
         }
         Ok(found)
     }
 
-    fn remote_files(&self, address: &str) -> corten_build::Result<Named> {
+    fn remote_files(&self, address: &str, agents: &Arc<dyn Agents>) -> corten_build::Result<Named> {
         use corten_build::Executor as _;
         let tree = match GitSource::parse(address) {
-            Some(source) => self.cloned(&source)?,
+            Some(source) => self.cloned(&source, agents)?,
             None => {
                 let (mut body, _) = self.executor.fetch(address)?;
                 Arc::new(self.builds.0.store.scratch_from_tar(&mut body)?)
@@ -448,9 +447,10 @@ fn secrets(extended: &Extended) -> Result<BTreeMap<String, Secret>> {
     decoded.collect()
 }
 
-fn agents(extended: &Extended) -> BTreeMap<String, PathBuf> {
+fn agents(extended: &Extended) -> Arc<dyn Agents> {
     let sockets = extended.agents.iter();
-    sockets.map(|(id, path)| (id.clone(), PathBuf::from(path))).collect()
+    let sockets: BTreeMap<String, PathBuf> = sockets.map(|(id, path)| (id.clone(), PathBuf::from(path))).collect();
+    Arc::new(sockets)
 }
 
 /// A build whose network is the host's may use it.

@@ -87,6 +87,7 @@ use tokio::sync::{Notify, oneshot, watch};
 pub(crate) use self::runtimes::OWN as OWN_RUNTIME;
 pub(crate) use self::signals::parse as parse_signal;
 pub(crate) use self::spec::ARCHITECTURE;
+pub(crate) use self::step_files::AgentSocket;
 pub use self::{
     archive::ExtractOptions,
     attach::{AttachRequest, Connection, Target},

@@ -81,6 +81,41 @@ pub(super) fn provide(exec_root: &Path, step: &mut Step) -> Result<Private> {
     Ok(private)
 }
 
+/// A socket at which one agent answers, and a folder beside it that only root can enter; both are gone when
+/// this is dropped.
+#[derive(Debug)]
+pub(crate) struct AgentSocket {
+    /// Where it listens.
+    pub(crate) path: PathBuf,
+    _private: Private,
+}
+
+impl AgentSocket {
+    /// Listens under a name that nothing else of this engine has.
+    pub(crate) fn listen(exec_root: &Path, name: &str, agents: &Arc<dyn Agents>, id: &str) -> Result<Self> {
+        let folder = place(exec_root).join(name);
+        make(&folder)?;
+        let mut private = Private {
+            folder: Some(folder.clone()),
+            agents: Vec::new(),
+        };
+        let path = folder.join("agent");
+        let listener = UnixListener::bind(&path)?;
+        private
+            .agents
+            .push(tokio::spawn(serve(listener, Arc::clone(agents), id.to_owned())));
+        Ok(Self {
+            path,
+            _private: private,
+        })
+    }
+
+    /// Where other files may be that go with it.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+}
+
 /// Makes a step's folder, and what it is in, which the step that ended last may be removing.
 fn make(folder: &Path) -> std::io::Result<()> {
     for _ in 0..100 {
