@@ -2,6 +2,7 @@
 //! (`docker-credential-NAME`, which speaks JSON on its standard streams).
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     path::Path,
     process::{Command, Stdio},
@@ -88,6 +89,42 @@ pub(crate) fn find(config: &Config, domain: &str) -> Result<Option<AuthConfig>, 
         .find(|(name, _)| name.as_str() == key)
         .or_else(|| config.auths.iter().find(|(name, _)| bare(name) == bare(key)));
     Ok(found.map(|(name, auth)| decoded(name, auth)))
+}
+
+/// The credentials for all registries, as a configuration file that holds them itself.
+pub(crate) fn all(config: &Config) -> Result<String, String> {
+    let mut known = BTreeMap::new();
+    for (name, auth) in &config.auths {
+        known.insert(name.clone(), decoded(name, auth));
+    }
+    let mut kept: Vec<(String, String)> = Vec::new();
+    if !config.creds_store.is_empty() {
+        let listed = ask(&config.creds_store, "list", b"")?;
+        let listed: BTreeMap<String, String> = corten_api::decode(&listed).map_err(|e| e.to_string())?;
+        kept.extend(listed.into_keys().map(|name| (name, config.creds_store.clone())));
+    }
+    let helpers = config.cred_helpers.iter();
+    kept.extend(helpers.map(|(name, helper)| (name.clone(), helper.clone())));
+    for (name, helper) in kept {
+        match ask(&helper, "get", name.as_bytes()) {
+            Ok(answer) => _ = known.insert(name.clone(), parse(&answer, &name)?),
+            Err(error) if error.contains("credentials not found") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let auths = known.into_iter().map(|(name, auth)| {
+        let mut entry = serde_json::Map::new();
+        if !auth.username.is_empty() {
+            let pair = STANDARD.encode(format!("{}:{}", auth.username, auth.password));
+            entry.insert("auth".to_owned(), pair.into());
+        }
+        if !auth.identity_token.is_empty() {
+            entry.insert("identitytoken".to_owned(), auth.identity_token.into());
+        }
+        (name, serde_json::Value::Object(entry))
+    });
+    let auths: serde_json::Map<_, _> = auths.collect();
+    Ok(serde_json::json!({ "auths": auths }).to_string())
 }
 
 /// The credentials in `DOCKER_AUTH_CONFIG`, which has the form of the configuration file.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::{
     error::{Error, Result},
     load::{Sources, read_text},
-    name, resolve, short, variables,
+    name,
+    remote::{self, Address, Remote},
+    resolve, short, variables,
     warnings::Warnings,
     yaml,
 };
@@ -50,9 +52,10 @@ pub struct Request {
 /// # Errors
 /// [`Kind::NotFound`](crate::Kind::NotFound) for files that are named and not there;
 /// [`Kind::Invalid`](crate::Kind::Invalid) for variables and names that are wrong.
-pub fn discover(request: &Request) -> Result<(Sources, Warnings)> {
+pub fn discover(request: &Request, remote: &dyn Remote) -> Result<(Sources, Warnings)> {
     let mut search = Search {
         request,
+        remote,
         environment: request.environment.clone(),
         files: request.files.clone(),
         warnings: Warnings::default(),
@@ -63,6 +66,7 @@ pub fn discover(request: &Request) -> Result<(Sources, Warnings)> {
 
 struct Search<'a> {
     request: &'a Request,
+    remote: &'a dyn Remote,
     environment: BTreeMap<String, String>,
     files: Vec<String>,
     warnings: Warnings,
@@ -77,15 +81,19 @@ impl Search<'_> {
         self.files_of_environment()?;
         self.default_files();
         self.read_env_files()?;
-        for file in &self.files {
-            crate::remote::refuse(file)?;
-        }
         name::check(&self.request.project_name)?;
-        let working_dir = self.folder();
-        let (files, input) = self.read_input()?;
+        let folder = self.folder();
+        let Found { files, input, fetched } = self.read_input()?;
+        let first = files
+            .iter()
+            .find(|file| fetched.iter().any(|root| file.starts_with(root)));
+        let working_dir = match first.and_then(|file| file.parent()) {
+            Some(parent) => parent.to_owned(),
+            None => folder.clone(),
+        };
         Ok(Sources {
             name: self.name(),
-            default_name: self.default_name(&working_dir, &files, input.as_deref()),
+            default_name: self.default_name(&folder, &files, input.as_deref()),
             profiles: self.profiles(),
             home: self
                 .environment
@@ -97,6 +105,7 @@ impl Search<'_> {
             working_dir,
             input,
             without: Vec::new(),
+            fetched,
         })
     }
 
@@ -112,7 +121,8 @@ impl Search<'_> {
         if !self.request.project_directory.is_empty() {
             return self.absolute(&self.request.project_directory);
         }
-        match self.files.iter().find(|file| *file != "-") {
+        let first = self.files.iter().find(|file| *file != "-");
+        match first.filter(|file| Address::parse(file).is_none()) {
             Some(file) => self
                 .absolute(file)
                 .parent()
@@ -174,6 +184,10 @@ impl Search<'_> {
         let mut files = Vec::new();
         for file in listed.split(separator) {
             if file == "-" {
+                files.push(file.to_owned());
+                continue;
+            }
+            if Address::parse(file).is_some() {
                 files.push(file.to_owned());
                 continue;
             }
@@ -253,21 +267,32 @@ impl Search<'_> {
         name::normalize(&name.unwrap_or_default())
     }
 
-    fn read_input(&self) -> Result<(Vec<PathBuf>, Option<String>)> {
+    fn read_input(&self) -> Result<Found> {
         let mut input = None;
         let mut files = Vec::new();
+        let mut fetched = Vec::new();
         for file in &self.files {
             if file == "-" {
                 input = Some(corten_sys::fs::read_to_string("/dev/stdin").map_err(|error| {
                     Error::unavailable(format!("read standard input: {}", corten_sys::fs::reason(&error)))
                 })?);
                 files.push(PathBuf::from("-"));
+            } else if let Some(local) = remote::local(self.remote, file)? {
+                files.push(local.file);
+                fetched.push(local.root);
             } else {
                 files.push(self.absolute(file));
             }
         }
-        Ok((files, input))
+        Ok(Found { files, input, fetched })
     }
+}
+
+/// The files, what standard input has, and the folders that were fetched from elsewhere.
+struct Found {
+    files: Vec<PathBuf>,
+    input: Option<String>,
+    fetched: Vec<PathBuf>,
 }
 
 fn existing(folder: &Path, names: &[&str]) -> Vec<String> {

@@ -113,8 +113,7 @@ impl Loader<'_> {
 
     /// The services of another file, with paths as seen from the project's folder.
     fn scope_of(&mut self, name: &str, reference: &str, path: &str, context: &Context) -> Result<Scope> {
-        crate::remote::refuse(path)?;
-        let local = PathBuf::from(resolve::join_or_absolute(&context.folder, path));
+        let (local, fetched) = self.find(path, context)?;
         let (mut root, resets) = self.read_base(&local, &context.environment)?;
         let shown = local.display();
         let services = root.get("services");
@@ -139,7 +138,10 @@ impl Loader<'_> {
             });
         }
         let folder = local.parent().unwrap_or(FilePath::new("/")).to_owned();
-        let relative = relative(&context.folder, &folder);
+        let relative = match fetched {
+            Some(_) => folder.clone(),
+            None => relative(&context.folder, &folder),
+        };
         let base = Base {
             folder: &relative,
             home: self.sources.home.as_deref(),

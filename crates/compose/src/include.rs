@@ -46,9 +46,11 @@ impl Loader<'_> {
 
     fn included(&mut self, include: &Include, layer: &Layer, context: &Context) -> Result<Node> {
         let mut files = Vec::new();
+        let mut is_elsewhere = false;
         for path in &include.paths {
-            crate::remote::refuse(path)?;
-            files.push(PathBuf::from(resolve::join_or_absolute(&context.folder, path)));
+            let (file, root) = self.find(path, context)?;
+            is_elsewhere |= files.is_empty() && root.is_some();
+            files.push(file);
         }
         let Some(main) = files.first().cloned() else {
             return Err(Error::invalid("include.path must name a file"));
@@ -77,6 +79,7 @@ impl Loader<'_> {
         let next = Layer {
             working_dir: match &include.project_directory {
                 Some(path) if path.starts_with('/') => folder.clone(),
+                _ if is_elsewhere => folder.clone(),
                 _ => relative(&context.folder, &folder),
             },
             absolute: folder,

@@ -12,6 +12,7 @@ use crate::{
     node::Node,
     normalize,
     path::Path as Steps,
+    remote::{self, Nowhere, Remote},
     resolve::{self, Base},
     schema,
     source::Files,
@@ -59,6 +60,8 @@ pub struct Sources {
     pub profiles: Vec<String>,
     /// What to leave out.
     pub without: Vec<Step>,
+    /// Folders that were fetched from elsewhere: their files include and extend no others of this machine.
+    pub fetched: Vec<PathBuf>,
 }
 
 impl Sources {
@@ -83,7 +86,15 @@ pub struct Loaded<T> {
 /// [`Kind::Invalid`](crate::Kind::Invalid) for what is wrong in a file, with its place;
 /// [`Kind::NotFound`](crate::Kind::NotFound) for files that are not there.
 pub fn load(sources: &Sources) -> Result<Loaded<Project>> {
-    let mut loader = Loader::new(sources);
+    load_with(sources, &Nowhere)
+}
+
+/// Loads a project; what it includes and extends from elsewhere is fetched.
+///
+/// # Errors
+/// As [`load`], and whatever goes wrong while something is fetched.
+pub fn load_with(sources: &Sources, remote: &dyn Remote) -> Result<Loaded<Project>> {
+    let mut loader = Loader::new(sources, remote);
     let result = loader.project();
     loader.finish(result)
 }
@@ -93,12 +104,20 @@ pub fn load(sources: &Sources) -> Result<Loaded<Project>> {
 /// # Errors
 /// As [`load`].
 pub fn load_tree(sources: &Sources) -> Result<Loaded<Node>> {
+    load_tree_with(sources, &Nowhere)
+}
+
+/// Loads files into a tree as [`load_tree`] does; what they include and extend from elsewhere is fetched.
+///
+/// # Errors
+/// As [`load_with`].
+pub fn load_tree_with(sources: &Sources, remote: &dyn Remote) -> Result<Loaded<Node>> {
     // A tree with variables left in it takes nothing from outside.
     let mut sources = sources.clone();
     if !sources.does(Step::Interpolation) {
         sources.environment.clear();
     }
-    let mut loader = Loader::new(&sources);
+    let mut loader = Loader::new(&sources, remote);
     let result = loader.tree().map(|(tree, _)| tree);
     loader.finish(result)
 }
@@ -108,6 +127,9 @@ pub(crate) struct Loader<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) files: Files,
     pub(crate) warnings: Warnings,
+    pub(crate) remote: &'a dyn Remote,
+    /// The folders that were fetched from elsewhere: their files read no others.
+    pub(crate) fetched: Vec<PathBuf>,
 }
 
 /// Files that share a folder and variables: the project's own, or those of one `include`.
@@ -135,9 +157,11 @@ pub(crate) struct Context {
 }
 
 impl<'a> Loader<'a> {
-    fn new(sources: &'a Sources) -> Self {
+    fn new(sources: &'a Sources, remote: &'a dyn Remote) -> Self {
         Self {
             sources,
+            remote,
+            fetched: sources.fetched.clone(),
             files: Files::default(),
             warnings: Warnings::default(),
         }
@@ -155,6 +179,7 @@ impl<'a> Loader<'a> {
 
     fn project(&mut self) -> Result<Project> {
         let (tree, name) = self.tree()?;
+        self.tell_of_ignored(&tree);
         let mut project = Project::decode(tree, self.files.clone())?;
         project.environment.clone_from(&self.sources.environment);
         project
@@ -301,6 +326,19 @@ impl<'a> Loader<'a> {
         Ok((root, last))
     }
 
+    /// Says what the specification has and Compose takes no notice of.
+    fn tell_of_ignored(&mut self, tree: &Node) {
+        let services = tree.get("services").and_then(Node::as_map);
+        for (name, service) in services.into_iter().flatten() {
+            if service.get("pull_refresh_after").is_some() {
+                self.warnings.add(format!(
+                    "services.{name}: the attribute `pull_refresh_after` has no effect, please say it with \
+                     `pull_policy: every_<duration>`"
+                ));
+            }
+        }
+    }
+
     fn drop_version(&mut self, root: &mut Node, file: &Path) {
         let Some(map) = root.as_map_mut() else { return };
         if map.remove("version").is_some() {
@@ -310,6 +348,20 @@ impl<'a> Loader<'a> {
                  potential confusion"
             ));
         }
+    }
+
+    /// The file that a path of another file means, and the folder that it was fetched into if it was.
+    pub(crate) fn find(&mut self, path: &str, context: &Context) -> Result<(PathBuf, Option<PathBuf>)> {
+        if let Some(local) = remote::local(self.remote, path)? {
+            self.fetched.push(local.root.clone());
+            return Ok((local.file, Some(local.root)));
+        }
+        let file = PathBuf::from(resolve::join_or_absolute(&context.folder, path));
+        let root = self.fetched.iter().find(|root| context.file.starts_with(root));
+        if let Some(root) = root {
+            remote::check_inside(root, &file)?;
+        }
+        Ok((file, None))
     }
 
     /// Reads the documents of a file.

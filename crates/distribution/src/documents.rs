@@ -110,6 +110,17 @@ impl Documents {
         self.0.put_manifest(tag_or_digest, media_type, bytes).await
     }
 
+    /// Puts a small blob into the repository, unless it is there.
+    ///
+    /// # Errors
+    /// As the registry says.
+    pub async fn put_blob(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
+        if self.0.has_blob(digest).await? {
+            return Ok(());
+        }
+        self.0.put_blob(digest, bytes).await
+    }
+
     /// Sees to it that this repository has a blob of another: the registry is asked to lend it; else its bytes
     /// are fetched and sent at once.
     ///

@@ -116,7 +116,6 @@ fn refuses_what_it_does_not_do() {
     refused("config --format toml", "unsupported format \"toml\"");
     refused("--progress fast config", "unsupported --progress value \"fast\"");
     refused("-p Shop config", "invalid project name \"Shop\"");
-    refused("-f oci://registry/app config", "are not read");
     refused("-f nothing.yaml config", "no such file or directory");
     refused("config nothing", "no such service: nothing");
 }

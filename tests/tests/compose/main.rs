@@ -1,6 +1,7 @@
 //! Compose: files, what `compose config` makes of them, and projects that are brought up.
 
 mod attached;
+mod attributes;
 mod bad_input;
 mod config;
 mod corpus;

@@ -5,6 +5,7 @@
 //! executable knows, from itself. With `CORTEN_WRITE_PARITY` in the environment (`./x parity`) the
 //! report is written; otherwise compared.
 
+mod attributes;
 mod commands;
 mod endpoints;
 mod evidence;
@@ -44,6 +45,11 @@ fn the_report_is_fresh() {
             endpoints::rows(&data("endpoints.txt"), &places, &refused),
         ),
         (
+            "compose.md",
+            "Attributes of Compose files",
+            attributes::rows(&data("attributes.txt"), &places),
+        ),
+        (
             "mission.md",
             "What the product promises",
             mission::rows(&data("mission.txt"), &places),
@@ -79,8 +85,12 @@ fn must_work(row: &Row) -> bool {
     COMPLETE.contains(&row.area.as_str()) && matches!(row.status, Status::Missing(_))
 }
 
-/// Areas of commands and endpoints in which nothing may be missing any more.
-const COMPLETE: [&str; 13] = [
+/// Areas of commands, endpoints and attributes in which nothing may be missing any more.
+const COMPLETE: [&str; 17] = [
+    "attributes of build",
+    "attributes of deploy",
+    "attributes of projects",
+    "attributes of services",
     "buildx",
     "checkpoint",
     "container",

@@ -6,7 +6,10 @@ use corten_compose::{
     plan::{self, Change, Down, Images, Observed, Target},
 };
 
-use super::open::{Keep, Open};
+use super::{
+    open::{Keep, Open},
+    providers,
+};
 use crate::{
     cli::Cli,
     command::{Command, Flag},
@@ -122,7 +125,8 @@ fn down(cli: &Cli, m: &Matches) -> Result<()> {
                 .warn(&format!("Warning: No resource found to remove for project {name:?}."));
         }
         open.carry_out(&plan, &observed, options(&open)).await
-    })
+    })?;
+    providers::down(&open, &m.args)
 }
 
 fn options(open: &Open<'_>) -> Options {

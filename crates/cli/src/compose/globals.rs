@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use corten_compose::{Loaded, Node, Project, Request, Sources, Step, Warnings, discover, load, load_tree};
+use corten_compose::{Loaded, Node, Project, Request, Sources, Step, Warnings, discover, load_tree_with, load_with};
 
+use super::elsewhere::Elsewhere;
 use crate::{
     cli::Cli,
     error::{Error, Result},
@@ -88,7 +89,7 @@ impl<'a> Globals<'a> {
             None => self.group.get("project-directory"),
         };
         let current_dir = std::env::current_dir().map_err(|error| Error::new(format!("getwd: {error}")))?;
-        Ok(discover(&Request {
+        let request = Request {
             files: texts("file"),
             project_name: self.group.get("project-name").to_owned(),
             project_directory: directory.to_owned(),
@@ -96,7 +97,8 @@ impl<'a> Globals<'a> {
             env_files: texts("env-file"),
             current_dir,
             environment,
-        })?)
+        };
+        Ok(discover(&request, &Elsewhere(cli))?)
     }
 
     /// Loads the project and keeps the services asked for, with what they depend on.
@@ -110,7 +112,7 @@ impl<'a> Globals<'a> {
         let Loaded {
             value: mut project,
             warnings,
-        } = load(&sources)?;
+        } = load_with(&sources, &Elsewhere(cli))?;
         warn(cli, &warnings);
         if project.name.is_empty() {
             let message = "project name can't be empty. Use `--project-name` to set a valid name";
@@ -132,7 +134,7 @@ impl<'a> Globals<'a> {
         let (mut sources, warnings) = self.sources(cli)?;
         sources.without = without.to_vec();
         warn(cli, &warnings);
-        let loaded = load_tree(&sources)?;
+        let loaded = load_tree_with(&sources, &Elsewhere(cli))?;
         warn(cli, &loaded.warnings);
         Ok(loaded.value)
     }

@@ -2,9 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use corten_compose::{Service, execute::Phase, labels, model::Build};
+use corten_api::{image::Inspect, time::Time};
+use corten_compose::{
+    Service,
+    execute::Phase,
+    labels,
+    model::{Build, Duration, FileMount, FileObject, Ulimit},
+};
 
-use super::open::{Open, call};
+use super::{
+    models,
+    open::{Open, call},
+    providers, socket,
+};
 use crate::{
     build,
     error::{Error, Result},
@@ -27,8 +37,13 @@ pub(crate) struct Wanted {
     pub(crate) quiet_pull: bool,
 }
 
-/// Sees to it that every service has its image; gives their ids by service.
-pub(crate) fn ensure(open: &Open<'_>, wanted: &Wanted) -> Result<BTreeMap<String, String>> {
+/// Sees to it that every service has what it is made of: its image, and what others provide. Gives the images' ids
+/// by service.
+pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<String, String>> {
+    providers::up(open)?;
+    models::ensure(open)?;
+    socket::mount(open)?;
+    tell_of_owners(open);
     let mut done: BTreeMap<String, String> = BTreeMap::new();
     let mut ids = BTreeMap::new();
     for (name, service) in &open.project.services {
@@ -46,15 +61,43 @@ pub(crate) fn ensure(open: &Open<'_>, wanted: &Wanted) -> Result<BTreeMap<String
     Ok(ids)
 }
 
-fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<String> {
-    if service.provider.is_some() {
-        return Err(Error::new(format!("service {name:?}: provider is not supported yet")));
+/// Brings the project into the form that [`ensure`] gives it, as far as that needs nobody else.
+pub(crate) fn foresee(open: &mut Open<'_>) -> Result<()> {
+    providers::leave_out(open);
+    socket::mount(open)
+}
+
+/// Says which owners and modes of files have no effect: a file of this machine is mounted as it is.
+fn tell_of_owners(open: &Open<'_>) {
+    let given = |file: &&FileMount| !file.uid.is_empty() || !file.gid.is_empty() || file.mode.is_some();
+    let project = &open.project;
+    let services = || project.services.values();
+    let mut configs = services().flat_map(|service| &service.configs).filter(given);
+    let mut secrets = services().flat_map(|service| &service.secrets).filter(given);
+    let is_file = |object: Option<&FileObject>| object.is_some_and(|object| !object.file.is_empty());
+    let ignored = [
+        (
+            "config",
+            configs.any(|file| is_file(project.configs.get(&file.source).map(|o| &o.0))),
+        ),
+        (
+            "secrets",
+            secrets.any(|file| is_file(project.secrets.get(&file.source).map(|o| &o.0))),
+        ),
+    ];
+    for (kind, _) in ignored.iter().filter(|(_, ignored)| *ignored) {
+        open.progress.warn(&format!(
+            "{kind} `uid`, `gid` and `mode` are not supported, they will be ignored"
+        ));
     }
+}
+
+fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<String> {
     let policy = match wanted.pull.as_str() {
         "" => service.pull_policy.as_str(),
         policy => policy,
     };
-    let found = find(open, image)?;
+    let found = inspect(open, image)?;
     let build = !wanted.no_build && (wanted.build || policy == "build" || found.is_none());
     if let Some(definition) = &service.build
         && build
@@ -67,11 +110,11 @@ fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, i
         return Ok(find(open, image)?.unwrap_or_default());
     }
     match (found, policy) {
-        (Some(id), "always") if service.build.is_none() => {
+        (Some(found), policy) if service.build.is_none() && is_stale(policy, &found) => {
             fetch(open, wanted, name, service, image)?;
-            Ok(find(open, image)?.unwrap_or(id))
+            Ok(find(open, image)?.unwrap_or(found.id))
         }
-        (Some(id), _) => Ok(id),
+        (Some(found), _) => Ok(found.id),
         // What has no name of its own is in no registry.
         (None, policy) if policy == "never" || service.image.is_empty() => Err(Error::new(format!(
             "Error response from daemon: No such image: {image}"
@@ -83,14 +126,31 @@ fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, i
     }
 }
 
+/// Whether a policy wants an image that is here to be fetched again.
+fn is_stale(policy: &str, image: &Inspect) -> bool {
+    let most = match policy {
+        "always" | "refresh" => return true,
+        "daily" => Duration::parse("1d"),
+        "weekly" => Duration::parse("1w"),
+        policy => policy.strip_prefix("every_").and_then(Duration::parse),
+    };
+    let age = Time::now()
+        .nanoseconds()
+        .saturating_sub(image.metadata.last_tag_time.nanoseconds());
+    most.is_some_and(|most| age > most.nanoseconds)
+}
+
 /// The id of an image that is here.
 pub(crate) fn find(open: &Open<'_>, image: &str) -> Result<Option<String>> {
+    Ok(inspect(open, image)?.map(|image| image.id))
+}
+
+fn inspect(open: &Open<'_>, image: &str) -> Result<Option<Inspect>> {
     open.cli.wait(async {
         match open.cli.client()?.inspect_image(image, "").await {
             Ok(bytes) => {
-                let inspect: corten_api::image::Inspect =
-                    corten_api::decode(&bytes).map_err(|error| Error::new(error.to_string()))?;
-                Ok(Some(inspect.id))
+                let inspect = corten_api::decode(&bytes).map_err(|error| Error::new(error.to_string()))?;
+                Ok(Some(inspect))
             }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -135,12 +195,15 @@ pub(crate) struct Extra {
     pub(crate) arguments: Vec<String>,
     /// Further flags of `build`.
     pub(crate) flags: Vec<String>,
+    /// Whether the image is to run here, and so is for one platform.
+    pub(crate) to_run: bool,
 }
 
 impl Extra {
     fn quiet(quiet: bool) -> Self {
         Self {
             arguments: Vec::new(),
+            to_run: true,
             flags: if quiet { vec!["--quiet".to_owned()] } else { Vec::new() },
         }
     }
@@ -148,7 +211,6 @@ impl Extra {
 
 /// Builds the image of a service, by the command `build`.
 pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &Build, extra: &Extra) -> Result<()> {
-    refuse(name, build)?;
     let mut words: Vec<String> = Vec::new();
     let mut add = |flag: &str, value: &str| words.extend([format!("--{flag}"), value.to_owned()]);
     add("tag", &open.project.image_of(name, "-"));
@@ -183,8 +245,23 @@ pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &
     for entitlement in &build.entitlements {
         add("allow", entitlement);
     }
+    if build.privileged {
+        add("allow", "security.insecure");
+    }
     for from in &build.cache_from {
         add("cache-from", from);
+    }
+    for to in &build.cache_to {
+        add("cache-to", to);
+    }
+    for (limit, value) in &build.ulimits {
+        add("ulimit", &format!("{limit}={}", limit_text(value.unwrap_or_default())));
+    }
+    for (flag, value) in [("provenance", &build.provenance), ("sbom", &build.sbom)] {
+        let given = extra.flags.iter().any(|word| word.starts_with(&format!("--{flag}=")));
+        if !value.is_empty() && !given {
+            add(flag, value);
+        }
     }
     for key in &build.ssh.0 {
         match key.path.as_str() {
@@ -198,11 +275,18 @@ pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &
     if build.shm_size.0 > 0 {
         add("shm-size", &build.shm_size.0.to_string());
     }
-    let platform = build.platforms.first().unwrap_or(&service.platform);
+    let platforms = match (build.platforms.as_slice(), extra.to_run) {
+        ([], _) => service.platform.clone(),
+        ([one], _) => one.clone(),
+        // What is to run here is built for this machine, or for the one that the service asks for.
+        (_, true) => service.platform.clone(),
+        (several, false) => several.join(","),
+    };
     for (flag, value) in [
         ("target", &build.target),
         ("network", &build.network),
-        ("platform", platform),
+        ("isolation", &build.isolation),
+        ("platform", &platforms),
     ] {
         if !value.is_empty() {
             add(flag, value);
@@ -236,21 +320,11 @@ fn dockerfile(build: &Build) -> String {
     std::path::Path::new(&build.context).join(name).display().to_string()
 }
 
-/// Refuses by name what a build cannot do yet.
-fn refuse(name: &str, build: &Build) -> Result<()> {
-    let given = [
-        ("cache_to", !build.cache_to.is_empty()),
-        ("privileged", build.privileged),
-        ("provenance", !matches!(build.provenance.as_str(), "" | "false")),
-        ("sbom", !matches!(build.sbom.as_str(), "" | "false")),
-        ("ulimits", !build.ulimits.is_empty()),
-        ("platforms (several)", build.platforms.len() > 1),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((attribute, _)) => Err(Error::new(format!(
-            "service {name:?}: build.{attribute} is not supported yet"
-        ))),
-        None => Ok(()),
+/// `soft:hard`, or one number for both.
+fn limit_text(limit: Ulimit) -> String {
+    match limit.single {
+        0 => format!("{}:{}", limit.soft, limit.hard),
+        single => single.to_string(),
     }
 }
 

@@ -85,7 +85,7 @@ fn run(cli: &Cli, m: &Matches) -> Result<()> {
         service.into_iter().for_each(|service| service.depends_on.clear());
         open.project.select_alone(&only)?;
     }
-    let images = images::ensure(&open, &wanted)?;
+    let images = images::ensure(&mut open, &wanted)?;
     bring_up(&mut open, &name, &images)?;
     let tty = m.on("tty") && !m.on("no-TTY") && cli.in_is_terminal() && cli.out_is_terminal() && !m.on("detach");
     let id = make(&open, &name, images.get(&name).map_or("", String::as_str), tty)?;

@@ -206,12 +206,12 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         () if m.on("wait") => Start::Awaited,
         () => Start::Started,
     };
-    let open = open(cli, m)?;
+    let mut open = open(cli, m)?;
     let mut wanted = wanted(m, start)?;
     if open.project.services.is_empty() {
         return Err(Error::new("no service selected"));
     }
-    wanted.images = images::ensure(&open, &images_wanted(m)?)?;
+    wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
     let options = options(&open, &wanted);
     if !detached && !open.is_dry() {
         return cli.wait(attached::up(&open, &wanted, options));
@@ -243,9 +243,9 @@ fn options(open: &Open<'_>, wanted: &Up) -> Options {
 }
 
 fn create(cli: &Cli, m: &Matches) -> Result<()> {
-    let open = open(cli, m)?;
+    let mut open = open(cli, m)?;
     let mut wanted = wanted(m, Start::Created)?;
-    wanted.images = images::ensure(&open, &images_wanted(m)?)?;
+    wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
     act(&open, &wanted)
 }
 
@@ -277,12 +277,13 @@ fn scale(cli: &Cli, m: &Matches) -> Result<()> {
         ignore_orphans: true,
         ..Up::default()
     };
-    wanted.images = images::ensure(&open, &Wanted::default())?;
+    wanted.images = images::ensure(&mut open, &Wanted::default())?;
     act(&open, &wanted)
 }
 
 fn show(cli: &Cli, m: &Matches) -> Result<()> {
-    let open = open(cli, m)?;
+    let mut open = open(cli, m)?;
+    images::foresee(&mut open)?;
     let mut wanted = wanted(m, Start::Started)?;
     for name in open.project.services.keys() {
         if let Some(id) = images::find(&open, &open.project.image_of(name, "-"))? {

@@ -308,6 +308,7 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
     let extra = Extra {
         arguments: m.all("build-arg").into_iter().map(str::to_owned).collect(),
         flags: passed(m, &texts, &["check", "no-cache", "pull", "push", "quiet"]),
+        to_run: false,
     };
     let mut any = false;
     for name in open.project.in_order()? {

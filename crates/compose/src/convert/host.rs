@@ -12,12 +12,7 @@ use crate::{
 
 pub(super) fn config(project: &Project, service: &Service, around: &Around) -> Result<HostConfig> {
     let shared = |mode: &str| namespace(mode, around);
-    let links = service.links.iter().map(|link| linked(link, around));
-    let mut links = links.collect::<Result<Vec<_>>>()?.concat();
-    links.extend(service.external_links.iter().map(|link| match link.contains(':') {
-        true => link.clone(),
-        false => format!("{link}:{link}"),
-    }));
+    let links = links(service, around)?;
     let logging = service.logging.as_ref();
     Ok(HostConfig {
         log_config: LogConfig {
@@ -35,7 +30,7 @@ pub(super) fn config(project: &Project, service: &Service, around: &Around) -> R
         dns: some(&service.dns),
         dns_options: some(&service.dns_opt),
         dns_search: some(&service.dns_search),
-        extra_hosts: some(&service.extra_hosts.lines(":")),
+        extra_hosts: Some(service.extra_hosts.lines(":")),
         group_add: some(&service.group_add),
         ipc_mode: shared(&service.ipc)?,
         links: some(&links),
@@ -43,6 +38,8 @@ pub(super) fn config(project: &Project, service: &Service, around: &Around) -> R
         pid_mode: shared(&service.pid)?,
         privileged: service.privileged,
         readonly_rootfs: service.read_only,
+        masked_paths: unconfined(service),
+        readonly_paths: unconfined(service),
         security_opt: some(&security(project, service)?),
         storage_opt: (!service.storage_opt.is_empty()).then(|| service.storage_opt.0.clone()),
         tmpfs: tmpfs(service),
@@ -56,6 +53,17 @@ pub(super) fn config(project: &Project, service: &Service, around: &Around) -> R
         init: service.init,
         ..HostConfig::default()
     })
+}
+
+/// The containers that a service has under names of its own: `container:name`.
+pub(super) fn links(service: &Service, around: &Around) -> Result<Vec<String>> {
+    let links = service.links.iter().map(|link| linked(link, around));
+    let mut links = links.collect::<Result<Vec<_>>>()?.concat();
+    links.extend(service.external_links.iter().map(|link| match link.contains(':') {
+        true => link.clone(),
+        false => format!("{link}:{link}"),
+    }));
+    Ok(links)
 }
 
 /// `service:db` becomes the container that `db` has.
@@ -175,5 +183,14 @@ fn security(project: &Project, service: &Service) -> Result<Vec<String>> {
         let profile = crate::load::read_text(&path).map_err(|error| error.within("opening seccomp profile failed"))?;
         Ok(format!("seccomp={profile}"))
     };
-    service.security_opt.iter().map(read).collect()
+    let options = service.security_opt.iter().filter(|option| *option != UNCONFINED);
+    options.map(read).collect()
+}
+
+/// The option that leaves every path of the kernel as it is; the engine has it as two empty lists.
+const UNCONFINED: &str = "systempaths=unconfined";
+
+fn unconfined(service: &Service) -> Option<Vec<String>> {
+    let given = service.security_opt.iter().any(|option| option == UNCONFINED);
+    given.then(Vec::new)
 }

@@ -66,7 +66,7 @@ pub fn container(project: &Project, name: &str, service: &Service, around: &Arou
         labels.insert(labels::REPLACE.to_owned(), replaced.clone());
     }
     let mut host_config = host::config(project, service, around)?;
-    let endpoints = networks::endpoints(project, name, service, around);
+    let endpoints = networks::endpoints(project, name, service, around)?;
     mounts::fill(project, service, around, &mut host_config)?;
     host_config.network_mode = networks::mode(project, service, around)?;
     Ok(CreateRequest {

@@ -34,9 +34,6 @@ pub(super) fn fill(project: &Project, service: &Service, around: &Around, host: 
             mounts.push(file_mount(project, file, target, object));
         }
     }
-    if service.use_api_socket {
-        return Err(Error::unsupported("use_api_socket is not supported yet"));
-    }
     host.binds = super::some(&binds);
     host.mounts = super::some(&mounts);
     Ok(())
@@ -51,17 +48,13 @@ pub(super) fn files<'a>(
     for file in &service.configs {
         let object = project.configs.get(&file.source);
         let object = object.ok_or_else(|| missing("config", &file.source))?;
-        if object.external {
-            return Err(external("config", &file.source));
-        }
+        supported("config", &file.source, &object.0)?;
         list.push((file, config_target(file), &object.0));
     }
     for file in &service.secrets {
         let object = project.secrets.get(&file.source);
         let object = object.ok_or_else(|| missing("secret", &file.source))?;
-        if object.external {
-            return Err(external("secret", &file.source));
-        }
+        supported("secret", &file.source, &object.0)?;
         list.push((file, secret_target(file), &object.0));
     }
     Ok(list)
@@ -71,8 +64,20 @@ fn missing(kind: &str, name: &str) -> Error {
     Error::not_found(format!("undefined {kind} {name:?}"))
 }
 
-fn external(kind: &str, name: &str) -> Error {
-    Error::unsupported(format!("unsupported external {kind} {name}"))
+/// Refuses what only a cluster keeps.
+fn supported(kind: &str, name: &str, object: &FileObject) -> Result<()> {
+    if object.external {
+        let name = if object.name.is_empty() { name } else { &object.name };
+        return Err(Error::unsupported(format!("unsupported external {kind} {name}")));
+    }
+    for (attribute, value) in [("driver", &object.driver), ("template_driver", &object.template_driver)] {
+        if !value.is_empty() {
+            return Err(Error::unsupported(format!(
+                "{kind} {name:?}: {kind}s.*.{attribute} is not supported"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn config_target(file: &FileMount) -> String {

@@ -72,20 +72,37 @@ pub(super) fn mode(project: &Project, service: &Service, around: &Around) -> Res
 }
 
 /// The container's place in each of its networks.
+///
+/// # Errors
+/// [`Kind::Invalid`](crate::Kind::Invalid) for links to services without containers.
 pub(super) fn endpoints(
     project: &Project,
     name: &str,
     service: &Service,
     around: &Around,
-) -> BTreeMap<String, EndpointSettings> {
+) -> Result<BTreeMap<String, EndpointSettings>> {
     if !service.network_mode.is_empty() {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     }
+    let links: Vec<_> = host::links(service, around)?.iter().map(|link| by_name(link)).collect();
+    let links = some(&links);
     let networks = service.networks.iter().filter_map(|(key, place)| {
         let network = project.networks.get(key)?;
-        Some((network.name.clone(), endpoint(name, service, place.as_ref(), around)))
+        let place = EndpointSettings {
+            links: links.clone(),
+            ..endpoint(name, service, place.as_ref(), around)
+        };
+        Some((network.name.clone(), place))
     });
-    networks.collect()
+    Ok(networks.collect())
+}
+
+/// A link as servers of names have it: they know the beginnings of ids that containers are called by.
+fn by_name(link: &str) -> String {
+    let (container, alias) = link.split_once(':').unwrap_or((link, link));
+    let is_id = container.len() == 64 && container.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let container = if is_id { &container[..12] } else { container };
+    format!("{container}:{alias}")
 }
 
 fn endpoint(name: &str, service: &Service, place: Option<&ServiceNetwork>, around: &Around) -> EndpointSettings {

@@ -18,7 +18,7 @@ pub(super) fn of(service: &Service) -> Resources {
         cpuset_cpus: service.cpuset.clone(),
         devices: some(&devices(service)),
         device_cgroup_rules: some(&service.device_cgroup_rules),
-        device_requests: some(&service.gpus.iter().map(gpu).collect::<Vec<_>>()),
+        device_requests: some(&requests(service)),
         memory_reservation: service.mem_reservation.0,
         memory_swap: service.memswap_limit.0,
         memory_swappiness: (service.mem_swappiness.0 != 0).then_some(service.mem_swappiness.0),
@@ -26,6 +26,7 @@ pub(super) fn of(service: &Service) -> Resources {
         pids_limit: (service.pids_limit != 0).then_some(service.pids_limit),
         ulimits: some(&ulimits(service)),
         cpu_count: service.cpu_count,
+        cpu_percent: hundredths(service.cpu_percent),
         ..Resources::default()
     };
     if let Some(blkio) = &service.blkio_config {
@@ -54,6 +55,13 @@ fn nano(cpus: f32) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "a number of processors")]
     let millis = (f64::from(cpus) * 1_000_000.0).round() as i64;
     millis.saturating_mul(1_000)
+}
+
+/// Percents as Compose sends them, for engines on Windows.
+fn hundredths(percent: f32) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "a number of percents")]
+    let hundredths = (f64::from(percent) * 100.0).round() as i64;
+    hundredths
 }
 
 fn add_limits(resources: &mut Resources, limits: &model::Resource) {
@@ -89,12 +97,36 @@ fn add_blkio(resources: &mut Resources, blkio: &model::BlkioConfig) {
 }
 
 fn devices(service: &Service) -> Vec<DeviceMapping> {
-    let devices = service.devices.iter().map(|device| DeviceMapping {
+    let own = service.devices.iter().filter(|device| !is_cdi(device));
+    let devices = own.map(|device| DeviceMapping {
         path_on_host: device.source.clone(),
         path_in_container: device.target.clone(),
         cgroup_permissions: device.permissions.clone(),
     });
     devices.collect()
+}
+
+/// Whether it is no path but the name of a device of the Container Device Interface: `vendor.com/class=name`.
+fn is_cdi(device: &model::DeviceMapping) -> bool {
+    let Some((kind, name)) = device.source.split_once('=') else {
+        return false;
+    };
+    let is_kind = kind
+        .split_once('/')
+        .is_some_and(|(vendor, class)| !vendor.is_empty() && !class.is_empty() && !class.contains('/'));
+    device.source == device.target && is_kind && !name.is_empty()
+}
+
+/// Devices that somebody has to find: those of the Container Device Interface, and GPUs.
+fn requests(service: &Service) -> Vec<DeviceRequest> {
+    let named = service.devices.iter().filter(|device| is_cdi(device));
+    let ids: Vec<_> = named.map(|device| device.source.clone()).collect();
+    let cdi = (!ids.is_empty()).then(|| DeviceRequest {
+        driver: "cdi".to_owned(),
+        device_ids: Some(ids),
+        ..DeviceRequest::default()
+    });
+    cdi.into_iter().chain(service.gpus.iter().map(gpu)).collect()
 }
 
 fn device_request(device: &model::DeviceRequest) -> DeviceRequest {
