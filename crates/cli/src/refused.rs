@@ -1,5 +1,5 @@
 //! Groups of Docker's commands that are there to say why they do nothing: managed plugins, content trust,
-//! checkpoints.
+//! checkpoints, experiments of Compose.
 
 use crate::command::{Command, Entry};
 
@@ -78,5 +78,45 @@ pub(crate) static CHECKPOINT: Command = Command::group(
         Entry::new(&["create"], &CREATE),
         Entry::new(&["ls", "list"], &LIST),
         Entry::new(&["rm", "remove"], &DROP),
+    ],
+);
+
+const NO_GRAPHS: &str = "write the graph of `compose config --format json` with a tool of your own";
+const NO_GENERATE: &str = "it is an experiment of Docker's Compose; `compose config` writes files in full";
+const NO_ALPHA_PUBLISH: &str = "its name is `compose publish` now";
+const NO_BRIDGE: &str = "it runs Docker's own images that turn projects into other formats; give what `compose config` \
+                         writes to a converter of your choice";
+
+static GENERATE_FILE: Command = Command::refused("Write a file for containers that run", NO_GENERATE);
+static ALPHA_PUBLISH: Command = Command::refused("Old name of publish", NO_ALPHA_PUBLISH);
+static GRAPH: Command = Command::refused("Draw a project", NO_GRAPHS);
+
+/// `compose alpha`.
+pub(crate) static COMPOSE_ALPHA: Command = Command::group(
+    "Experiments: not supported",
+    &[
+        Entry::new(&["generate"], &GENERATE_FILE),
+        Entry::new(&["publish"], &ALPHA_PUBLISH),
+        Entry::new(&["viz"], &GRAPH),
+    ],
+);
+
+static CONVERT: Command = Command::refused("Turn a project into another format", NO_BRIDGE);
+static MAKE_TRANSFORMATION: Command = Command::refused("Make a transformation", NO_BRIDGE);
+static LIST_TRANSFORMATIONS: Command = Command::refused("List transformations", NO_BRIDGE);
+static TRANSFORMATIONS: Command = Command::group(
+    "What projects can be turned into",
+    &[
+        Entry::new(&["create"], &MAKE_TRANSFORMATION),
+        Entry::new(&["ls", "list"], &LIST_TRANSFORMATIONS),
+    ],
+);
+
+/// `compose bridge`.
+pub(crate) static COMPOSE_BRIDGE: Command = Command::group(
+    "Turn projects into other formats: not supported",
+    &[
+        Entry::new(&["convert"], &CONVERT),
+        Entry::new(&["transformations"], &TRANSFORMATIONS),
     ],
 );

@@ -24,7 +24,6 @@ x-note: kept
 
 fn compose(folder: &Path, arguments: &str) -> (String, String, bool) {
     let output = Command::new(programs::corten())
-        .arg("compose")
         .args(arguments.split(' '))
         .current_dir(folder)
         .env_clear()
@@ -49,43 +48,46 @@ fn parts_of_a_project() {
         let (out, err, done) = compose(folder.path(), arguments);
         assert!(done && out == expected, "{arguments}: {out}{err}");
     };
-    check("--profile front config --services", "api\nweb\n");
-    check("config --services", "api\n");
-    check("config --no-interpolate --services", "api\nweb\n");
-    check("config --volumes", "data\n");
-    check("--all-resources config --volumes", "data\nspare\n");
-    check("config --networks", "default\n");
-    check("config --profiles", "front\n");
-    check("--profile front config --images", "shop-api\nnginx:1\n");
-    check("--compatibility config --images", "shop_api\n");
-    check("-p other config --images", "other-api\n");
-    check("config -q", "");
-    check("config --models", "");
+    check("compose --profile front config --services", "api\nweb\n");
+    check("compose config --services", "api\n");
+    check("compose config --no-interpolate --services", "api\nweb\n");
+    check("compose config --volumes", "data\n");
+    check("compose --all-resources config --volumes", "data\nspare\n");
+    check("compose config --networks", "default\n");
+    check("compose config --profiles", "front\n");
+    check("compose --profile front config --images", "shop-api\nnginx:1\n");
+    check("compose --compatibility config --images", "shop_api\n");
+    check("compose -p other config --images", "other-api\n");
+    check("compose config -q", "");
+    check("compose config --models", "");
 }
 
 #[test]
 fn variables_and_environment() {
     let folder = project();
     fs::write(folder.path().join("more.env"), "TAG=7\nOTHER=${TAG}x\n").expect("a file");
-    let (out, _, done) = compose(folder.path(), "--env-file more.env config --environment");
+    let (out, _, done) = compose(folder.path(), "compose --env-file more.env config --environment");
     assert!(
         done && out.contains("OTHER=7x\n") && out.contains("COMPOSE_PROJECT_NAME=shop\n"),
         "{out}"
     );
-    let (out, _, _) = compose(folder.path(), "--env-file more.env --profile front config --images");
+    let (out, _, _) = compose(
+        folder.path(),
+        "compose --env-file more.env --profile front config --images",
+    );
     assert!(out.contains("nginx:7"), "{out}");
-    let (out, _, _) = compose(folder.path(), "config --variables");
+    let (out, _, _) = compose(folder.path(), "compose config --variables");
     assert!(
         out.starts_with("NAME                REQUIRED            DEFAULT VALUE       ALTERNATE VALUE\n"),
         "{out}"
     );
     assert!(out.contains("TAG                 false               1"), "{out}");
-    let (out, _, _) = compose(folder.path(), "config --variables --format json");
+    let (out, _, _) = compose(folder.path(), "compose config --variables --format json");
     assert!(
         out.contains(r#""TAG":{"DefaultValue":"1","Name":"TAG","PresenceValue":"","Required":false}"#),
         "{out}"
     );
-    let (_, err, _) = compose(folder.path(), "--profile front config -q");
+    let (_, err, _) = compose(folder.path(), "compose --profile front config -q");
     assert!(
         err.contains(r#"level=warning msg="The \"UNSET\" variable is not set. Defaulting to a blank string.""#),
         "{err}"
@@ -95,7 +97,7 @@ fn variables_and_environment() {
 #[test]
 fn writes_to_a_file() {
     let folder = project();
-    let (out, err, done) = compose(folder.path(), "config -o out.yaml --format json");
+    let (out, err, done) = compose(folder.path(), "compose config -o out.yaml --format json");
     assert!(done && out.is_empty(), "{out}{err}");
     let text = fs::read_to_string(folder.path().join("out.yaml")).expect("a file");
     assert!(text.starts_with("{\n  \"name\": \"shop\","), "{text}");
@@ -109,13 +111,19 @@ fn refuses_what_it_does_not_do() {
         assert!(!done && err.contains(expected), "{arguments}: {err}");
     };
     refused(
-        "config --resolve-image-digests",
+        "compose config --resolve-image-digests",
         "--resolve-image-digests is not supported",
     );
-    refused("config --lock-image-digests", "--lock-image-digests is not supported");
-    refused("config --format toml", "unsupported format \"toml\"");
-    refused("--progress fast config", "unsupported --progress value \"fast\"");
-    refused("-p Shop config", "invalid project name \"Shop\"");
-    refused("-f nothing.yaml config", "no such file or directory");
-    refused("config nothing", "no such service: nothing");
+    refused(
+        "compose config --lock-image-digests",
+        "--lock-image-digests is not supported",
+    );
+    refused("compose config --format toml", "unsupported format \"toml\"");
+    refused(
+        "compose --progress fast config",
+        "unsupported --progress value \"fast\"",
+    );
+    refused("compose -p Shop config", "invalid project name \"Shop\"");
+    refused("compose -f nothing.yaml config", "no such file or directory");
+    refused("compose config nothing", "no such service: nothing");
 }

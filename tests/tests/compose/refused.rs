@@ -28,3 +28,22 @@ fn commands_and_flags_that_do_not_work_say_so() {
     }
     assert!(project.ids().is_empty());
 }
+
+#[test]
+fn experiments_and_bridges_say_why_not() {
+    let project = Project::of_sleepers(&["web"]);
+    for words in [
+        "compose alpha generate",
+        "compose alpha publish some/thing",
+        "compose alpha viz",
+        "compose bridge convert",
+        "compose bridge transformations create /somewhere",
+        "compose bridge transformations ls",
+    ] {
+        let refused = project.run(words).run();
+        assert!(
+            refused.code != 0 && refused.stderr.contains("not supported"),
+            "{words}: {refused}"
+        );
+    }
+}

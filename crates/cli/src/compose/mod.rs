@@ -26,7 +26,9 @@ use crate::command::{Command, Entry, Flag};
 pub(crate) static GROUP: Command = Command::group(
     "Run many containers as one application",
     &[
+        Entry::new(&["alpha"], &crate::refused::COMPOSE_ALPHA).section(""),
         Entry::new(&["attach"], &within::ATTACH),
+        Entry::new(&["bridge"], &crate::refused::COMPOSE_BRIDGE).section(""),
         Entry::new(&["build"], &within::BUILD),
         Entry::new(&["commit"], &within::COMMIT),
         Entry::new(&["config", "convert"], &config::COMMAND),

@@ -10,12 +10,16 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 
 /// Bytes of a block before it is packed.
 pub(super) const BLOCK: usize = 512 << 10;
-/// Bytes that are judged together.
-const SECTION: usize = 64 << 10;
+/// Bytes that are judged together: what is noise in a section that is none costs thirty times its share.
+const SECTION: usize = 16 << 10;
+/// Bytes of noise after which its packing is tried again.
+const TRIED: usize = 64 << 10;
 /// Bytes of a section that are counted at a time, and from where one begins to where the next does.
 const COUNTED: (usize, usize) = (256, 2 << 10);
 /// Bytes that are packed on trial.
 const SAMPLE: usize = 4 << 10;
+/// Bytes that a packed block grows by.
+const ROOM: usize = 64 << 10;
 /// The most bytes of a stored deflate block.
 const STORED: usize = 0xffff;
 
@@ -67,25 +71,25 @@ impl Packer {
 
     /// The longest beginning whose sections are all noise, or all none.
     fn run<'a>(&mut self, bytes: &'a [u8]) -> io::Result<(&'a [u8], bool)> {
-        let mut sections = bytes.chunks(SECTION);
-        let first = sections.next().unwrap_or_default();
-        let is_noise = self.is_noise(first)?;
-        let mut length = first.len();
-        for section in sections {
-            if self.is_noise(section)? != is_noise {
+        let (mut length, mut kind) = (0, None);
+        for section in bytes.chunks(SECTION) {
+            let goes_on = kind == Some(true) && length % TRIED != 0;
+            let is_noise = is_flat(section) && (goes_on || self.gains_nothing(section)?);
+            if *kind.get_or_insert(is_noise) != is_noise {
                 break;
             }
             length += section.len();
         }
-        Ok((&bytes[..length], is_noise))
+        Ok((&bytes[..length], kind == Some(true)))
     }
 
-    /// Whether packing is not worth while: every byte is about as frequent, and a trial gains nothing.
-    fn is_noise(&mut self, section: &[u8]) -> io::Result<bool> {
-        if section.len() < SAMPLE || !is_flat(section) {
+    /// Whether packing the middle of a section is not worth while. Where every byte is as frequent as any
+    /// other there may still be much that repeats.
+    fn gains_nothing(&mut self, section: &[u8]) -> io::Result<bool> {
+        let Some(middle) = section.len().checked_sub(SAMPLE) else {
             return Ok(false);
-        }
-        let middle = (section.len() - SAMPLE) / 2;
+        };
+        let middle = middle / 2;
         let mut packed = Vec::with_capacity(SAMPLE * 2);
         deflate(&mut self.trial, &section[middle..middle + SAMPLE], &mut packed)?;
         Ok(packed.len() >= SAMPLE)
@@ -103,20 +107,15 @@ fn is_flat(section: &[u8]) -> bool {
             counts[usize::from(*byte)] += 1;
         }
     }
-    // Of 8192 bytes of noise no value has more than about 55, and 32 is the mean.
-    let most = if counted >= 8192 {
-        counted / 256 * 2
-    } else {
-        counted / 64
-    };
-    counts.iter().all(|count| *count <= most)
+    // Of 2048 bytes of noise no value has more than about 25, and 8 is the mean.
+    counts.iter().all(|count| *count <= counted / 64)
 }
 
 /// Appends bytes as deflate data that ends at a byte's border and refers to nothing before.
 fn deflate(packer: &mut Compress, bytes: &[u8], packed: &mut Vec<u8>) -> io::Result<()> {
     packer.reset();
     loop {
-        packed.reserve(SECTION);
+        packed.reserve(ROOM);
         let eaten = usize::try_from(packer.total_in()).unwrap_or(usize::MAX);
         packer.compress_vec(&bytes[eaten.min(bytes.len())..], packed, FlushCompress::Sync)?;
         let is_eaten = usize::try_from(packer.total_in()).is_ok_and(|eaten| eaten == bytes.len());
