@@ -31,6 +31,17 @@ class Flask:
         http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
 "#;
 
+/// A small client of Redis.
+const REDIS: &str = r#"import socket
+class Redis:
+    def __init__(self, host="localhost", port=6379):
+        self.place = (host, port)
+    def incr(self, name):
+        with socket.create_connection(self.place) as server:
+            server.sendall(f"INCR {name}\r\n".encode())
+            return int(server.makefile().readline().strip()[1:])
+"#;
+
 /// Makes a wheel out of a module.
 const WHEEL: &str = r#"import sys, zipfile
 name, module = sys.argv[1], open(sys.argv[2]).read()
@@ -49,19 +60,20 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Starts one that has the package `flask`.
+    /// Starts one that has the packages `flask` and `redis`.
     #[track_caller]
     pub(crate) fn start(engine: &Engine) -> Self {
         let folder = engine.work().join("pypi");
-        write(&folder.join("flask.py"), FLASK.as_bytes());
         write(&folder.join("wheel.py"), WHEEL.as_bytes());
         let place = folder.display();
-        engine
-            .sh(&format!(
-                "cd {place} && mkdir -p simple/flask && cd simple/flask && python3 {place}/wheel.py flask {place}/flask.py && \
-                 echo '<a href=\"flask-3.0-py3-none-any.whl\">flask-3.0-py3-none-any.whl</a>' > index.html"
-            ))
-            .ok();
+        for (name, module) in [("flask", FLASK), ("redis", REDIS)] {
+            write(&folder.join(name).with_extension("py"), module.as_bytes());
+            let script = format!(
+                "cd {place} && mkdir -p simple/{name} && cd simple/{name} && python3 {place}/wheel.py {name} {place}/{name}.py && \
+                 echo '<a href=\"{name}-3.0-py3-none-any.whl\">{name}-3.0-py3-none-any.whl</a>' > index.html"
+            );
+            engine.sh(&script).ok();
+        }
         let server = engine
             .sh(&format!("exec busybox httpd -f -p {HOST}:{PORT} -h {place}"))
             .spawn();

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod apps;
+mod compose;
 mod hub;
 mod images;
 mod sharing;

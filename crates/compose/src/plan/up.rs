@@ -393,11 +393,9 @@ impl Planner<'_> {
                 after.extend(self.starts.get(dependency).into_iter().flatten());
                 restarted |= on.restart && self.recreated.contains(dependency);
             }
-            let idle = containers.iter().all(|(_, runs)| *runs) && !restarted;
-            if !idle || self.wanted.start == Start::Awaited {
-                let waits = self.wait_for_dependencies(&service.depends_on, &after);
-                after.extend(waits);
-            }
+            // Even where all runs: what it depends on may have been made anew, and fail.
+            let waits = self.wait_for_dependencies(&service.depends_on, &after);
+            after.extend(waits);
             let mut starts = Vec::new();
             for (target, runs) in &containers {
                 if *runs && !restarted {
