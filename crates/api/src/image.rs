@@ -29,6 +29,70 @@ pub struct Summary {
     pub shared_size: i64,
     /// Bytes.
     pub size: i64,
+    /// What it is for each platform, if that was asked for and there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestSummary>>,
+}
+
+/// What an image is for one platform (`ImageManifestSummary`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManifestSummary {
+    /// What identifies it.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What leads to it.
+    pub descriptor: ManifestDescriptor,
+    /// Whether all of it is here.
+    pub available: bool,
+    /// How large it is.
+    pub size: ManifestSize,
+    /// `image`, `attestation` or `unknown`.
+    pub kind: String,
+    /// More of an image.
+    pub image_data: ImageData,
+}
+
+/// What leads to a document of an image (OCI image-spec, descriptor.md).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ManifestDescriptor {
+    /// What the document is.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: String,
+    /// Bytes.
+    pub size: i64,
+}
+
+/// How large an image is for one platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManifestSize {
+    /// Bytes of layers as they were fetched, where they are kept.
+    pub content: i64,
+    /// Bytes in all.
+    pub total: i64,
+}
+
+/// What is known of an image for one platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageData {
+    /// The platform.
+    pub platform: Platform,
+    /// Ids of containers that use it.
+    pub containers: Vec<String>,
+    /// How large it is.
+    pub size: UnpackedSize,
+}
+
+/// How large an image's files are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnpackedSize {
+    /// Bytes.
+    pub unpacked: i64,
 }
 
 /// Answer of `GET /images/{name}/json`.
@@ -73,6 +137,9 @@ pub struct Inspect {
     pub root_fs: RootFs,
     /// What the engine remembers of it.
     pub metadata: Metadata,
+    /// What it is for each platform, if that was asked for and there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestSummary>>,
 }
 
 /// How to run an image (OCI image-spec, config.md, with Docker's additions).

@@ -1,5 +1,6 @@
 //! What becomes of a build's result: an image with names, an archive, a folder.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -127,53 +128,74 @@ impl Finished<'_> {
         {
             return Ok(base.clone());
         }
+        self.put_bytes(product, &product.bytes)
+    }
+
+    fn put_bytes(&self, product: &Product, config: &[u8]) -> Result<Digest> {
         if product.config.history.is_empty() && product.config.rootfs.diff_ids.is_empty() {
             return Err(Error::invalid("No image was generated. Is your Dockerfile empty?"));
         }
         let new = NewImage {
-            config: &product.bytes,
+            config,
             ..NewImage::default()
         };
         Ok(self.store.images().put(new)?)
     }
 
-    /// Makes images of what was made for all platforms, or for this machine's alone, in the form that is asked for;
-    /// `inline` with what is stated about images only.
+    /// Makes one image of what was made for all platforms, in the form that is asked for; `inline` with what is stated
+    /// about images only.
     ///
     /// # Errors
     /// As [`Finished::image`].
-    pub fn stored(&self, form: &dyn Fn(&Platform) -> Form, all: bool, inline: bool) -> Result<Stored> {
-        let others = self.products.iter().filter(|product| product.id != self.main.id && all);
+    pub fn stored(&self, form: &dyn Fn(&Platform) -> Form, inline: bool) -> Result<Stored> {
         let mut stored = Stored::default();
-        for product in std::iter::once(self.main).chain(others) {
-            for layer in &product.config.rootfs.diff_ids {
-                if !self.lease.hold(layer) {
-                    return Err(Error::internal("a layer of the build is gone"));
-                }
-            }
-            let was_there = self.store.images().get(&product.id).is_ok();
-            let id = self.put(product)?;
-            let mut form = form(&product.platform);
-            // Nothing was built of what is an image of somebody else's; that stays as it is.
-            let is_said = |stated: &&Stated| !stated.inline_only || (inline && product.base.is_none());
-            let stated = product.stated.iter().filter(is_said);
-            form.predicates = stated.map(|stated| stated.predicate.clone()).collect();
-            if form.oci == Some(false) {
-                form.predicates.clear();
-            }
-            self.store.images().set_form(&id, &form)?;
-            if !was_there {
-                stored.new.push(id.clone());
-            }
-            stored.images.push(id);
+        for product in self.products.iter().filter(|product| product.id != self.main.id) {
+            let form = stated(form(&product.platform), product, inline);
+            self.settle(product, &form, &[], &mut stored)?;
         }
+        let form = stated(form(&self.main.platform), self.main, inline);
+        let companions = stored.images.clone();
+        self.settle(self.main, &form, &companions, &mut stored)?;
+        stored.images.rotate_right(1);
         Ok(stored)
     }
 
-    /// Removes images that were only wanted for an output, but for `kept`. Somebody may have given one a name
-    /// meanwhile: then it stays.
-    pub fn forget(&self, stored: Stored, kept: Option<&Digest>) {
-        for id in stored.new.iter().filter(|id| Some(*id) != kept) {
+    /// Makes an image of a product. One to which nothing was added is the image that it was, unless something else is
+    /// asked of it than of that: what others call by its name stays as it is.
+    fn settle(&self, product: &Product, form: &Form, companions: &[Digest], stored: &mut Stored) -> Result<()> {
+        for layer in &product.config.rootfs.diff_ids {
+            if !self.lease.hold(layer) {
+                return Err(Error::internal("a layer of the build is gone"));
+            }
+        }
+        let images = self.store.images();
+        let base = product.base.as_ref().and_then(|base| images.get(base).ok());
+        let mut bytes = Cow::Borrowed(product.bytes.as_slice());
+        if let Some(base) = base {
+            if images.form(&base)?.unwrap_or_default() == *form && base.companions() == companions {
+                stored.images.push(base.id().clone());
+                return Ok(());
+            }
+            if base.config_bytes() == product.bytes {
+                // White space: the same configuration, and another image.
+                bytes.to_mut().push(b'\n');
+            }
+        }
+        let is_new = images.get(&Digest::sha256(&bytes)).is_err();
+        let id = self.put_bytes(product, &bytes)?;
+        images.set_form(&id, form)?;
+        images.set_companions(&id, companions)?;
+        if is_new {
+            stored.new.push(id.clone());
+        }
+        stored.images.push(id);
+        Ok(())
+    }
+
+    /// Removes images that were only wanted for an output. Somebody may have given one a name meanwhile: then it
+    /// stays.
+    pub fn forget(&self, stored: Stored) {
+        for id in &stored.new {
             let images = self.store.images();
             let _ = images.remove(id.as_str(), Force::No, PruneParents::No, &|_| Vec::new());
         }
@@ -217,10 +239,10 @@ impl Finished<'_> {
     /// # Errors
     /// As [`Finished::write_tar`].
     pub fn write_image(&self, options: &ImageOptions, out: &mut dyn Write) -> Result<()> {
-        let stored = self.stored(&|platform| options.form(platform), true, false)?;
+        let stored = self.stored(&|platform| options.form(platform), false)?;
         let names = options.names.iter().map(|name| name.clone().or_latest()).collect();
         let saved = self.store.save_as(&stored.images, names, out);
-        self.forget(stored, None);
+        self.forget(stored);
         Ok(saved?)
     }
 
@@ -245,6 +267,18 @@ impl Finished<'_> {
     }
 }
 
+/// A form with what is stated of a product.
+fn stated(mut form: Form, product: &Product, inline: bool) -> Form {
+    // Nothing was built of what is an image of somebody else's.
+    let is_said = |stated: &&Stated| !stated.inline_only || (inline && product.base.is_none());
+    let stated = product.stated.iter().filter(is_said);
+    form.predicates = stated.map(|stated| stated.predicate.clone()).collect();
+    if form.oci == Some(false) {
+        form.predicates.clear();
+    }
+    form
+}
+
 /// An image in the engine's store, with its names.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOutput {
@@ -253,6 +287,16 @@ pub struct ImageOutput {
 }
 
 impl ImageOutput {
+    /// Gives what was made its names.
+    ///
+    /// # Errors
+    /// As [`ImageOutput::name`].
+    pub fn keep(&self, result: &Finished<'_>, stored: &Stored) -> Result<BTreeMap<String, String>> {
+        let main = stored.images.first();
+        let id = main.ok_or_else(|| Error::internal("no image was made"))?;
+        self.name(result, id)
+    }
+
     /// Gives an image its names; says so, by BuildKit's keys.
     ///
     /// # Errors
@@ -285,13 +329,9 @@ impl Output for ImageOutput {
     }
 
     fn export(&self, result: &Finished<'_>) -> Result<BTreeMap<String, String>> {
-        let stored = result.stored(&|platform| self.options.form(platform), false, true)?;
-        let id = stored
-            .images
-            .first()
-            .ok_or_else(|| Error::internal("no image was made"))?;
+        let stored = result.stored(&|platform| self.options.form(platform), true)?;
         result.done("exporting layers");
-        self.name(result, id)
+        self.keep(result, &stored)
     }
 }
 

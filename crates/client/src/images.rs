@@ -20,6 +20,8 @@ pub struct ListOptions {
     pub all: bool,
     /// Count bytes shared with others.
     pub shared_size: bool,
+    /// Tell all platforms of each image.
+    pub manifests: bool,
 }
 
 /// What to pull.
@@ -105,6 +107,7 @@ impl Client {
         let call = Call::get("/images/json")
             .flag("all", options.all)
             .flag("shared-size", options.shared_size)
+            .flag("manifests", options.manifests)
             .query_some("filters", filters.to_json());
         self.send(call).await?.json().await
     }

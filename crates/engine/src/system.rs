@@ -260,6 +260,7 @@ impl System {
             let request = images::ListRequest {
                 all: true,
                 shared_size: true,
+                manifests: false,
                 filters: Filters::default(),
             };
             let mut images = inner.images.list(request).await?;

@@ -8,6 +8,7 @@
 //! of a name that moved is told apart by that time, and one damaged record costs one image's names.
 
 mod form;
+mod platforms;
 mod remove;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -81,6 +82,9 @@ struct ImageRecord {
     documents: Vec<DocumentRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<ImageId>,
+    /// Images for other platforms that go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    companions: Vec<ImageId>,
     /// When a name was last given, Docker's `Metadata.LastTagTime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_tagged: Option<Timestamp>,
@@ -284,6 +288,7 @@ impl Images<'_> {
                 digests: BTreeMap::new(),
                 documents: Vec::new(),
                 parent: None,
+                companions: Vec::new(),
                 last_tagged: None,
             },
         };
@@ -353,10 +358,14 @@ impl Images<'_> {
         }
     }
 
-    /// All images, the newest put in first.
+    /// All images, the newest put in first, without those that are parts of others.
     #[must_use]
     pub fn list(&self) -> Vec<Image> {
-        let mut images: Vec<Image> = self.0.inner.state().images.by_id.values().cloned().collect();
+        let state = self.0.inner.state();
+        let parts = state.images.parts();
+        let whole = state.images.by_id.values().filter(|image| !parts.contains(image.id()));
+        let mut images: Vec<Image> = whole.cloned().collect();
+        drop(state);
         images.sort_by(|a, b| b.stored().cmp(&a.stored()).then_with(|| a.id().cmp(b.id())));
         images
     }

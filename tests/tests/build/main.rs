@@ -11,6 +11,7 @@ mod flags;
 mod gaps;
 mod given;
 mod language;
+mod platforms;
 mod ssh;
 mod stated;
 mod walk;

@@ -57,6 +57,7 @@ fn list(cli: &Cli, m: &Matches) -> Result<()> {
     let options = ListOptions {
         all: m.on("all"),
         shared_size: false,
+        manifests: false,
     };
     let images = cli.wait(async { Ok(cli.client()?.images(options, &filters).await?) })?;
     let with_digests = digests || format.uses("Digest");

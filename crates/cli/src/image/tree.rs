@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use corten_api::{filters::Filters, image::Summary};
+use corten_api::{
+    filters::Filters,
+    image::{ManifestSummary, Summary},
+};
 use corten_client::ListOptions;
 use corten_template::Value;
 
@@ -40,6 +43,7 @@ pub(super) fn show(cli: &Cli, m: &Matches, filters: &Filters) -> Result<()> {
     let options = ListOptions {
         all: m.on("all"),
         shared_size: false,
+        manifests: true,
     };
     let (images, containers) = cli.wait(async {
         let client = cli.client()?;
@@ -50,11 +54,49 @@ pub(super) fn show(cli: &Cli, m: &Matches, filters: &Filters) -> Result<()> {
     let used: BTreeSet<_> = containers.into_iter().map(|container| container.image_id).collect();
     let rows: Vec<_> = images
         .iter()
-        .flat_map(|image| rows(image, used.contains(&image.id)))
+        .flat_map(|image| {
+            let mut rows = rows(image, used.contains(&image.id));
+            rows.extend(platforms(image));
+            rows
+        })
         .collect();
     cli.print("Info ->  U In Use\n\n");
     cli.print(&Format::new("table", TABLE).render(&HEADINGS, &rows)?);
     Ok(())
+}
+
+/// A line for each platform, if there are several.
+fn platforms(image: &Summary) -> Vec<Value> {
+    let manifests = image.manifests.as_deref().unwrap_or_default();
+    let line = |(index, manifest): (usize, &ManifestSummary)| {
+        let branch = if index + 1 == manifests.len() {
+            "└─"
+        } else {
+            "├─"
+        };
+        let in_use = !manifest.image_data.containers.is_empty();
+        row(
+            &format!("{branch} {}", manifest.image_data.platform),
+            &manifest.id,
+            manifest.size.total,
+            in_use,
+        )
+    };
+    manifests.iter().enumerate().map(line).collect()
+}
+
+fn row(name: &str, id: &str, size: i64, in_use: bool) -> Value {
+    Value::record(
+        "tree",
+        vec![
+            ("Image", name.into()),
+            ("ID", shown_id(id, true).into()),
+            ("Usage", human_digits(float(size), 3).as_str().into()),
+            // Layers are kept unpacked: there is no second, compressed copy.
+            ("Content", "0B".into()),
+            ("Extra", if in_use { IN_USE } else { "" }.into()),
+        ],
+    )
 }
 
 /// A line for each name; the last has what there is to say.
@@ -65,24 +107,14 @@ fn rows(image: &Summary, in_use: bool) -> Vec<Value> {
     } else {
         &image.repo_tags
     };
-    let size = human_digits(float(image.size), 3);
-    names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| {
-            let is_last = index + 1 == names.len();
-            let told = |text: &str| Value::from(if is_last { text } else { "" });
-            Value::record(
-                "tree",
-                vec![
-                    ("Image", name.as_str().into()),
-                    ("ID", told(shown_id(&image.id, true))),
-                    ("Usage", told(&size)),
-                    // Layers are kept unpacked: there is no second, compressed copy.
-                    ("Content", told("0B")),
-                    ("Extra", told(if in_use { IN_USE } else { "" })),
-                ],
-            )
-        })
-        .collect()
+    let last = names.len().saturating_sub(1);
+    let empty = |name: &str| {
+        let told = ["ID", "Usage", "Content", "Extra"].map(|field| (field, Value::from("")));
+        Value::record("tree", [("Image", name.into())].into_iter().chain(told).collect())
+    };
+    let lines = names.iter().enumerate().map(|(index, name)| match index == last {
+        true => row(name, &image.id, image.size, in_use),
+        false => empty(name),
+    });
+    lines.collect()
 }

@@ -8,7 +8,7 @@ use corten_api::image::{AuthConfig, Progress};
 use corten_engine::{
     Engine,
     error::Kind,
-    images::{ImportRequest, ListRequest, PullRequest, PushRequest, RemoveOptions, SearchRequest},
+    images::{ImportRequest, InspectRequest, ListRequest, PullRequest, PushRequest, RemoveOptions, SearchRequest},
     pipe,
 };
 use http::{HeaderMap, StatusCode};
@@ -32,6 +32,7 @@ pub(crate) async fn list(engine: &Engine, call: &Call) -> ApiResult<Answer> {
     let request = ListRequest {
         all: call.query.switch("all"),
         shared_size: call.query.switch("shared-size"),
+        manifests: call.query.switch("manifests"),
         filters,
     };
     let images = engine.images().list(request).await?;
@@ -105,11 +106,12 @@ pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
 
 /// `GET /images/get` and `GET /images/{name}/get`.
 pub(crate) async fn save(engine: &Engine, names: Vec<String>, call: &Call) -> ApiResult<Answer> {
-    for platform in platforms::all(call, "platform")? {
+    let platforms = platforms::all(call, "platform")?;
+    for platform in &platforms {
         for name in &names {
             engine
                 .images()
-                .check_platform(name, &platform)
+                .check_platform(name, platform)
                 .map_err(|error| match error.kind() {
                     Kind::NotFound if error.message().contains("does not match") => {
                         ApiError::internal(format!("no suitable export target found for platform {platform}"))
@@ -120,29 +122,29 @@ pub(crate) async fn save(engine: &Engine, names: Vec<String>, call: &Call) -> Ap
     }
     Ok(body::typed(
         "application/x-tar",
-        body::received(engine.images().save(names).await?),
+        body::received(engine.images().save(names, platforms).await?),
     ))
 }
 
 /// `GET /images/{name}/json`.
 pub(crate) fn inspect(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
-    if let Some(platform) = platforms::asked(call)? {
-        if call.query.switch("manifests") {
-            return Err(ApiError::invalid(
-                "conflicting options: manifests and platform options cannot both be set",
-            ));
-        }
-        engine.images().check_platform(name, &platform)?;
+    let request = InspectRequest {
+        platform: platforms::asked(call)?,
+        manifests: call.query.switch("manifests"),
+    };
+    if request.platform.is_some() && request.manifests {
+        return Err(ApiError::invalid(
+            "conflicting options: manifests and platform options cannot both be set",
+        ));
     }
-    compat::answer(call.version, &engine.images().inspect(name)?, compat::images::ONE)
+    let found = engine.images().inspect(name, &request)?;
+    compat::answer(call.version, &found, compat::images::ONE)
 }
 
 /// `GET /images/{name}/history`.
 pub(crate) fn history(engine: &Engine, name: &str, call: &Call) -> ApiResult<Answer> {
-    if let Some(platform) = platforms::asked(call)? {
-        engine.images().check_platform(name, &platform)?;
-    }
-    body::json(&engine.images().history(name)?)
+    let platform = platforms::asked(call)?;
+    body::json(&engine.images().history(name, platform.as_ref())?)
 }
 
 /// `POST /images/{name}/push`.

@@ -76,13 +76,11 @@ impl EngineExecutor {
     }
 
     fn here(&self, reference: &str, platform: &str) -> Option<BaseImage> {
-        let found = self.builds.0.images.find(reference).ok()?;
-        if !platform.is_empty() {
-            let wanted: Platform = platform.parse().ok()?;
-            if !wanted.accepts(&found.config.platform()) {
-                return None;
-            }
-        }
+        let wanted = match platform {
+            "" => None,
+            platform => Some(platform.parse::<Platform>().ok()?),
+        };
+        let found = self.builds.0.images.find_for(reference, wanted.as_ref()).ok()?;
         Some(BaseImage {
             id: found.id,
             config: (*found.config).clone(),

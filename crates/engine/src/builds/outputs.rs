@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use corten_api::image::Progress;
-use corten_build::{Error, Finished, ImageOptions, ImageOutput, Output};
+use corten_build::{Error, Finished, ImageOptions, ImageOutput, Output, Stored};
 use corten_oci::{digest::Digest, reference::Reference};
 use tokio::{
     runtime::Handle,
@@ -60,11 +60,12 @@ impl Output for PushOutput {
 
     fn export(&self, result: &Finished<'_>) -> corten_build::Result<BTreeMap<String, String>> {
         let options = &self.image.options;
-        let stored = result.stored(&|platform| options.form(platform), true, true)?;
-        let id = result.main().id.clone();
+        let stored = result.stored(&|platform| options.form(platform), true)?;
+        let id = stored.images.first().cloned();
+        let id = id.ok_or_else(|| Error::new(Kind::Internal, "no image was made"))?;
         result.done("exporting layers");
         let mut answers = match options.passes {
-            false => self.image.name(result, &id)?,
+            false => self.image.keep(result, &stored)?,
             true => BTreeMap::from([("containerimage.config.digest".to_owned(), id.to_string())]),
         };
         let mut pushed = Vec::new();
@@ -76,7 +77,7 @@ impl Output for PushOutput {
             let digest = match self.push(&name, &stored.images) {
                 Ok(digest) => digest,
                 Err(error) => {
-                    result.forget(stored, (!options.passes).then_some(&id));
+                    self.forget(result, stored);
                     return Err(error.context(format!("failed to push {name}")));
                 }
             };
@@ -85,12 +86,19 @@ impl Output for PushOutput {
             pushed.push(name.to_string());
         }
         answers.insert("image.name".to_owned(), pushed.join(","));
-        result.forget(stored, (!options.passes).then_some(&id));
+        self.forget(result, stored);
         Ok(answers)
     }
 }
 
 impl PushOutput {
+    /// Removes what was only wanted for the push.
+    fn forget(&self, result: &Finished<'_>, stored: Stored) {
+        if self.image.options.passes {
+            result.forget(stored);
+        }
+    }
+
     fn push(&self, name: &Reference, images: &[Digest]) -> corten_build::Result<Digest> {
         let mut cancelled = self.cancel.subscribe();
         self.runtime.block_on(async {

@@ -13,7 +13,7 @@ use corten_api::{
 };
 use corten_oci::{
     image::ContainerConfig,
-    platform::{self, ParsePlatformError, Platform},
+    platform::{ParsePlatformError, Platform},
 };
 
 use super::{
@@ -31,7 +31,6 @@ use crate::{
     crash,
     error::{Error, Result, blocking},
     identifiers,
-    images::FoundImage,
 };
 
 impl Containers {
@@ -83,8 +82,9 @@ impl Inner {
         if config.image.is_empty() {
             return Err(Error::invalid("config cannot be empty in order to create a container"));
         }
-        let image = self.images.find(&config.image)?;
-        check_platform(&config.image, &image, platform)?;
+        let wanted = platform.map(str::parse::<Platform>).transpose();
+        let wanted = wanted.map_err(|e: ParsePlatformError| Error::invalid(e.to_string()))?;
+        let image = self.images.find_for(&config.image, wanted.as_ref())?;
         merge_image(&mut config, &image.config.config);
         fill_defaults(&mut host_config, &self.settings, &self.machine);
         let discarded = self.machine.supported.discard(&mut host_config.resources);
@@ -261,18 +261,6 @@ impl Inner {
         index.by_name.insert(name.clone(), id.to_owned());
         Ok(name)
     }
-}
-
-fn check_platform(name: &str, image: &FoundImage, wanted: Option<&str>) -> Result<()> {
-    let Some(text) = wanted else { return Ok(()) };
-    let wanted: Platform = text
-        .parse()
-        .map_err(|e: ParsePlatformError| Error::invalid(e.to_string()))?;
-    let own = image.config.platform();
-    if wanted.accepts(&own) {
-        return Ok(());
-    }
-    Err(Error::not_found(platform::mismatch(name, &own, &wanted)))
 }
 
 /// Takes from the image what the user left open (OCI image-spec, config.md; Docker's own rules).

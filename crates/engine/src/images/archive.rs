@@ -43,11 +43,11 @@ pub(crate) fn named(repository: &str, tag: &str) -> Result<Option<Reference>> {
 }
 
 impl Images {
-    /// Writes images as one tar. The stream ends with an error if it cannot be finished.
+    /// Writes images as one tar, for all their platforms or only for some. The stream ends with an error if it cannot be finished.
     ///
     /// # Errors
     /// `NotFound` when an image is not there, before anything is written.
-    pub async fn save(&self, names: Vec<String>) -> Result<Pieces> {
+    pub async fn save(&self, names: Vec<String>, platforms: Vec<Platform>) -> Result<Pieces> {
         let images = self.clone();
         let first = names.clone();
         let found = blocking(move || images.saved(&first)).await?;
@@ -55,7 +55,11 @@ impl Images {
         let (mut writer, pieces) = pipe::Writer::new();
         tokio::spawn(on_thread(move || {
             let texts: Vec<_> = names.iter().map(String::as_str).collect();
-            let saved = images.0.store.save(&texts, &mut writer).map_err(Error::from);
+            let saved = images
+                .0
+                .store
+                .save(&texts, &platforms, &mut writer)
+                .map_err(Error::from);
             if saved.is_ok() {
                 found.iter().for_each(|image| images.emit_of("save", image));
             }

@@ -9,6 +9,7 @@ use corten_api::{
 use corten_oci::{
     digest::Digest,
     image::{ContainerConfig, ImageConfig},
+    platform::Platform,
     reference::Reference,
 };
 use corten_store::Image;
@@ -16,13 +17,22 @@ use corten_store::Image;
 use super::{Images, signed};
 use crate::{containers::health, error::Result};
 
+/// What is asked of an image.
+#[derive(Debug, Clone, Default)]
+pub struct InspectRequest {
+    /// The platform, if there are several.
+    pub platform: Option<Platform>,
+    /// Whether all its platforms are told.
+    pub manifests: bool,
+}
+
 impl Images {
-    /// Describes an image.
+    /// Describes an image, of several platforms the one that is wanted.
     ///
     /// # Errors
-    /// As [`Images::find`].
-    pub fn inspect(&self, reference: &str) -> Result<Inspect> {
-        let image = self.0.store.images().resolve(reference)?;
+    /// As [`Images::find_for`].
+    pub fn inspect(&self, reference: &str, request: &InspectRequest) -> Result<Inspect> {
+        let image = self.resolved(reference, request.platform.as_ref())?;
         let config = image.config();
         let comment = match (config.comment.as_str(), config.history.last()) {
             ("", Some(last)) => last.comment.clone(),
@@ -51,15 +61,16 @@ impl Images {
             metadata: Metadata {
                 last_tag_time: image.last_tagged().map(Time::from).unwrap_or_default(),
             },
+            manifests: request.manifests.then(|| self.manifests(&image)).flatten(),
         })
     }
 
     /// The steps an image was made by, the last first.
     ///
     /// # Errors
-    /// As [`Images::find`].
-    pub fn history(&self, reference: &str) -> Result<Vec<History>> {
-        let image = self.0.store.images().resolve(reference)?;
+    /// As [`Images::find_for`].
+    pub fn history(&self, reference: &str, platform: Option<&Platform>) -> Result<Vec<History>> {
+        let image = self.resolved(reference, platform)?;
         let mut sizes = image.layers().iter().map(|layer| self.layer_size(layer));
         let mut steps: Vec<_> = entries(image.config())
             .into_iter()

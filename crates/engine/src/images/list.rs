@@ -17,6 +17,8 @@ pub struct ListRequest {
     pub all: bool,
     /// Whether to count bytes shared with other images.
     pub shared_size: bool,
+    /// Whether all platforms of each image are told.
+    pub manifests: bool,
     /// `dangling`, `label`, `label!`, `before`, `since`, `until`, `reference`.
     pub filters: Filters,
 }
@@ -82,6 +84,7 @@ impl Images {
 /// The filters, read.
 struct Filter {
     all: bool,
+    manifests: bool,
     dangling: Option<bool>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
@@ -108,6 +111,7 @@ impl Filter {
         let before = [created_of("before")?, until].into_iter().flatten().min();
         Ok(Self {
             all: options.all,
+            manifests: options.manifests,
             dangling,
             before,
             since: created_of("since")?,
@@ -145,6 +149,7 @@ impl Filter {
             repo_tags: tags,
             shared_size: -1,
             size: signed(image.size()),
+            manifests: self.manifests.then(|| images.manifests(image)).flatten(),
         }))
     }
 

@@ -10,6 +10,7 @@ mod health_change;
 mod inspect;
 mod list;
 mod login;
+mod manifests;
 pub(crate) mod pull;
 pub(crate) mod push;
 mod remove;
@@ -34,6 +35,7 @@ pub(crate) use self::pull::bar;
 pub use self::{
     archive::ImportRequest,
     changes::apply as apply_changes,
+    inspect::InspectRequest,
     list::ListRequest,
     pull::{PullRequest, RemoteImage},
     push::PushRequest,
@@ -108,11 +110,7 @@ impl Images {
     /// # Errors
     /// `NotFound`, `No such image: …`; `Invalid` when the text is no reference.
     pub fn find(&self, reference: &str) -> Result<FoundImage> {
-        let image = self.0.store.images().resolve(reference)?;
-        Ok(FoundImage {
-            id: image.id().clone(),
-            config: Arc::new(image.config().clone()),
-        })
+        self.find_for(reference, None)
     }
 
     /// The id of the image that a reference means, and nothing else.
@@ -121,16 +119,36 @@ impl Images {
         Some(image.id().clone())
     }
 
-    /// Checks that an image is for a platform.
+    /// Checks that there is an image for a platform.
     ///
     /// # Errors
-    /// `NotFound` when it is for another, or not there.
+    /// `NotFound` when it is for others, or not there.
     pub fn check_platform(&self, reference: &str, wanted: &Platform) -> Result<()> {
-        let own = self.0.store.images().resolve(reference)?.config().platform();
-        match wanted.accepts(&own) {
-            true => Ok(()),
-            false => Err(Error::not_found(platform::mismatch(reference, &own, wanted))),
-        }
+        self.resolved(reference, Some(wanted)).map(drop)
+    }
+
+    /// Finds an image, of several platforms the one that is wanted.
+    ///
+    /// # Errors
+    /// As [`Images::find`]; `NotFound` when there is none for the platform.
+    pub fn find_for(&self, reference: &str, wanted: Option<&Platform>) -> Result<FoundImage> {
+        let image = self.resolved(reference, wanted)?;
+        Ok(FoundImage {
+            id: image.id().clone(),
+            config: Arc::new(image.config().clone()),
+        })
+    }
+
+    fn resolved(&self, reference: &str, wanted: Option<&Platform>) -> Result<Image> {
+        let images = self.0.store.images();
+        let image = images.resolve(reference)?;
+        let Some(wanted) = wanted else {
+            return Ok(image);
+        };
+        images.for_platform(&image, wanted).ok_or_else(|| {
+            let own = image.config().platform();
+            Error::not_found(platform::mismatch(reference, &own, wanted))
+        })
     }
 
     /// Bytes of an image's files.

@@ -17,7 +17,7 @@ pub struct PushRequest {
     pub repository: String,
     /// The tag; without one all tags of the repository are pushed.
     pub tag: String,
-    /// The platform that the image must be for.
+    /// The platform to push alone; an image goes with those that it is for other platforms otherwise.
     pub platform: Option<Platform>,
     /// Who asks.
     pub auth: Option<AuthConfig>,
@@ -65,13 +65,18 @@ impl Images {
         };
         for reference in self.pushed(&wanted).await? {
             let image = self.0.store.images().resolve(&reference.to_string())?;
-            if let Some(platform) = &request.platform {
-                self.check_platform(&reference.to_string(), platform)?;
-            }
+            let (image, others) = match &request.platform {
+                Some(platform) => (self.resolved(&reference.to_string(), Some(platform))?, Vec::new()),
+                None => {
+                    let companions = self.0.store.images().whole(&image).into_iter().skip(1);
+                    let ids = companions.map(|image| image.id().clone()).collect();
+                    (image, ids)
+                }
+            };
             let asked = corten_distribution::PushRequest {
                 reference: reference.clone(),
                 image: image.id().clone(),
-                others: Vec::new(),
+                others,
                 by_digest: false,
                 auth: request.auth.clone().map(credentials),
             };

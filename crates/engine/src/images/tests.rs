@@ -133,19 +133,19 @@ async fn are_imported_tagged_listed_and_removed() {
 async fn are_described() {
     let (_root, images) = images();
     let id = import(&images, "gp-imp", "1").await;
-    let inspect = images.inspect("gp-imp:1").unwrap();
+    let inspect = images.inspect("gp-imp:1", &Default::default()).unwrap();
     assert_eq!(
         (inspect.id.as_str(), inspect.root_fs.layers.len(), inspect.size),
         (id.as_str(), 1, 6)
     );
     assert!(inspect.graph_driver.data.unwrap()["UpperDir"].ends_with("/diff"));
-    let history = images.history("gp-imp:1").unwrap();
+    let history = images.history("gp-imp:1", None).unwrap();
     assert_eq!(
         (history[0].comment.as_str(), history[0].size, history[0].id.as_str()),
         ("Imported from -", 6, id.as_str())
     );
     assert_eq!(
-        images.inspect("gp-nosuch").unwrap_err().message(),
+        images.inspect("gp-nosuch", &Default::default()).unwrap_err().message(),
         "No such image: gp-nosuch:latest"
     );
 }
@@ -154,7 +154,7 @@ async fn are_described() {
 async fn are_saved_and_loaded() {
     let (_root, images) = images();
     let id = import(&images, "gp-imp", "1").await;
-    let mut saved = images.save(vec!["gp-imp:1".to_owned()]).await.unwrap();
+    let mut saved = images.save(vec!["gp-imp:1".to_owned()], Vec::new()).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = saved.recv().await {
         bytes.extend_from_slice(&piece.unwrap());
@@ -168,7 +168,7 @@ async fn are_saved_and_loaded() {
     images.load(stream(bytes), None, true, sender).await.unwrap();
     assert_eq!(receiver.recv().await.unwrap().stream, "Loaded image: gp-imp:1\n");
     assert_eq!(images.find("gp-imp:1").unwrap().id.as_str(), id);
-    let error = images.save(vec!["gp-nosuch".to_owned()]).await.unwrap_err();
+    let error = images.save(vec!["gp-nosuch".to_owned()], Vec::new()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
         (Kind::NotFound, "No such image: gp-nosuch")

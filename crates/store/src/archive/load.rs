@@ -223,7 +223,8 @@ impl<'a> Load<'a> {
             let items: Vec<Item> = serde_json::from_slice(&bytes)
                 .map_err(|error| Error::invalid(format!("invalid manifest.json: {error}")))?;
             let loaded = items.into_iter().map(|item| self.item(item));
-            return loaded.filter_map(Result::transpose).collect();
+            let loaded: Vec<Loaded> = loaded.filter_map(Result::transpose).collect::<Result<_>>()?;
+            return self.joined(loaded);
         }
         if let Some(bytes) = self.documents.remove(&b"index.json"[..]) {
             let mut loaded = Vec::new();
@@ -296,13 +297,71 @@ impl<'a> Load<'a> {
                 let host = Platform::host();
                 let candidates = self.platform.unwrap_or(&host).candidates(&index.manifests);
                 match (candidates.first(), self.platform) {
-                    (Some(first), _) => self.descriptor(first, names, depth + 1, loaded),
+                    (Some(first), Some(_)) => self.descriptor(first, names, depth + 1, loaded),
+                    (Some(first), None) => {
+                        self.descriptor(first, names, depth + 1, loaded)?;
+                        self.companions(&index, first, depth)
+                    }
                     (None, Some(_)) => Ok(()),
                     (None, None) => Err(Error::invalid("the archive has no image for this platform")),
                 }
             }
             Document::Index(_) => Err(Error::invalid("the archive's indexes are nested too deeply")),
         }
+    }
+
+    /// Loads what an index has for other platforms, as far as it is in the archive, to go with the first.
+    fn companions(&self, index: &Index, first: &Descriptor, depth: usize) -> Result<()> {
+        let mut found = Vec::new();
+        let is_here = |one: &&Descriptor| self.document(blob_path(&one.digest).as_bytes()).is_ok();
+        let others = index.manifests.iter().filter(|one| !one.is_attestation());
+        for other in others.filter(|one| one.digest != first.digest).filter(is_here) {
+            self.descriptor(other, &[], depth + 1, &mut found)?;
+        }
+        let Some(main) = self.config_of(first)? else {
+            return Ok(());
+        };
+        let found: Vec<ImageId> = found.into_iter().map(|loaded| loaded.id).collect();
+        self.store.images().set_companions(&main, &found)
+    }
+
+    /// The id of the image that a manifest is of.
+    fn config_of(&self, descriptor: &Descriptor) -> Result<Option<ImageId>> {
+        let Ok(bytes) = self.document(blob_path(&descriptor.digest).as_bytes()) else {
+            return Ok(None);
+        };
+        match Document::parse(bytes, None)? {
+            Document::Manifest(manifest) => Ok(Some(manifest.config.digest)),
+            Document::Index(_) => Ok(None),
+        }
+    }
+
+    /// Joins what is one image in the archive's index, if it has one, and several in Docker's own list.
+    fn joined(&self, mut loaded: Vec<Loaded>) -> Result<Vec<Loaded>> {
+        let Ok(bytes) = self.document(b"index.json") else {
+            return Ok(loaded);
+        };
+        for descriptor in Index::parse(bytes)?.manifests {
+            let Ok(bytes) = self.document(blob_path(&descriptor.digest).as_bytes()) else {
+                continue;
+            };
+            let Document::Index(index) = Document::parse(bytes, None)? else {
+                continue;
+            };
+            let manifests = index.manifests.iter().filter(|one| !one.is_attestation());
+            let mut ids = Vec::new();
+            for manifest in manifests {
+                let id = self.config_of(manifest)?;
+                ids.extend(id.filter(|id| loaded.iter().any(|known| known.id == *id)));
+            }
+            let has_name = |id: &&ImageId| loaded.iter().any(|known| known.id == **id && !known.names.is_empty());
+            let Some(main) = ids.iter().find(has_name).or(ids.first()).cloned() else {
+                continue;
+            };
+            self.store.images().set_companions(&main, &ids)?;
+            loaded.retain(|known| known.id == main || !ids.contains(&known.id) || !known.names.is_empty());
+        }
+        Ok(loaded)
     }
 
     fn manifest(&self, manifest: &Manifest, bytes: &[u8], names: &[Reference]) -> Result<Option<Loaded>> {

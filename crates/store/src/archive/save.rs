@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use corten_oci::digest::Digest;
 use corten_oci::image::{Compression, Descriptor, Index, media_type};
+use corten_oci::platform::Platform;
 use corten_oci::reference::Reference;
 use serde::Serialize;
 
@@ -44,13 +45,26 @@ struct Chosen {
 }
 
 impl Store {
-    /// Writes images as one tar. A name without a tag means all tags of the repository; an id saves
-    /// the image without a name.
+    /// Writes images as one tar, for all their platforms or only for some. A name without a tag means all tags of
+    /// the repository; an id saves the image without a name.
     ///
     /// # Errors
     /// `NotFound` in Docker's words, before anything is written; Internal when a layer is damaged.
-    pub fn save(&self, names: &[&str], out: &mut dyn Write) -> Result<()> {
-        let chosen = self.choose(names)?;
+    pub fn save(&self, names: &[&str], platforms: &[Platform], out: &mut dyn Write) -> Result<()> {
+        let mut chosen = self.choose(names)?;
+        for chosen in &mut chosen {
+            let mut whole = self.images().whole(&chosen.image);
+            let is_wanted = |image: &Image| {
+                let own = image.config().platform();
+                platforms.is_empty() || platforms.iter().any(|platform| platform.accepts(&own))
+            };
+            whole.retain(is_wanted);
+            if whole.is_empty() {
+                return Err(Error::not_found("the image is for none of the platforms"));
+            }
+            chosen.image = whole.remove(0);
+            chosen.others = whole;
+        }
         self.write_chosen(&chosen, out)
     }
 

@@ -247,8 +247,23 @@ impl Removal<'_> {
         }
     }
 
-    /// Takes the image out and deletes what nothing refers to any more.
+    /// Takes the image out, with the parts of it that are no other's.
     fn forget(&mut self, image: &Image) -> Result<()> {
+        self.forget_one(image)?;
+        for id in image.companions() {
+            let is_part = |state: &State| state.images.parts().contains(id);
+            let is_named = |image: Image| !references(&image).is_empty();
+            if is_part(&self.images.0.inner.state()) || self.images.get(id).map_or(true, is_named) {
+                continue;
+            }
+            // One that a container uses stays, as an image without a name.
+            self.delete(id, Force::No, PruneParents::No, Quiet::Yes)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the image out and deletes what nothing refers to any more.
+    fn forget_one(&mut self, image: &Image) -> Result<()> {
         let store = &self.images.0.inner;
         let mut state = store.state();
         if !state.images.by_id.contains_key(image.id()) {
