@@ -60,6 +60,11 @@ impl Cli {
         self.globals.on("debug") || self.variable("DEBUG").is_some()
     }
 
+    /// The flags before the command, as words that give them again.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.globals.words()
+    }
+
     /// The folder of the configuration.
     pub(crate) fn folder(&self) -> &Path {
         self.folder

@@ -80,6 +80,12 @@ impl Matches {
         self.group.as_deref().unwrap_or(self)
     }
 
+    /// The flags that were given, as words that give them again.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let given = self.values.iter();
+        given.map(|(name, value)| format!("--{name}={value}")).collect()
+    }
+
     /// The argument there, or nothing.
     pub(crate) fn arg(&self, index: usize) -> &str {
         self.args.get(index).map_or("", String::as_str)

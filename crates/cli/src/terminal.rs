@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::error::{Error, Result};
 
@@ -19,13 +19,22 @@ pub(crate) struct Raw(());
 impl Raw {
     /// Makes standard input's terminal raw; does nothing when it is none.
     pub(crate) fn enter() -> Option<Self> {
+        Self::change(Termios::make_raw)
+    }
+
+    /// Gives single keys without showing them, and leaves signals and output as they are.
+    pub(crate) fn keys() -> Option<Self> {
+        Self::change(|modes| modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO))
+    }
+
+    fn change(change: impl FnOnce(&mut Termios)) -> Option<Self> {
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
             return None;
         }
         let before = tcgetattr(&stdin).ok()?;
         let mut raw = before.clone();
-        raw.make_raw();
+        change(&mut raw);
         tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
         *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         static HOOK: std::sync::Once = std::sync::Once::new();

@@ -147,7 +147,7 @@ services:
 ",
     );
     let mut up = project.run("compose up --attach web web").spawn();
-    up.wait_for("web-1 exited with code 2\nweb-1  | again\n");
+    up.wait_for("web-1 exited with code 2 (restarting)\nweb-1  | again\n");
     let up = up.wait();
     assert_eq!(up.code, 0, "{up}");
     assert_eq!(project.engine.inspect("shop-web-1", "{{.RestartCount}}"), "2");
@@ -162,4 +162,78 @@ services:
     let up = up.wait();
     assert!(up.stdout.contains("other-1 exited with code 137"), "{up}");
     assert_eq!(project.started("shop-other-1"), started, "it was left as it ran");
+}
+
+#[test]
+fn containers_that_come_later_are_followed() {
+    let file = |word: &str| {
+        format!(
+            "name: shop
+services:
+  web: {{image: busybox, command: sh -c 'echo >> /n; echo {word} $(wc -l < /n); sleep 1000', stop_signal: SIGKILL}}
+  other: {{image: busybox, command: sh -c 'echo unseen; sleep 1000', stop_signal: SIGKILL}}
+"
+        )
+    };
+    let project = Project::new(&file("first"));
+    let mut up = project.run("compose up --timestamps web").spawn();
+    up.wait_for(" first 1\n");
+    project.run("compose up -d --scale web=2 --no-recreate").ok();
+    let seen = up.wait_for("web-2  | ");
+    let line = seen.lines().find(|line| line.starts_with("web-1  | ")).expect("a line");
+    assert!(line[9..].starts_with("20") && line.ends_with("Z first 1"), "{line}");
+    project.write("compose.yaml", &file("second"));
+    project.run("compose up -d").ok();
+    up.wait_for(" second 1\n");
+    project.run("compose restart -t 0 web").ok();
+    up.wait_for(" second 2\n");
+    project.run("compose kill web").ok();
+    let up = up.wait();
+    assert_eq!(up.code, 0, "{up}");
+    assert!(!up.stdout.contains("unseen"), "{up}");
+}
+
+#[test]
+fn a_container_that_alone_is_restarted_is_followed() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: sh -c 'echo >> /n; echo again $(wc -l < /n); sleep 1000', stop_signal: SIGKILL}
+",
+    );
+    let mut up = project.run("compose up").spawn();
+    up.wait_for("web-1  | again 1\n");
+    let mut logs = project.run("compose logs -f").spawn();
+    logs.wait_for("web-1  | again 1\n");
+    project.run("compose restart web").ok();
+    for program in [&mut up, &mut logs] {
+        program.wait_for("web-1 exited with code 137");
+        program.wait_for("web-1  | again 2\n");
+    }
+    project.run("compose kill").ok();
+    assert_eq!(up.wait().code, 0);
+    assert_eq!(logs.wait().code, 0);
+}
+
+#[test]
+fn logs_follow_what_is_started_later() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: sh -c 'echo here >&2; sleep 1000', stop_signal: SIGKILL}
+  other: {image: busybox, command: sh -c 'echo there=$$WORD; sleep 1000', environment: [WORD], stop_signal: SIGKILL}
+",
+    );
+    project.run("compose up -d web").ok();
+    let mut logs = project.run("compose logs --follow").spawn();
+    logs.wait_for("web-1  | here\n");
+    project.run("compose up -d --scale web=2").ok();
+    logs.wait_for("web-2");
+    logs.wait_for("| there=\n");
+    project.run("compose up -d other").env("WORD", "anew").ok();
+    logs.wait_for("| there=anew\n");
+    project.run("compose down").ok();
+    let logs = logs.wait();
+    assert_eq!(logs.code, 0, "{logs}");
+    assert_eq!(logs.stdout.matches("web-1  | here\n").count(), 1, "{logs}");
 }

@@ -6,12 +6,7 @@ use crate::project::Project;
 fn commands_and_flags_that_do_not_work_say_so() {
     let project = Project::of_sleepers(&["web"]);
     for (words, name) in [
-        ("compose events", "compose events"),
         ("compose publish some/thing", "compose publish"),
-        ("compose watch", "compose watch"),
-        ("compose up --watch", "--watch"),
-        ("compose up --menu", "--menu"),
-        ("compose up --timestamps", "--timestamps"),
         ("compose wait --down-project web", "--down-project"),
         ("compose build --print", "--print"),
         ("compose run --quiet web true", "--quiet"),

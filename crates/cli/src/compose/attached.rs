@@ -4,25 +4,26 @@
 //!   make ──► attach to each ──► start ──► output … ──► all ended, one ended, ctrl-C: stop ──► again: kill
 //! ```
 
-use std::{pin::Pin, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
+use corten_client::LogsOptions;
 use corten_compose::{
     execute::Options,
     plan::{self, Change, Observed, Start, Up},
 };
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    logs::{Printer, Shown, follow},
+    follow::{Follower, Next, Shown, exit_status, follow},
+    interrupts::{self, Interrupts},
+    menu::{self, Key, Menu},
     open::Open,
+    printer::Printer,
+    watch::{self, Watching},
 };
 use crate::error::{Error, Result};
 
 /// How long the output of containers that have been stopped may take to come.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// The exit status after ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 /// Carries `up` out and shows output.
 pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result<()> {
@@ -35,16 +36,23 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
     let plan = plan::up(&open.project, &observed, &making)?;
     tokio::select! {
         result = open.carry_out(&plan, &observed, options.clone()) => result?,
-        () = interrupts.next() => return Err(Error::silent(INTERRUPTED)),
+        () = interrupts.next() => return Err(Error::silent(interrupts::STATUS)),
     }
     let observed = open.observe().await?;
     let shown = shown(open, &observed)?;
-    let printer = Printer::new(open.m, &open.project.name, shown.iter().map(|one| one.name.as_str()));
+    let names = shown.iter().map(|one| one.name.as_str());
+    let printer = Printer::new(open.m, &open.project.name, names).timed(open.m.on("timestamps"));
     let names: Vec<_> = shown.iter().map(|one| printer.name(&one.name)).collect();
     open.cli.err(&format!("Attaching to {}", names.join(", ")));
-    let outputs = FuturesUnordered::new();
+    let logs = LogsOptions {
+        stdout: true,
+        stderr: true,
+        ..LogsOptions::default()
+    };
+    let services = services(open)?;
+    let mut follower = Follower::new(open.cli, &printer, &open.project.name, services, logs).await?;
     for one in &shown {
-        outputs.push(follow(open.cli, &printer, one.clone()).await?);
+        follower.add(&one.id, follow(open.cli, &printer, one.clone()).await?);
     }
     let wanted = Up {
         recreate: plan::Recreate::Never,
@@ -57,31 +65,44 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
     starting.forget_kept();
     let session = Session {
         open,
+        printer: &printer,
         stop_options: options.clone(),
         shown: shown.into_iter().map(|one| one.id).collect(),
     };
-    session
-        .run(&starting, &observed, options, outputs, &mut interrupts)
-        .await
+    let mut live = Live::default();
+    if open.m.on("watch") {
+        live.watching = Some(session.watching().await?);
+    }
+    live.menu = Menu::open(open);
+    let result = session
+        .run(&starting, &observed, options, follower, &mut interrupts, &mut live)
+        .await;
+    printer.show_menu("");
+    result
 }
 
-/// The containers whose output is shown.
-fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<Shown>> {
+/// The services whose output is shown.
+fn services(open: &Open<'_>) -> Result<BTreeSet<String>> {
     let m = open.m;
     let only: Vec<_> = m.all("attach").into_iter().map(str::to_owned).collect();
     let without = m.all("no-attach");
     open.check_services(&only)?;
     let dependencies = m.on("attach-dependencies") || m.args.is_empty();
+    let asked = |name: &&String| match only.as_slice() {
+        [] => dependencies || m.args.contains(name),
+        only => only.contains(name),
+    };
+    let services = open.project.services.iter();
+    let services = services
+        .filter(|(name, service)| asked(name) && !without.contains(&name.as_str()) && service.attach != Some(false));
+    Ok(services.map(|(name, _)| name.clone()).collect())
+}
+
+/// The containers whose output is shown.
+fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<Shown>> {
     let mut list = Vec::new();
-    for (name, service) in &open.project.services {
-        let asked = match only.as_slice() {
-            [] => dependencies || m.args.contains(name),
-            only => only.contains(name),
-        };
-        if !asked || without.contains(&name.as_str()) || service.attach == Some(false) {
-            continue;
-        }
-        for container in observed.of_service(name) {
+    for name in services(open)? {
+        for container in observed.of_service(&name) {
             list.push(Shown {
                 id: container.id.clone(),
                 name: plan::name_of(container).to_owned(),
@@ -92,8 +113,34 @@ fn shown(open: &Open<'_>, observed: &Observed) -> Result<Vec<Shown>> {
     Ok(list)
 }
 
+/// What goes on beside the output, as the user wishes.
+#[derive(Default)]
+struct Live<'a> {
+    menu: Option<Menu>,
+    watching: Option<Pin<Box<dyn Future<Output = Result<()>> + 'a>>>,
+}
+
+impl Live<'_> {
+    /// The next key.
+    async fn key(menu: &mut Option<Menu>) -> Key {
+        match menu {
+            Some(menu) => menu.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Why sources are not watched any more.
+    async fn broken(watching: &mut Option<Pin<Box<dyn Future<Output = Result<()>> + '_>>>) -> Option<Error> {
+        match watching {
+            Some(watching) => watching.await.err(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 struct Session<'a> {
     open: &'a Open<'a>,
+    printer: &'a Printer,
     stop_options: Options,
     /// The ids of the containers whose output is shown.
     shown: Vec<String>,
@@ -123,14 +170,15 @@ struct Seen {
     interrupts: u32,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
     async fn run(
         &self,
         plan: &plan::Plan,
         observed: &Observed,
         options: Options,
-        mut outputs: FuturesUnordered<impl Future<Output = Result<(String, u8)>>>,
+        mut follower: Follower<'a>,
         interrupts: &mut Interrupts,
+        live: &mut Live<'a>,
     ) -> Result<()> {
         let starting = self.open.carry_out(plan, observed, options);
         tokio::pin!(starting);
@@ -139,7 +187,9 @@ impl Session<'_> {
         // Containers that were not started say nothing and do not end.
         let mut silent = 0;
         let mut deadline = tokio::time::Instant::now();
-        while stage == Stage::Starting || stage == Stage::Stopping || outputs.len() > silent {
+        self.show_menu(live);
+        while stage != Stage::Stopped || follower.len() > silent {
+            follower.may_end = stage == Stage::Started;
             tokio::select! {
                 result = &mut starting, if stage == Stage::Starting => {
                     result?;
@@ -149,9 +199,9 @@ impl Session<'_> {
                         ending = Box::pin(self.abort());
                     }
                 }
-                Some(ended) = outputs.next(), if !outputs.is_empty() => {
-                    let (_, status) = ended?;
-                    seen.note(status, self.open.m.on("abort-on-container-failure"));
+                next = follower.next() => {
+                    let Next::Ended(ended) = next? else { break };
+                    seen.note(ended.status, self.open.m.on("abort-on-container-failure"));
                     if stage == Stage::Started && self.aborts(&seen) {
                         (stage, seen.aborted) = (Stage::Stopping, true);
                         ending = Box::pin(self.abort());
@@ -160,10 +210,11 @@ impl Session<'_> {
                 () = interrupts.next() => {
                     seen.interrupts += 1;
                     stage = Stage::Stopping;
+                    self.forget(live);
                     ending = match seen.interrupts {
                         1 => Box::pin(self.interrupted()),
                         2 => Box::pin(self.kill()),
-                        _ => return Err(Error::silent(INTERRUPTED)),
+                        _ => return Err(Error::silent(interrupts::STATUS)),
                     };
                 }
                 result = &mut ending, if stage == Stage::Stopping => {
@@ -172,9 +223,55 @@ impl Session<'_> {
                     deadline = tokio::time::Instant::now() + LAST_WORDS;
                 }
                 () = tokio::time::sleep_until(deadline), if stage == Stage::Stopped => break,
+                key = Live::key(&mut live.menu) => self.press(key, live).await,
+                error = Live::broken(&mut live.watching) => {
+                    live.watching = None;
+                    let error = error.map_or_else(String::new, |error| error.message);
+                    self.printer.remark(&format!("Watch disabled with errors: {error}"));
+                    self.show_menu(live);
+                }
             }
         }
         self.status(&seen).await
+    }
+
+    /// Begins to watch sources.
+    async fn watching(&self) -> Result<Pin<Box<dyn Future<Output = Result<()>> + 'a>>> {
+        let watching = Watching::new(self.open, self.printer).await?;
+        Ok(Box::pin(watching.run()))
+    }
+
+    async fn press(&self, key: Key, live: &mut Live<'a>) {
+        match key {
+            Key::Enter => self.printer.pass(b"\n"),
+            Key::Watch if live.watching.is_some() => {
+                live.watching = None;
+                self.printer.remark("Watch disabled");
+            }
+            Key::Watch if !watch::is_configured(&self.open.project) => self
+                .printer
+                .remark("watch is not yet configured. Learn more: https://docs.docker.com/compose/file-watch/"),
+            Key::Watch => match self.watching().await {
+                Ok(watching) => live.watching = Some(watching),
+                Err(error) => self.printer.remark(&error.message),
+            },
+        }
+        self.show_menu(live);
+    }
+
+    fn show_menu(&self, live: &Live<'a>) {
+        if live.menu.is_some() {
+            self.printer.show_menu(&menu::text(live.watching.is_some()));
+        }
+    }
+
+    /// Ends what goes on beside the output.
+    fn forget(&self, live: &mut Live<'a>) {
+        live.menu = None;
+        self.printer.show_menu("");
+        if live.watching.take().is_some() {
+            self.printer.remark("Watch disabled");
+        }
     }
 
     /// Whether the end of a container is to end the others.
@@ -190,7 +287,7 @@ impl Session<'_> {
     /// What the program ends with.
     async fn status(&self, seen: &Seen) -> Result<()> {
         let status = match (self.open.m.get("exit-code-from"), seen) {
-            (_, seen) if seen.interrupts > 0 => INTERRUPTED,
+            (_, seen) if seen.interrupts > 0 => interrupts::STATUS,
             ("", seen) if seen.aborted => seen.first.unwrap_or(0),
             ("", _) => 0,
             (service, _) => self.status_of(service).await?,
@@ -207,7 +304,7 @@ impl Session<'_> {
         let container = containers
             .first()
             .ok_or_else(|| Error::new(format!("no such service: {service}")))?;
-        super::logs::exit_status(self.open.cli, &container.id).await
+        exit_status(self.open.cli, &container.id).await
     }
 
     async fn abort(&self) -> Result<usize> {
@@ -259,24 +356,6 @@ impl Seen {
     fn note(&mut self, status: u8, only_failures: bool) {
         if self.first.is_none() && (status != 0 || !only_failures) {
             self.first = Some(status);
-        }
-    }
-}
-
-/// Signals that ask to end.
-struct Interrupts([Signal; 2]);
-
-impl Interrupts {
-    fn catch() -> Result<Self> {
-        let catch = |kind| signal(kind).map_err(|error| Error::new(format!("cannot catch signals: {error}")));
-        Ok(Self([catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use corten_api::container::Summary;
 use corten_compose::{
+    Project,
     execute::Options,
     plan::{self, Change, Down, Images, Observed, Target},
 };
@@ -176,18 +177,24 @@ async fn apply(open: &Open<'_>, observed: &Observed, services: &[String], change
 fn restart(cli: &Cli, m: &Matches) -> Result<()> {
     let open = Open::by_name(cli, m)?;
     open.check_services(&m.args)?;
-    let mut services = m.args.clone();
-    if !m.on("no-deps") && !services.is_empty() {
-        let dependents = open.project.services.iter().filter(|(_, service)| {
-            let mut on = service.depends_on.iter();
-            on.any(|(name, dependency)| dependency.restart && m.args.contains(name))
-        });
-        services.extend(dependents.map(|(name, _)| name.clone()));
-    }
+    let services = match m.on("no-deps") {
+        true => m.args.clone(),
+        false => with_dependents(&open.project, &m.args),
+    };
     cli.wait(async {
         let observed = open.observe().await?;
         apply(&open, &observed, &services, &Change::Restart).await
     })
+}
+
+/// Services, and those that are to be restarted with them.
+pub(crate) fn with_dependents(project: &Project, services: &[String]) -> Vec<String> {
+    let dependents = project.services.iter().filter(|(_, service)| {
+        let mut on = service.depends_on.iter();
+        on.any(|(name, dependency)| dependency.restart && services.contains(name))
+    });
+    let dependents = dependents.map(|(name, _)| name.clone());
+    services.iter().cloned().chain(dependents).collect()
 }
 
 fn remove(cli: &Cli, m: &Matches) -> Result<()> {

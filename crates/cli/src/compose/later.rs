@@ -7,18 +7,6 @@ use crate::{
 
 const DRY: Flag = Flag::switch("dry-run", "Not supported yet");
 
-/// `compose events`.
-pub(crate) static EVENTS: Command = Command::new("[OPTIONS] [SERVICE...]", "Not supported yet", |_, _| {
-    Err(Error::new("compose events is not supported yet"))
-})
-.paths(&["compose events"])
-.flags(&[&[
-    DRY,
-    Flag::switch("json", "Not supported yet"),
-    Flag::string("since", "Not supported yet"),
-    Flag::string("until", "Not supported yet"),
-]]);
-
 /// `compose publish`.
 pub(crate) static PUBLISH: Command = Command::new("[OPTIONS] REPOSITORY[:TAG]", "Not supported yet", |_, _| {
     Err(Error::new("compose publish is not supported yet"))
@@ -31,16 +19,4 @@ pub(crate) static PUBLISH: Command = Command::new("[OPTIONS] REPOSITORY[:TAG]", 
     Flag::switch("resolve-image-digests", "Not supported yet"),
     Flag::switch("with-env", "Not supported yet"),
     Flag::switch("yes", "Not supported yet").short('y'),
-]]);
-
-/// `compose watch`.
-pub(crate) static WATCH: Command = Command::new("[SERVICE...]", "Not supported yet", |_, _| {
-    Err(Error::new("compose watch is not supported yet"))
-})
-.paths(&["compose watch"])
-.flags(&[&[
-    DRY,
-    Flag::switch("no-up", "Not supported yet"),
-    Flag::switch("prune", "Not supported yet"),
-    Flag::switch("quiet", "Not supported yet"),
 ]]);

@@ -4,13 +4,18 @@ mod attached;
 mod config;
 mod down;
 mod elsewhere;
+mod events;
+mod follow;
 pub(crate) mod globals;
 mod images;
+mod interrupts;
 mod later;
 mod list;
 mod logs;
+mod menu;
 mod models;
 mod open;
+mod printer;
 mod programs;
 mod progress;
 mod providers;
@@ -18,6 +23,7 @@ mod run;
 mod socket;
 mod up;
 mod variables;
+mod watch;
 mod within;
 
 use crate::command::{Command, Entry, Flag};
@@ -35,7 +41,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["cp"], &within::CP),
         Entry::new(&["create"], &up::CREATE),
         Entry::new(&["down"], &down::DOWN),
-        Entry::new(&["events"], &later::EVENTS).section(""),
+        Entry::new(&["events"], &events::COMMAND),
         Entry::new(&["exec"], &within::EXEC),
         Entry::new(&["export"], &within::EXPORT),
         Entry::new(&["images"], &list::IMAGES),
@@ -62,7 +68,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["version"], &list::VERSION),
         Entry::new(&["volumes"], &list::VOLUMES),
         Entry::new(&["wait"], &within::WAIT),
-        Entry::new(&["watch"], &later::WATCH).section(""),
+        Entry::new(&["watch"], &watch::COMMAND),
     ],
 )
 .flags(&[&[

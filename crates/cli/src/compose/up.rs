@@ -57,7 +57,7 @@ pub(crate) static UP: Command = Command::new("[OPTIONS] [SERVICE...]", "Make and
             Flag::switch("attach-dependencies", "Show the output of what services depend on, too"),
             Flag::switch("detach", "Leave everything running in the background").short('d'),
             Flag::string("exit-code-from", "End as the container of this service does"),
-            Flag::switch("menu", "Offer shortcuts; only \"false\"").hidden(),
+            Flag::switch("menu", "Offer keys on a terminal; not with --detach (COMPOSE_MENU)"),
             Flag::value(
                 "no-attach",
                 "stringArray",
@@ -80,7 +80,7 @@ pub(crate) static UP: Command = Command::new("[OPTIONS] [SERVICE...]", "Make and
             Flag::switch("timestamps", "Show the time of each line"),
             Flag::switch("wait", "Wait until services run or are healthy; implies --detach"),
             Flag::int("wait-timeout", "Seconds to wait for that").default("0"),
-            Flag::switch("watch", "Not supported yet").short('w').hidden(),
+            Flag::switch("watch", "Bring changes of sources into services as they are made").short('w'),
         ],
     ]);
 
@@ -184,22 +184,18 @@ fn images_wanted(m: &Matches) -> Result<Wanted> {
 }
 
 fn up(cli: &Cli, m: &Matches) -> Result<()> {
-    for flag in ["watch", "menu", "timestamps"] {
-        if m.on(flag) {
-            return Err(Error::new(format!("compose up --{flag} is not supported yet")));
-        }
-    }
     let attached_flags = [
         "abort-on-container-exit",
         "abort-on-container-failure",
         "attach-dependencies",
     ];
-    let abort = attached_flags.iter().any(|flag| m.on(flag)) || m.given("attach");
+    let abort = attached_flags.iter().any(|flag| m.on(flag)) || m.given("attach") || m.on("watch");
     let detached = m.on("detach") || m.on("wait") || m.on("no-start");
     if detached && (abort || m.given("exit-code-from")) {
-        return Err(Error::new(
-            "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or --attach-dependencies",
-        ));
+        let flag = if m.on("wait") { "wait" } else { "detach" };
+        return Err(Error::new(format!(
+            "--{flag} cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch"
+        )));
     }
     let start = match () {
         () if m.on("no-start") => Start::Created,
@@ -207,6 +203,9 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         () => Start::Started,
     };
     let mut open = open(cli, m)?;
+    if m.on("watch") {
+        check_watch(&open)?;
+    }
     let mut wanted = wanted(m, start)?;
     if open.project.services.is_empty() {
         return Err(Error::new("no service selected"));
@@ -219,7 +218,13 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
     cli.wait(async {
         let observed = open.observe().await?;
         let plan = plan::up(&open.project, &observed, &wanted)?;
-        let work = open.carry_out(&plan, &observed, options);
+        let work = async {
+            open.carry_out(&plan, &observed, options).await?;
+            if open.is_dry() && !detached {
+                cli.out("end of 'compose up' output, interactive run is not supported in dry-run mode");
+            }
+            Ok(())
+        };
         match u64::try_from(m.int("wait-timeout")) {
             Ok(seconds) if seconds > 0 => tokio::time::timeout(std::time::Duration::from_secs(seconds), work)
                 .await
@@ -231,6 +236,18 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
             _ => work.await,
         }
     })
+}
+
+fn check_watch(open: &Open<'_>) -> Result<()> {
+    if open.m.on("no-build") {
+        return Err(Error::new("--no-build and --watch are incompatible"));
+    }
+    if !super::watch::is_configured(&open.project) {
+        return Err(Error::new(
+            "none of the selected services is configured for watch, see https://docs.docker.com/compose/how-tos/file-watch/",
+        ));
+    }
+    Ok(())
 }
 
 fn options(open: &Open<'_>, wanted: &Up) -> Options {

@@ -13,8 +13,11 @@ use crate::{
 };
 
 impl Executor<'_> {
-    /// Runs a hook to its end.
-    pub(super) async fn hook(&self, service: &str, name: &str, id: &str, hook: &Hook) -> Result<()> {
+    /// Runs a command in a container to its end.
+    ///
+    /// # Errors
+    /// When it cannot be run, or fails.
+    pub async fn hook(&self, service: &str, name: &str, id: &str, hook: &Hook) -> Result<()> {
         let env = hook.environment.iter().map(|(name, value)| match value {
             Some(value) => format!("{name}={value}"),
             None => name.clone(),
