@@ -6,6 +6,7 @@ mod bad_input;
 mod config;
 mod corpus;
 mod events;
+mod images;
 mod lifecycle;
 mod order;
 mod peers;

@@ -13,11 +13,11 @@ pub(super) const BLOCK: usize = 512 << 10;
 /// Bytes that are judged together: what is noise in a section that is none costs thirty times its share.
 const SECTION: usize = 16 << 10;
 /// Bytes of noise after which its packing is tried again.
-const TRIED: usize = 64 << 10;
+const TRIED: usize = 256 << 10;
 /// Bytes of a section that are counted at a time, and from where one begins to where the next does.
 const COUNTED: (usize, usize) = (256, 2 << 10);
 /// Bytes that are packed on trial.
-const SAMPLE: usize = 4 << 10;
+const SAMPLE: usize = 2 << 10;
 /// Bytes that a packed block grows by.
 const ROOM: usize = 64 << 10;
 /// The most bytes of a stored deflate block.
@@ -56,7 +56,8 @@ impl Packer {
     pub(super) fn block(&mut self, block: &[u8]) -> io::Result<Packed> {
         let mut check = Crc::new();
         check.update(block);
-        let mut bytes = Vec::new();
+        // Untouched room costs nothing; to grow costs copies.
+        let mut bytes = Vec::with_capacity(BLOCK + ROOM);
         let mut rest = block;
         while !rest.is_empty() {
             let (run, is_noise) = self.run(rest)?;
