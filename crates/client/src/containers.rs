@@ -232,6 +232,19 @@ impl Client {
         self.end_container(id, "restart", options).await
     }
 
+    /// `POST /containers/{id}/takeover`, which Corten's engine alone has: a container that stands by for another
+    /// gets the ports and names of that one. Seconds: how long to wait until it listens, and until the
+    /// other's connections have ended.
+    ///
+    /// # Errors
+    /// Conflict when it does not listen in time. NotFound when there is none, and by engines that cannot.
+    pub async fn take_over(&self, id: &str, listening: u32, draining: u32) -> Result<()> {
+        let call = Call::post(format!("/containers/{}/takeover", segment(id)))
+            .query("listening", listening.to_string())
+            .query("draining", draining.to_string());
+        self.send(call).await?.done().await
+    }
+
     async fn end_container(&self, id: &str, action: &str, options: &StopOptions) -> Result<()> {
         let timeout = options.timeout.map(|t| t.to_string()).unwrap_or_default();
         let call = Call::post(format!("/containers/{}/{action}", segment(id)))

@@ -138,6 +138,7 @@ impl Route {
                     | Call::Restart
                     | Call::Kill
                     | Call::Rename
+                    | Call::TakeOver
                     | Call::Pause
                     | Call::Unpause
                     | Call::Wait
@@ -200,6 +201,8 @@ pub(crate) enum ContainerCall {
     Update,
     /// `POST …/rename`.
     Rename,
+    /// `POST …/takeover`, for our own command line.
+    TakeOver,
     /// `POST …/pause`.
     Pause,
     /// `POST …/unpause`.
@@ -270,6 +273,7 @@ fn containers(method: &Method, rest: &[&str]) -> Option<Route> {
         ("POST", "kill") => Call::Kill,
         ("POST", "update") => Call::Update,
         ("POST", "rename") => Call::Rename,
+        ("POST", "takeover") => Call::TakeOver,
         ("POST", "pause") => Call::Pause,
         ("POST", "unpause") => Call::Unpause,
         ("POST", "attach") => Call::Attach,

@@ -292,6 +292,21 @@ impl Fabric {
         Ok(())
     }
 
+    /// Makes the bindings of several owners work in one transaction, in place of what they published
+    /// before: a port that passes from one to another is at no instant nobody's. Reservations go along.
+    pub fn publish_together(&self, all: &[(&str, &[PortBinding])]) -> Result<()> {
+        lock(&self.firewall).publish_together(all)?;
+        let mut table = lock(&self.ports);
+        all.iter().for_each(|(owner, _)| table.release(owner));
+        for (owner, bindings) in all {
+            let bound = bindings.iter().filter(|binding| binding.host_port != 0);
+            bound.for_each(|binding| table.claim(owner, binding));
+        }
+        drop(table);
+        all.iter().for_each(|(_, bindings)| self.forget_connections(bindings));
+        Ok(())
+    }
+
     /// Takes back all the owner's bindings and reservations. Unknown owners are no error.
     pub fn unpublish(&self, owner: &str) -> Result<()> {
         let result = lock(&self.firewall).unpublish(owner);

@@ -116,6 +116,15 @@ pub struct Target {
     pub to: std::net::SocketAddr,
 }
 
+/// A socket that holds a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPort {
+    /// The host's address and port, to which it is bound.
+    pub host: std::net::SocketAddr,
+    /// Whether it is UDP's, not TCP's.
+    pub datagrams: bool,
+}
+
 /// What becomes of a process's standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -252,6 +261,14 @@ pub enum Request {
         /// Where each leads.
         targets: Vec<Target>,
     },
+    /// Lists the sockets that hold ports. Answered by [`Reply::Ports`], with a copy of each.
+    Ports,
+    /// Lets go of sockets that hold ports, for another container has them now. Connections that came by
+    /// them go on.
+    Release {
+        /// Which.
+        ports: Vec<HeldPort>,
+    },
     /// Runs another process in the container. Answered by [`Reply::Started`] when it has been
     /// executed. Its end is an [`Event::ExecExited`].
     ///
@@ -292,6 +309,8 @@ impl Request {
             | Self::Stats
             | Self::Pids
             | Self::Resize { .. }
+            | Self::Ports
+            | Self::Release { .. }
             | Self::Relays { .. } => 0,
         }
     }
@@ -335,6 +354,19 @@ pub enum Reply {
     Pids(Vec<i32>),
     /// Counters of the cgroup.
     Stats(Box<Stats>),
+    /// Sockets that hold ports; a copy of each is one of the message's descriptors.
+    Ports(Vec<HeldPort>),
+}
+
+impl Reply {
+    /// How many descriptors come with the message.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Self::Ports(ports) => ports.len(),
+            Self::Done | Self::Started { .. } | Self::State(_) | Self::Pids(_) | Self::Stats(_) => 0,
+        }
+    }
 }
 
 /// What a shim knows of its container.

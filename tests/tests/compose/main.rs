@@ -13,6 +13,7 @@ mod peers;
 mod plans;
 mod project;
 mod refused;
+mod rolling;
 mod scale;
 mod story;
 mod watching;

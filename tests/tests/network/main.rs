@@ -10,6 +10,7 @@ mod names;
 mod options;
 mod places;
 mod relays;
+mod standby;
 
 use corten_tests::engine::{Engine, Options};
 use corten_tests::until;

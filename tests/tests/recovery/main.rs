@@ -8,3 +8,4 @@ mod pulls;
 mod roots;
 mod running;
 mod scene;
+mod standby;

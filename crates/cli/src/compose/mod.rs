@@ -19,6 +19,7 @@ mod printer;
 mod programs;
 mod progress;
 mod providers;
+mod rolling;
 mod run;
 mod socket;
 mod up;

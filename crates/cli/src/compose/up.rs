@@ -9,6 +9,7 @@ use super::{
     attached,
     images::{self, Wanted},
     open::{Keep, Open},
+    rolling,
 };
 use crate::{
     cli::Cli,
@@ -77,9 +78,17 @@ pub(crate) static UP: Command = Command::new("[OPTIONS] [SERVICE...]", "Make and
             Flag::int("timeout", "Seconds that containers have to stop")
                 .short('t')
                 .default("0"),
+            Flag::switch(
+                "rolling",
+                "Replace containers one by one while they serve, back to the old ones when a new one is not well; implies\n--detach",
+            ),
             Flag::switch("timestamps", "Show the time of each line"),
             Flag::switch("wait", "Wait until services run or are healthy; implies --detach"),
-            Flag::int("wait-timeout", "Seconds to wait for that").default("0"),
+            Flag::int(
+                "wait-timeout",
+                "Seconds to wait for that; with --rolling those that each new container has, 120 unless said",
+            )
+            .default("0"),
             Flag::switch("watch", "Bring changes of sources into services as they are made").short('w'),
         ],
     ]);
@@ -190,12 +199,15 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         "attach-dependencies",
     ];
     let abort = attached_flags.iter().any(|flag| m.on(flag)) || m.given("attach") || m.on("watch");
-    let detached = m.on("detach") || m.on("wait") || m.on("no-start");
+    let detached = m.on("detach") || m.on("wait") || m.on("no-start") || m.on("rolling");
     if detached && (abort || m.given("exit-code-from")) {
         let flag = if m.on("wait") { "wait" } else { "detach" };
         return Err(Error::new(format!(
             "--{flag} cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch"
         )));
+    }
+    if m.on("rolling") && m.on("no-start") {
+        return Err(Error::new("--rolling and --no-start are incompatible"));
     }
     let start = match () {
         () if m.on("no-start") => Start::Created,
@@ -211,13 +223,20 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         return Err(Error::new("no service selected"));
     }
     wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
-    let options = options(&open, &wanted);
+    let mut options = options(&open, &wanted);
+    if m.on("rolling") {
+        (wanted.rolling, options.rolling) = (true, rolling::options(&open)?);
+    }
     if !detached && !open.is_dry() {
         return cli.wait(attached::up(&open, &wanted, options));
     }
     cli.wait(async {
         let observed = open.observe().await?;
         let plan = plan::up(&open.project, &observed, &wanted)?;
+        if wanted.rolling {
+            rolling::check(&open, &plan, &options)?;
+            return open.carry_out(&plan, &observed, options).await;
+        }
         let work = async {
             open.carry_out(&plan, &observed, options).await?;
             if open.is_dry() && !detached {

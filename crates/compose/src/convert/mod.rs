@@ -39,7 +39,12 @@ pub struct Around {
     pub aliases: Aliases,
     /// The container that it replaces.
     pub replaces: Option<String>,
+    /// Annotations besides the service's.
+    pub annotations: BTreeMap<String, String>,
 }
+
+/// The annotation by which Corten's engine knows for which container another stands by.
+pub const STANDS_BY_FOR: &str = "corten.stands-by-for";
 
 /// The names that a container has in its networks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +73,10 @@ pub fn container(project: &Project, name: &str, service: &Service, around: &Arou
     let mut host_config = host::config(project, service, around)?;
     let endpoints = networks::endpoints(project, name, service, around)?;
     mounts::fill(project, service, around, &mut host_config)?;
+    if !around.annotations.is_empty() {
+        let annotations = host_config.annotations.get_or_insert_default();
+        annotations.extend(around.annotations.clone());
+    }
     host_config.network_mode = networks::mode(project, service, around)?;
     Ok(CreateRequest {
         config: config(project, name, service, labels),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Executor<'_> {
-    fn service(&self, name: &str) -> Option<&Service> {
+    pub(super) fn service(&self, name: &str) -> Option<&Service> {
         self.project.services.get(name)
     }
 
@@ -24,21 +24,9 @@ impl Executor<'_> {
         let Some(service) = self.service(&target.service) else {
             return Err(Error::not_found(format!("no such service: {}", target.service)));
         };
-        let inherited = match old {
-            Some(old) if !self.options.renew_volumes => self.volumes(old).await?,
-            _ => BTreeMap::new(),
-        };
-        let around = Around {
-            name: target.name.clone(),
-            number: Some(target.number),
-            image_id: self.options.images.get(&target.service).cloned().unwrap_or_default(),
-            inherited,
-            containers: self.by_service(),
-            replaces: old.map(|_| format!("{}-{}", target.service, target.number)),
-            ..Around::default()
-        };
+        let around = self.around(target, old).await?;
         let name = match old {
-            Some(old) => format!("{}_{}", old.get(..12).unwrap_or(old), target.name),
+            Some(old) => super::rolling::beside(old, &target.name),
             None => target.name.clone(),
         };
         let id = self.make(&target.service, service, &name, &around).await?;
@@ -53,6 +41,23 @@ impl Executor<'_> {
         }
         self.know(&target.service, target.number, &id);
         Ok(())
+    }
+
+    /// What a container needs beyond its definition, that may come in the place of another one.
+    pub(super) async fn around(&self, target: &Target, old: Option<&str>) -> Result<Around> {
+        let inherited = match old {
+            Some(old) if !self.options.renew_volumes => self.volumes(old).await?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Around {
+            name: target.name.clone(),
+            number: Some(target.number),
+            image_id: self.options.images.get(&target.service).cloned().unwrap_or_default(),
+            inherited,
+            containers: self.by_service(),
+            replaces: old.map(|_| format!("{}-{}", target.service, target.number)),
+            ..Around::default()
+        })
     }
 
     /// Makes a container of a service; gives its id.
@@ -116,7 +121,7 @@ impl Executor<'_> {
         }
     }
 
-    async fn stop_id(&self, service: &str, id: &str) -> Result<()> {
+    pub(super) async fn stop_id(&self, service: &str, id: &str) -> Result<()> {
         let hooks = self.service(service).map(|service| service.pre_stop.as_slice());
         if let Some(hooks) = hooks.filter(|hooks| !hooks.is_empty())
             && self.inspect(id).await?.state.running

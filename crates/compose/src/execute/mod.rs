@@ -2,6 +2,7 @@
 
 mod containers;
 mod hooks;
+mod rolling;
 mod waits;
 
 use std::{
@@ -11,6 +12,8 @@ use std::{
 
 use corten_client::Client;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+pub use rolling::Rolling;
 
 use crate::{
     convert,
@@ -74,6 +77,8 @@ pub struct Options {
     pub images: BTreeMap<String, String>,
     /// Whether containers that are made anew get new anonymous volumes.
     pub renew_volumes: bool,
+    /// How containers are replaced while they serve.
+    pub rolling: Rolling,
 }
 
 /// Carries plans out.
@@ -84,6 +89,8 @@ pub struct Executor<'a> {
     options: Options,
     /// Containers that are there or were made: name and id, by service and number.
     containers: RefCell<BTreeMap<(String, u32), String>>,
+    /// Containers that were replaced while they served, by service.
+    replaced: RefCell<BTreeMap<String, Vec<rolling::Replaced>>>,
 }
 
 impl std::fmt::Debug for Executor<'_> {
@@ -103,6 +110,7 @@ impl<'a> Executor<'a> {
             report,
             options,
             containers: RefCell::default(),
+            replaced: RefCell::default(),
         }
     }
 
@@ -135,7 +143,9 @@ impl<'a> Executor<'a> {
                 running.push(async move { (index, self.step(action).await) });
             }
             let Some((index, result)) = running.next().await else {
-                return failed.map_or(Ok(()), Err);
+                let Some(error) = failed else { return Ok(()) };
+                self.abandon().await;
+                return Err(error);
             };
             match result {
                 Ok(()) => {
@@ -197,6 +207,12 @@ impl<'a> Executor<'a> {
             Action::Recreate(target, old) => {
                 let work = self.create(target, Some(old));
                 self.told(&container(target), ["Recreate", "Recreated"], work).await
+            }
+            Action::Replace(target, old) => self.replace(target, old).await,
+            Action::Retire(service) => self.retire(service).await,
+            Action::Rename(target, name) => {
+                let id = self.id(target)?;
+                Ok(self.client.rename_container(&id, name).await?)
             }
             Action::Keep(target) => {
                 self.note(target);

@@ -15,12 +15,11 @@ impl Executor<'_> {
     pub(super) async fn wait(&self, target: &Target, condition: Condition, required: bool) -> Result<()> {
         let object = format!("Container {}", target.name);
         self.tell(&object, "Waiting", Phase::Working);
-        let (result, done) = match condition {
-            Condition::Completed => (self.completed(target).await, "Exited"),
-            Condition::Healthy => (self.healthy(target, false).await, "Healthy"),
-            Condition::RunningOrHealthy => (self.healthy(target, true).await, "Healthy"),
+        let done = match condition {
+            Condition::Completed => "Exited",
+            Condition::Healthy | Condition::RunningOrHealthy => "Healthy",
         };
-        match result {
+        match self.state_of(target, condition).await {
             Ok(()) => {
                 self.tell(&object, done, Phase::Done);
                 Ok(())
@@ -37,6 +36,15 @@ impl Executor<'_> {
                     Condition::Completed | Condition::RunningOrHealthy => error,
                 })
             }
+        }
+    }
+
+    /// Waits without a word.
+    pub(super) async fn state_of(&self, target: &Target, condition: Condition) -> Result<()> {
+        match condition {
+            Condition::Completed => self.completed(target).await,
+            Condition::Healthy => self.healthy(target, false).await,
+            Condition::RunningOrHealthy => self.healthy(target, true).await,
         }
     }
 

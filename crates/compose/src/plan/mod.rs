@@ -90,6 +90,12 @@ pub enum Action {
     Create(Target),
     /// Makes a container in the place of another one, whose id this is.
     Recreate(Target, String),
+    /// Makes a container beside the one whose id this is, which it replaces when it is well.
+    Replace(Target, String),
+    /// Removes the containers of a service that were replaced.
+    Retire(String),
+    /// Gives a container the name that it should have.
+    Rename(Target, String),
     /// Leaves a container as it is.
     Keep(Target),
     /// Waits for a container.
@@ -170,6 +176,9 @@ impl fmt::Display for Action {
             Self::RemoveImage(name) => write!(f, "remove image {name}"),
             Self::Create(target) => write!(f, "create container {}", target.name),
             Self::Recreate(target, _) => write!(f, "recreate container {}", target.name),
+            Self::Replace(target, _) => write!(f, "replace container {} while it serves", target.name),
+            Self::Retire(service) => write!(f, "remove the containers of service {service} that were replaced"),
+            Self::Rename(target, name) => write!(f, "rename container {} to {name}", target.name),
             Self::Keep(target) => write!(f, "keep container {}", target.name),
             Self::Wait { target, condition, .. } => {
                 let until = match condition {

@@ -53,6 +53,8 @@ pub struct Up {
     pub remove_orphans: bool,
     /// Whether to say nothing of them.
     pub ignore_orphans: bool,
+    /// Whether containers that run and must be made anew are replaced while they serve.
+    pub rolling: bool,
     /// Whether a service that is scaled down stays as it is.
     pub keep_scale: bool,
     /// What is waited for at the end, by service.
@@ -75,6 +77,7 @@ pub fn up(project: &Project, observed: &Observed, wanted: &Up) -> Result<Plan> {
         changed_networks: BTreeSet::new(),
         containers: BTreeMap::new(),
         recreated: BTreeSet::new(),
+        replaced: BTreeMap::new(),
     };
     planner.orphans();
     planner.networks()?;
@@ -107,6 +110,8 @@ struct Planner<'a> {
     containers: BTreeMap<String, Vec<(Target, bool)>>,
     /// Services with containers that were made anew.
     recreated: BTreeSet<String>,
+    /// Containers that are replaced while they serve, by service: with the old one's id, and why.
+    replaced: BTreeMap<String, Vec<(Target, String, String)>>,
 }
 
 impl Planner<'_> {
@@ -308,6 +313,7 @@ impl Planner<'_> {
         let (kept, surplus) = existing.split_at(count.min(existing.len()));
         let mut made = Vec::new();
         let mut will_be = Vec::new();
+        let mut removed = Vec::new();
         for container in surplus {
             let target = observed::target(container);
             let cause = "the service is to have fewer containers";
@@ -317,7 +323,7 @@ impl Planner<'_> {
                 volumes: false,
                 force: true,
             };
-            self.plan.add(remove, cause, vec![stop]);
+            removed.push(self.plan.add(remove, cause, vec![stop]));
         }
         let mut kept = kept.to_vec();
         kept.sort_by_key(|c| observed::number_of(c));
@@ -326,6 +332,14 @@ impl Planner<'_> {
             if let Some(cause) = self.diverged(name, service, container) {
                 target.id = None;
                 target.name = names::container(self.project, name, service, target.number);
+                if self.wanted.rolling && container.state == "running" {
+                    self.check_replaceable(name, service)?;
+                    let entry = self.replaced.entry(name.to_owned()).or_default();
+                    entry.push((target.clone(), container.id.clone(), cause));
+                    self.recreated.insert(name.to_owned());
+                    will_be.push((target, true));
+                    continue;
+                }
                 let mut after = after.clone();
                 after.extend(self.stop_dependents(name, &cause));
                 let recreate = Action::Recreate(target.clone(), container.id.clone());
@@ -333,6 +347,14 @@ impl Planner<'_> {
                 self.recreated.insert(name.to_owned());
                 will_be.push((target, false));
                 continue;
+            }
+            let own = names::container(self.project, name, service, target.number);
+            // The name that it was made under, when nobody came to change it.
+            if target.name.strip_suffix(&own).is_some_and(is_beside) {
+                let rename = Action::Rename(target.clone(), own.clone());
+                self.plan
+                    .add(rename, "it was made in the place of another one", removed.clone());
+                target.name = own;
             }
             let runs = matches!(container.state.as_str(), "running" | "restarting" | "paused");
             if runs {
@@ -357,6 +379,37 @@ impl Planner<'_> {
         self.made.insert(name.to_owned(), made);
         self.containers.insert(name.to_owned(), will_be);
         Ok(())
+    }
+
+    /// Refuses to replace what two containers cannot have at once.
+    fn check_replaceable(&self, name: &str, service: &Service) -> Result<()> {
+        let places = service.networks.values().flatten();
+        let fixed = places.flat_map(|place| [&place.ipv4_address, &place.ipv6_address, &place.mac_address]);
+        let mut fixed = fixed
+            .chain([&service.mac_address])
+            .filter(|address| !address.is_empty());
+        match fixed.next() {
+            Some(address) => Err(Error::unsupported(format!(
+                "service {name:?} cannot be replaced by --rolling: two containers cannot have address {address} at once"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces a service's containers, one after the other.
+    fn replace(&mut self, name: &str, after: &[usize]) -> Vec<usize> {
+        let Some(replaced) = self.replaced.remove(name) else {
+            return Vec::new();
+        };
+        let mut after = after.to_vec();
+        for (target, old, cause) in replaced {
+            let step = self.plan.add(Action::Replace(target, old), cause, after);
+            after = vec![step];
+        }
+        vec![
+            self.plan
+                .add(Action::Retire(name.to_owned()), "all were replaced", after),
+        ]
     }
 
     /// Stops containers that are to be restarted with the service that they depend on.
@@ -396,13 +449,19 @@ impl Planner<'_> {
             // Even where all runs: what it depends on may have been made anew, and fail.
             let waits = self.wait_for_dependencies(&service.depends_on, &after);
             after.extend(waits);
-            let mut starts = Vec::new();
+            let is_replaced = self.replaced.contains_key(name);
+            let mut starts = self.replace(name, &after);
             for (target, runs) in &containers {
-                if *runs && !restarted {
+                if *runs && (!restarted || is_replaced) {
                     continue;
                 }
-                let cause = if *runs { "it is restarted" } else { "it does not run" };
-                starts.push(self.plan.add(Action::Start(target.clone()), cause, after.clone()));
+                let (action, cause) = match runs {
+                    // What it depends on was replaced, and it has not been stopped for that.
+                    true if self.wanted.rolling => (Action::Restart(target.clone()), "it is restarted"),
+                    true => (Action::Start(target.clone()), "it is restarted"),
+                    false => (Action::Start(target.clone()), "it does not run"),
+                };
+                starts.push(self.plan.add(action, cause, after.clone()));
             }
             if self.wanted.start == Start::Awaited {
                 for (target, _) in &containers {
@@ -441,4 +500,12 @@ impl Planner<'_> {
         }
         waits
     }
+}
+
+/// Whether this comes before the name of a container that was made in the place of another one.
+fn is_beside(prefix: &str) -> bool {
+    let Some(id) = prefix.strip_suffix('_') else {
+        return false;
+    };
+    id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

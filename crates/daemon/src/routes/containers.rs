@@ -1,6 +1,6 @@
 //! `/containers`.
 
-use std::io;
+use std::{io, time::Duration};
 
 use corten_api::{
     container::{CreateRequest, Top, UpdateRequest},
@@ -8,7 +8,7 @@ use corten_api::{
 };
 use corten_engine::{
     Engine,
-    containers::{AttachRequest, ListRequest, LogsRequest, RemoveOptions, Samples, WaitCondition},
+    containers::{AttachRequest, ListRequest, LogsRequest, RemoveOptions, Samples, TakeOver, WaitCondition},
 };
 use futures_util::stream;
 use http::StatusCode;
@@ -124,6 +124,10 @@ pub(crate) async fn call(engine: &Engine, name: &str, what: ContainerCall, call:
         }
         ContainerCall::Rename => {
             containers.rename(name, call.query.text("name")).await?;
+            done()
+        }
+        ContainerCall::TakeOver => {
+            containers.take_over(name, take_over(&call)?).await?;
             done()
         }
         ContainerCall::Resize => {
@@ -290,6 +294,15 @@ fn refuse_checkpoint(engine: &Engine) -> ApiError {
 fn stopping(call: &Call) -> ApiResult<(Option<&str>, Option<i64>)> {
     let signal = call.query.given("signal").filter(|_| !call.version.before(42));
     Ok((signal, call.query.number("t")?))
+}
+
+/// How to take over: for how many seconds to wait for `listening`, and for `draining`.
+fn take_over(call: &Call) -> ApiResult<TakeOver> {
+    let seconds = |name| Ok::<_, ApiError>(Duration::from_secs(call.query.number::<u32>(name)?.unwrap_or(0).into()));
+    Ok(TakeOver {
+        listening: seconds("listening")?,
+        draining: seconds("draining")?,
+    })
 }
 
 /// A terminal's size.

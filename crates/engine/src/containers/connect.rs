@@ -253,8 +253,8 @@ fn publish(inner: &Inner, record: &Record, joined: &mut Joined) -> Result<(Hold,
         let targets = inner.networks.republish(&record.id, &joined.ports)?;
         return Ok((Hold::default(), Some(targets)));
     }
-    let (ports, hold) = inner.networks.publish(&record.id, &network::wanted_ports(record))?;
-    joined.ports = ports;
+    let leader = super::standby::leader(inner, record);
+    let hold = network::publish(inner, record, leader.as_deref(), joined)?;
     Ok((hold, None))
 }
 
@@ -311,7 +311,7 @@ fn running(container: &Container, record: &Record) -> Joined {
         Joined {
             networks: networks.collect(),
             ports: record.ports.clone(),
-            names: false,
+            ..Joined::default()
         }
     })
 }

@@ -121,6 +121,7 @@ impl Inner {
             wanted: false,
             remove_volumes: false,
             links,
+            stands_by_for: None,
             committing: false,
             health: None,
         };

@@ -114,6 +114,7 @@ impl Containers {
             Ok(pause)
         });
         crash::point("end:recorded");
+        self.promote_standby_of(container);
         // Whoever waited for the end finds its event told.
         let more = [("exitCode", code.to_string()), ("execDuration", duration.to_string())];
         self.0.emit(container, "die", &more);

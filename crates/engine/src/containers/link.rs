@@ -19,7 +19,7 @@ use std::{
 
 use corten_shim::{
     connection::{Incoming, Outgoing, encode},
-    protocol::{self, Call, Event, Failure, FailureKind, Message, Reply, Request, Response, Start, State},
+    protocol::{self, Call, Event, Failure, FailureKind, HeldPort, Message, Reply, Request, Response, Start, State},
 };
 use serde::Serialize;
 use tokio::{
@@ -172,6 +172,29 @@ pub(crate) async fn connect(bundle: &Path) -> Result<(Link, State, mpsc::Unbound
             state.version,
             protocol::VERSION
         )))),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Asks the shim of a bundle something that shims of earlier versions may not understand: they close a
+/// connection at which they don't, so it is one of its own.
+pub(crate) async fn ask(bundle: &Path, request: Request) -> Result<(Reply, Vec<OwnedFd>), LinkError> {
+    let stream = UnixStream::from_std(connect_socket(bundle)?)?;
+    send(&stream, &Call { number: 1, request }, Vec::new()).await?;
+    let mut incoming = Incoming::default();
+    match next_response(&stream, &mut incoming).await?.result {
+        Ok(reply) => {
+            let descriptors = incoming.take_descriptors(reply.descriptors())?;
+            Ok((reply, descriptors))
+        }
+        Err(failure) => Err(LinkError::Refused(failure)),
+    }
+}
+
+/// Asks the shim of a bundle for copies of the sockets that hold ports.
+pub(crate) async fn ports(bundle: &Path) -> Result<Vec<(HeldPort, OwnedFd)>, LinkError> {
+    match ask(bundle, Request::Ports).await? {
+        (Reply::Ports(ports), sockets) => Ok(ports.into_iter().zip(sockets).collect()),
         _ => Err(unexpected()),
     }
 }

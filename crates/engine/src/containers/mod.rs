@@ -35,6 +35,7 @@ mod host_use;
 mod intent;
 mod link;
 mod links;
+mod listeners;
 mod log_config;
 mod logs;
 mod modes;
@@ -57,6 +58,7 @@ mod runtimes;
 mod security;
 mod signals;
 mod spec;
+mod standby;
 mod start;
 mod state;
 mod stats;
@@ -97,6 +99,7 @@ pub use self::{
     logs::{Logs, LogsRequest},
     realtime::check_realtime,
     remove::RemoveOptions,
+    standby::{ANNOTATION as STANDBY_ANNOTATION, TakeOver},
     stats::Samples,
     steps::Step,
     view::ListRequest,

@@ -16,6 +16,7 @@ use super::{
     Container, Inner,
     modes::{self, Network},
     record::Record,
+    standby,
 };
 use crate::{
     error::{Error, Result},
@@ -31,6 +32,18 @@ pub(super) struct Joined {
     pub(super) ports: PortMap,
     /// Whether the shim answers names.
     pub(super) names: bool,
+    /// For which container it stands by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) standby: Option<Standby>,
+}
+
+/// What a container waits for that stands by for another.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Standby {
+    /// The id of the other.
+    pub(super) leader: String,
+    /// Ports that it is to publish, which the other has.
+    pub(super) ports: PortMap,
 }
 
 /// One network of a running container.
@@ -114,6 +127,10 @@ pub(super) fn join(inner: &Inner, record: &Record) -> Result<Made> {
         return Ok(made);
     }
     let join = |made: &mut Made| {
+        let leader = standby::leader(inner, record);
+        if let Some(leader) = &leader {
+            inner.networks.stand_by(&record.id, &leader.id);
+        }
         for (asked, settings) in asked(record) {
             join_one(inner, record, made, asked, settings)?;
         }
@@ -124,9 +141,7 @@ pub(super) fn join(inner: &Inner, record: &Record) -> Result<Made> {
             made.names = Some(name_sockets(netns.as_fd())?);
             made.joined.names = true;
         }
-        let (ports, hold) = inner.networks.publish(&record.id, &wanted_ports(record))?;
-        made.joined.ports = ports;
-        made.hold = hold;
+        made.hold = publish(inner, record, leader.as_deref(), &mut made.joined)?;
         Ok(())
     };
     join(&mut made).map_err(|e: Error| e.context("failed to set up container networking"))?;
@@ -150,6 +165,20 @@ fn asked(record: &Record) -> Vec<(&str, EndpointSettings)> {
         .collect();
     all.sort_by_key(|(name, _)| *name != mode);
     all
+}
+
+/// Publishes a container's ports, but those that the container has for which it stands by.
+pub(super) fn publish(inner: &Inner, record: &Record, leader: Option<&Container>, joined: &mut Joined) -> Result<Hold> {
+    let held = leader.map(|leader| leader.lock().record.ports.clone());
+    let published = inner
+        .networks
+        .publish(&record.id, &wanted_ports(record), held.as_ref())?;
+    joined.ports = published.ports;
+    joined.standby = leader.map(|leader| Standby {
+        leader: leader.id.clone(),
+        ports: published.withheld,
+    });
+    Ok(published.hold)
 }
 
 fn join_one(inner: &Inner, record: &Record, made: &mut Made, asked: &str, settings: EndpointSettings) -> Result<()> {

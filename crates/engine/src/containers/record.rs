@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// Ports as published while it runs.
     #[serde(default)]
     pub(crate) ports: PortMap,
+    /// The container for which it stands by while both run, where that is not as it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stands_by_for: Option<String>,
     /// Containers of the default bridge that it knows by names of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) links: Vec<super::links::Link>,

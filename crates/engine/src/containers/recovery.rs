@@ -49,9 +49,14 @@ impl Containers {
             task.map_err(|e| Error::internal(format!("an internal task ended early: {e}")))?;
         }
         self.0.deliveries.resume().await;
-        let networks = self.0.networks.clone();
-        blocking(move || networks.restored()).await?;
+        let containers = self.clone();
+        blocking(move || {
+            containers.settle_ports();
+            containers.0.networks.restored()
+        })
+        .await?;
         self.finish_changes().await;
+        self.settle_sockets().await;
         self.reopen_links().await?;
         self.0.recovered.send_replace(true);
         self.end_stray_steps().await;
@@ -217,6 +222,9 @@ impl Containers {
                     settings,
                     link: joined.get(network).and_then(|on| on.link.as_ref()),
                 });
+                if let Some(standby) = &joined.standby {
+                    self.0.networks.stand_by(&container.id, &standby.leader);
+                }
                 if let Err(error) = self.0.networks.restore(&container.id, &name, places, &ports) {
                     tracing::error!(
                         container = container.id,

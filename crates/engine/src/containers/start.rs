@@ -129,6 +129,7 @@ impl Containers {
         self.0.emit(container, "start", &[]);
         coming::attach_late(container).await;
         self.spawn_watch(container, events);
+        self.promote_if_alone(container);
         self.0.deliveries.follow_from(container, log);
         Ok(())
     }

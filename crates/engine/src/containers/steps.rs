@@ -161,6 +161,7 @@ impl Containers {
             wanted: false,
             remove_volumes: false,
             links: Vec::new(),
+            stands_by_for: None,
             committing: false,
             health: None,
         })

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Network, NetworkInfo, Networks, PortMap,
+    Network, NetworkInfo, Networks, PortMap, Published,
     places::Gateways,
     ports::{self, Ends},
     record::Attachment,
@@ -221,14 +221,17 @@ impl Networks {
 
     /// Publishes a container's ports, through the networks that give it its default routes.
     ///
-    /// Returns the ports as published, and what is to be held while the container runs.
+    /// Returns the ports as published, and what is to be held while the container runs; ports that
+    /// `leader` has, for which it stands by, wait.
     ///
     /// # Errors
     /// `Conflict` for ports that are taken; [`Networks::detach`] takes back what was published.
-    pub fn publish(&self, container_id: &str, ports: &PortMap) -> Result<(PortMap, Hold)> {
-        let shown = || ports.keys().map(|port| (port.clone(), None)).collect();
+    pub fn publish(&self, container_id: &str, ports: &PortMap, leader: Option<&PortMap>) -> Result<Published> {
         if ports.values().flatten().next().is_none() {
-            return Ok((shown(), Hold::default()));
+            return Ok(Published {
+                ports: ports.keys().map(|port| (port.clone(), None)).collect(),
+                ..Published::default()
+            });
         }
         let fabric = self.fabric()?;
         let (ends, who) = {
@@ -241,7 +244,13 @@ impl Networks {
             crosses: settings.relays && fabric.has_ipv6(),
             ..ends
         };
-        publish(fabric, (container_id, &who), ports, ends, settings)
+        let wanted = ports::wanted(ports, ends)?;
+        let (wanted, withheld) = match leader {
+            Some(leader) => super::succession::withhold(wanted, leader),
+            None => (wanted, PortMap::new()),
+        };
+        let (ports, hold) = publish(fabric, (container_id, &who), (ports, wanted), ends, settings)?;
+        Ok(Published { ports, hold, withheld })
     }
 
     /// Counts a container on the network `host` or `none`, which need no link.
@@ -296,6 +305,7 @@ impl Networks {
         let mut had_link = false;
         {
             let mut state = self.state();
+            state.standbys.remove(container_id);
             for network in state.networks.values_mut() {
                 if let Some(attachment) = network.attachments.remove(container_id) {
                     network.release(&attachment);
@@ -320,6 +330,7 @@ impl Networks {
         let used = state.link_names(request.container_id);
         let network = state.networks.get_mut(&id).ok_or_else(|| gone(request.network))?;
         let mut taken = network.take(request, &used)?;
+        state.hide_names(Some(request.container_id));
         // What ranks before it already has the route.
         let gateways = state.gateways(request.container_id);
         if gateways.v4.as_ref().is_none_or(|first| first.network_id != id) {
@@ -372,6 +383,7 @@ impl Network {
             v4,
             v6,
             names: self.dns_names(request).unwrap_or_default(),
+            hidden: Vec::new(),
             priority: request.settings.gw_priority,
             link: LinkNames {
                 host: String::new(),
@@ -484,11 +496,10 @@ pub(crate) fn dns_names(name: &str, aliases: &[String], id: &str, hostname: &str
 fn publish(
     fabric: &Fabric,
     (container_id, who): (&str, &str),
-    ports: &PortMap,
+    (ports, wanted): (&PortMap, Vec<ports::Wanted>),
     ends: Ends,
     settings: &Settings,
 ) -> Result<(PortMap, Hold)> {
-    let wanted = ports::wanted(ports, ends)?;
     let request = |wish: &ports::Wanted| PortRequest {
         one_socket: super::relays::can_share(settings),
         ..wish.request.clone()

@@ -21,6 +21,7 @@ mod relays;
 mod remove;
 mod restored;
 mod settle;
+mod succession;
 mod wishes;
 mod zones;
 
@@ -40,6 +41,7 @@ pub(crate) use endpoints::dns_names;
 pub use endpoints::{AttachRequest, Attached, Hold, LinkNames, Place};
 pub use places::{Gateway, Gateways};
 pub use restored::Restored;
+pub use succession::{Published, Publisher, TakenOver, holds};
 
 use self::record::{Attachment, Record};
 use crate::{
@@ -78,6 +80,8 @@ struct State {
     networks: BTreeMap<String, Network>,
     /// What running containers publish, until [`Networks::restored`] hands it on.
     published: Vec<PublishedState>,
+    /// Containers that stand by for others: their ids, and those of the others.
+    standbys: BTreeMap<String, String>,
     /// Puts rules back that others remove.
     watch: Option<Watch>,
 }

@@ -176,7 +176,8 @@ pub(super) fn published(ports: &PortMap, ends: Ends) -> Vec<PortBinding> {
     all
 }
 
-fn parse_port(text: &str) -> Result<(u16, Protocol)> {
+/// Reads `80/tcp`.
+pub(super) fn parse_port(text: &str) -> Result<(u16, Protocol)> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let port = port
         .parse()

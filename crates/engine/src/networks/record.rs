@@ -96,6 +96,8 @@ pub(super) struct Attachment {
     pub(super) v6: Option<IpNet>,
     /// Names by which others on the network know it, its own first.
     pub(super) names: Vec<String>,
+    /// Names that it does not answer to as long as it stands by for another.
+    pub(super) hidden: Vec<String>,
     /// How much its gateway is preferred.
     pub(super) priority: i64,
     /// Its link.

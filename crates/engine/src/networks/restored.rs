@@ -73,6 +73,7 @@ impl Networks {
         };
         let (plans, published) = {
             let mut state = self.state();
+            state.hide_names(None);
             let bridges = state
                 .networks
                 .values()
@@ -128,6 +129,7 @@ fn attachment_of(name: &str, place: &Restored<'_>) -> Attachment {
         v4: net(&settings.ip_address, settings.ip_prefix_len),
         v6: net(&settings.global_ipv6_address, settings.global_ipv6_prefix_len),
         names: settings.dns_names.clone().unwrap_or_default(),
+        hidden: Vec::new(),
         priority: settings.gw_priority,
         link: place.link.cloned().unwrap_or_default(),
     }

@@ -119,6 +119,22 @@ impl Firewall {
         result
     }
 
+    /// Publishes several owners' ports in place of what they published before, in one transaction.
+    pub(crate) fn publish_together(&mut self, all: &[(&str, &[PortBinding])]) -> Result<()> {
+        let before = self.state.published.clone();
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (owner, bindings) in all {
+            let earlier = self.state.published.insert((*owner).to_owned(), bindings.to_vec());
+            old.extend(self.state.elements(&earlier.unwrap_or_default()));
+            new.extend(self.state.elements(bindings));
+        }
+        let result = self.change(&old, &new);
+        if result.is_err() {
+            self.state.published = before;
+        }
+        result
+    }
+
     /// Takes back what the owner published, and returns it.
     pub(crate) fn unpublish(&mut self, owner: &str) -> Result<Vec<PortBinding>> {
         let Some(bindings) = self.state.published.remove(owner) else {

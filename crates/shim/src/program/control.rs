@@ -67,13 +67,13 @@ impl Control {
         Ok(Some((call, descriptors)))
     }
 
-    /// Sends a message, or keeps it until it can be sent.
+    /// Sends a message with the descriptors it names, or keeps both until they can be sent.
     ///
     /// # Errors
     ///
     /// When the other side is gone, or reads too little.
-    pub(crate) fn send(&mut self, poll: &Poll, message: &Message) -> io::Result<()> {
-        self.outgoing.push(encode(message)?, Vec::new());
+    pub(crate) fn send(&mut self, poll: &Poll, message: &Message, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        self.outgoing.push(encode(message)?, descriptors);
         self.flush(poll)?;
         match self.outgoing.len() > BACKLOG {
             true => Err(ErrorKind::WouldBlock.into()),

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use corten_shim::protocol::{Relay, Target};
+use corten_shim::protocol::{HeldPort, Relay, Target};
 use rustix::net::{SocketType, getsockname, sockopt};
 
 use crate::poll::{EventFlags, Source};
@@ -55,6 +55,23 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Copies of all sockets that hold ports, served or not.
+    pub(crate) fn copies_of_ports(&self) -> Vec<(HeldPort, OwnedFd)> {
+        let served = self.relays.iter().flat_map(Relays::sockets);
+        let held = self.held.iter().map(AsFd::as_fd).chain(served);
+        held.filter_map(|socket| Some((port_of(socket)?, socket.try_clone_to_owned().ok()?)))
+            .collect()
+    }
+
+    /// Closes the sockets of ports.
+    pub(crate) fn release_ports(&mut self, ports: &[HeldPort]) {
+        self.held
+            .retain(|held| port_of(held.as_fd()).is_none_or(|port| !ports.contains(&port)));
+        if let Some(relays) = &mut self.relays {
+            relays.release(|socket| port_of(socket).is_some_and(|port| ports.contains(&port)));
+        }
+    }
+
     fn serve_ports(&mut self, sockets: Vec<(OwnedFd, Relay)>) -> io::Result<()> {
         if sockets.is_empty() {
             return Ok(());
@@ -78,6 +95,15 @@ fn is_at(held: &OwnedFd, target: &Target) -> bool {
         SocketType::STREAM
     };
     local_address(held) == Some(target.host) && sockopt::socket_type(held).is_ok_and(|own| own == kind)
+}
+
+/// The port that a socket holds.
+fn port_of(socket: BorrowedFd<'_>) -> Option<HeldPort> {
+    let kind = sockopt::socket_type(socket).ok()?;
+    Some(HeldPort {
+        host: local_address(socket)?,
+        datagrams: kind == SocketType::DGRAM,
+    })
 }
 
 /// The address a socket is bound to.

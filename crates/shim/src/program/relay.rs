@@ -89,6 +89,18 @@ impl Watch {
 enum Port {
     Streams(TcpListener, Option<SocketAddr>, Watch),
     Datagrams(UdpSocket, Option<SocketAddr>),
+    /// It is another container's now.
+    Released,
+}
+
+impl Port {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Streams(socket, ..) => Some(socket.as_fd()),
+            Self::Datagrams(socket, _) => Some(socket.as_fd()),
+            Self::Released => None,
+        }
+    }
 }
 
 /// All relays of a container.
@@ -155,6 +167,7 @@ impl Relays {
                     epoll::add(&self.epoll, &*socket, ready.data(), EventFlags::IN).map_err(io::Error::from)
                 }
                 Port::Streams(listener, _, watch) => watch.set(&self.epoll, &*listener, ready, interest),
+                Port::Released => Ok(()),
             };
         }
         self.watched = self.ports.len();
@@ -168,6 +181,7 @@ impl Relays {
             let (own, datagrams, to) = match port {
                 Port::Streams(socket, to, _) => (local_address(&*socket), false, to),
                 Port::Datagrams(socket, to) => (local_address(&*socket), true, to),
+                Port::Released => continue,
             };
             let is_own = |target: &Target| Some(target.host) == own && target.datagrams == datagrams;
             let new = targets.iter().find(|target| is_own(target)).map(|target| target.to);
@@ -178,6 +192,33 @@ impl Relays {
             *to = new;
         }
         rest
+    }
+
+    /// The sockets that are served.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.ports.iter().filter_map(Port::socket)
+    }
+
+    /// Closes sockets, which others have copies of; connections that came by them go on.
+    pub(crate) fn release(&mut self, is_meant: impl Fn(BorrowedFd<'_>) -> bool) {
+        for (number, port) in (0..).zip(&mut self.ports) {
+            if !port.socket().is_some_and(&is_meant) {
+                continue;
+            }
+            // While a copy is open the kernel would go on telling of it here. It fails only for what is
+            // not watched.
+            let _ = match &mut *port {
+                Port::Streams(listener, _, watch) => {
+                    watch.set(&self.epoll, &*listener, Ready::Port(number), EventFlags::empty())
+                }
+                Port::Datagrams(socket, _) => {
+                    self.datagrams.close(number);
+                    epoll::delete(&self.epoll, &*socket).map_err(io::Error::from)
+                }
+                Port::Released => Ok(()),
+            };
+            *port = Port::Released;
+        }
     }
 
     /// Does what can be done now, or some of it.
@@ -197,7 +238,7 @@ impl Relays {
                     let ports = &self.ports;
                     let port = |index: u32| match ports.get(usize::try_from(index).ok()?)? {
                         Port::Datagrams(socket, _) => Some(socket),
-                        Port::Streams(..) => None,
+                        Port::Streams(..) | Port::Released => None,
                     };
                     self.datagrams.answer(number, port, &mut scratch);
                 }
@@ -222,7 +263,7 @@ impl Relays {
             Some(Port::Datagrams(socket, to)) => {
                 self.datagrams.pass(&self.epoll, (number, socket), *to, scratch);
             }
-            None => {}
+            Some(Port::Released) | None => {}
         }
     }
 

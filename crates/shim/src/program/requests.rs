@@ -16,16 +16,18 @@ use crate::supervisor::{Exec, INIT, Supervisor};
 type Answer = Result<Reply, Failure>;
 
 impl Supervisor {
-    /// Answers a call of the connection `number`.
-    pub(crate) fn answer(&mut self, number: u32, call: Call, descriptors: Vec<OwnedFd>) -> Response {
-        let result = match self.is_running() {
-            true => self.act(number, call.request, descriptors),
-            false => Err(not_found("the container has ended")),
+    /// Answers a call of the connection `number`, with the descriptors that the answer names.
+    pub(crate) fn answer(&mut self, number: u32, call: Call, descriptors: Vec<OwnedFd>) -> (Response, Vec<OwnedFd>) {
+        let (result, sockets) = match (self.is_running(), call.request) {
+            (true, Request::Ports) => {
+                let (ports, sockets) = self.copies_of_ports().into_iter().unzip();
+                (Ok(Reply::Ports(ports)), sockets)
+            }
+            (true, request) => (self.act(number, request, descriptors), Vec::new()),
+            (false, _) => (Err(not_found("the container has ended")), Vec::new()),
         };
-        Response {
-            number: call.number,
-            result,
-        }
+        let number = call.number;
+        (Response { number, result }, sockets)
     }
 
     fn act(&mut self, number: u32, request: Request, mut descriptors: Vec<OwnedFd>) -> Answer {
@@ -58,6 +60,12 @@ impl Supervisor {
                 let failed = |error| failure(FailureKind::Internal, format!("cannot serve ports: {error}"));
                 self.hold(descriptors, &relays).map_err(failed)?;
                 self.watch_ports();
+                Ok(Reply::Done)
+            }
+            // Answered before, with descriptors.
+            Request::Ports => Ok(Reply::Done),
+            Request::Release { ports } => {
+                self.release_ports(&ports);
                 Ok(Reply::Done)
             }
             Request::Relays { targets } => {

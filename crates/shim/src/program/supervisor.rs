@@ -511,17 +511,21 @@ impl Supervisor {
             let Some((call, descriptors)) = control.next_call()? else {
                 return Ok(());
             };
-            let response = self.answer(number, call, descriptors);
+            let (response, sockets) = self.answer(number, call, descriptors);
             // What happened before the answer is told before it.
             self.tell();
-            self.send(number, &Message::Response(response));
+            self.send_with(number, &Message::Response(response), sockets);
         }
     }
 
     /// Sends a message; a connection that cannot take it is closed.
     pub(crate) fn send(&mut self, number: u32, message: &Message) {
+        self.send_with(number, message, Vec::new());
+    }
+
+    fn send_with(&mut self, number: u32, message: &Message, descriptors: Vec<OwnedFd>) {
         if let Some(control) = self.controls.get_mut(&number)
-            && control.send(&self.poll, message).is_err()
+            && control.send(&self.poll, message, descriptors).is_err()
         {
             self.drop_control(number);
         }
