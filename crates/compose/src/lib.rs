@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+pub mod compare;
 mod consistency;
 pub mod convert;
 mod discover;

@@ -5,6 +5,7 @@ mod attributes;
 mod bad_input;
 mod config;
 mod corpus;
+mod diff;
 mod events;
 mod images;
 mod lifecycle;

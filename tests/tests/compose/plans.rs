@@ -22,8 +22,7 @@ fn plan_tells_what_up_would_do_and_why() {
     project.write("compose.yaml", &file);
     let changed = project.run("compose plan --remove-orphans").ok();
     for word in [
-        "its definition changed",
-        "compose.yaml:3",
+        "command changed (compose.yaml:3)",
         "shop-old-1",
         "no service of the project has it",
     ] {

@@ -2,6 +2,7 @@
 
 mod attached;
 mod config;
+mod diff;
 mod down;
 mod elsewhere;
 mod events;
@@ -41,6 +42,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["config", "convert"], &config::COMMAND),
         Entry::new(&["cp"], &within::CP),
         Entry::new(&["create"], &up::CREATE),
+        Entry::new(&["diff"], &diff::COMMAND),
         Entry::new(&["down"], &down::DOWN),
         Entry::new(&["events"], &events::COMMAND),
         Entry::new(&["exec"], &within::EXEC),

@@ -6,7 +6,7 @@ use corten_compose::{
 };
 
 use super::{
-    attached,
+    attached, diff,
     images::{self, Wanted},
     open::{Keep, Open},
     rolling,
@@ -328,7 +328,8 @@ fn show(cli: &Cli, m: &Matches) -> Result<()> {
     }
     cli.wait(async {
         let observed = open.observe().await?;
-        let plan = plan::up(&open.project, &observed, &wanted)?;
+        let mut plan = plan::up(&open.project, &observed, &wanted)?;
+        diff::explain(&open, &observed, &mut plan).await?;
         for warning in &plan.warnings {
             open.progress.warn(warning);
         }

@@ -81,6 +81,11 @@ impl Project {
         })
     }
 
+    /// Whether an attribute is written, or filled in.
+    pub(crate) fn has_place(&self, path: &[&str]) -> bool {
+        self.tree.find(path).is_some()
+    }
+
     /// A service that is enabled.
     ///
     /// # Errors

@@ -273,7 +273,7 @@ impl Planner<'_> {
         if label(labels::CONFIG_HASH) != Some(&hash::service(service)) {
             let place = self.project.place(&["services", name]);
             let at = place.map(|place| format!(" ({}:{})", place.file.display(), place.line));
-            return Some(format!("its definition changed{}", at.unwrap_or_default()));
+            return Some(format!("{}{}", crate::compare::CHANGED, at.unwrap_or_default()));
         }
         if let Some(image) = self.wanted.images.get(name)
             && label(labels::IMAGE) != Some(image)
