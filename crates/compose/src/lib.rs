@@ -50,6 +50,7 @@ mod number;
 mod output;
 mod path;
 pub mod plan;
+pub mod publish;
 pub mod remote;
 mod resolve;
 mod schema;

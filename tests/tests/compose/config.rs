@@ -110,14 +110,6 @@ fn refuses_what_it_does_not_do() {
         let (_, err, done) = compose(folder.path(), arguments);
         assert!(!done && err.contains(expected), "{arguments}: {err}");
     };
-    refused(
-        "compose config --resolve-image-digests",
-        "--resolve-image-digests is not supported",
-    );
-    refused(
-        "compose config --lock-image-digests",
-        "--lock-image-digests is not supported",
-    );
     refused("compose config --format toml", "unsupported format \"toml\"");
     refused(
         "compose --progress fast config",

@@ -3,9 +3,11 @@
 mod attached;
 mod attributes;
 mod bad_input;
+mod builds;
 mod config;
 mod corpus;
 mod diff;
+mod elsewhere;
 mod events;
 mod images;
 mod lifecycle;

@@ -6,14 +6,13 @@ use crate::project::Project;
 fn commands_and_flags_that_do_not_work_say_so() {
     let project = Project::of_sleepers(&["web"]);
     for (words, name) in [
-        ("compose publish some/thing", "compose publish"),
         ("compose wait --down-project web", "--down-project"),
-        ("compose build --print", "--print"),
+        ("compose build --compress", "--compress"),
+        ("compose build --no-rm", "--no-rm"),
         ("compose run --quiet web true", "--quiet"),
         ("compose cp --all web:/x .", "--all"),
         ("compose ps --filter source=x", "source"),
         ("compose --verbose ps", "--verbose"),
-        ("compose --compatibility up -d", "--compatibility"),
         ("compose --dry-run exec web true", "--dry-run"),
         ("compose logs --dry-run", "--dry-run"),
     ] {

@@ -3,6 +3,7 @@
 use corten_compose::{Format, Project, Step, Warnings, check_container_names, hash};
 
 use super::{
+    digests::{self, Digests},
     globals::{Globals, warn},
     variables,
 };
@@ -118,8 +119,7 @@ impl Config<'_> {
         }
         if on("images") {
             let project = self.part(names)?;
-            let separator = self.globals.separator(&project.environment);
-            let images = project.services.keys().map(|name| project.image_of(name, separator));
+            let images = project.services.keys().map(|name| project.image_of(name));
             return Ok(lines(images.collect::<Vec<_>>().iter()));
         }
         if on("variables") {
@@ -206,18 +206,22 @@ impl Config<'_> {
     }
 
     fn whole(&self) -> Result<String> {
-        for flag in ["resolve-image-digests", "lock-image-digests"] {
-            if self.m.on(flag) {
-                return Err(Error::new(format!("compose config --{flag} is not supported")));
-            }
-        }
+        let locks = self.m.on("lock-image-digests");
+        let pins = locks || self.m.on("resolve-image-digests");
         let format = match self.m.get("format") {
             "" | "yaml" => Format::Yaml,
             "json" => Format::Json,
             other => return Err(Error::new(format!("unsupported format {other:?}"))),
         };
         if self.m.on("no-interpolate") {
-            return Ok(self.globals.tree(self.cli, &self.left_out())?.render(format));
+            let mut tree = self.globals.tree(self.cli, &self.left_out())?;
+            if pins {
+                Digests::new(self.cli)?.pin_tree(&mut tree)?;
+            }
+            if locks {
+                digests::lock_tree(&mut tree);
+            }
+            return Ok(tree.render(format));
         }
         let mut project = self.globals.project(self.cli, &self.m.args, &self.left_out())?;
         let mut warnings = Warnings::default();
@@ -227,6 +231,12 @@ impl Config<'_> {
         warn(self.cli, &warnings);
         if !self.m.on("no-consistency") {
             check_container_names(&project)?;
+        }
+        if pins {
+            Digests::new(self.cli)?.pin(&mut project)?;
+        }
+        if locks {
+            project = digests::lock(&project);
         }
         Ok(project.render(format).replace('$', "$$"))
     }

@@ -79,7 +79,7 @@ async fn find(open: &Open<'_>, ids: Vec<String>) -> Result<Found> {
         }
     });
     let images = open.project.services.keys().map(|name| async move {
-        let image = open.project.image_of(name, "-");
+        let image = open.project.image_of(name);
         match client.inspect_image(&image, "").await {
             Ok(bytes) => decode(&bytes).map(|inspect| Some((name.clone(), inspect))),
             Err(error) if error.is_not_found() => Ok(None),

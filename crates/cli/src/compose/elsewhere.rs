@@ -9,7 +9,7 @@
 //!
 //! A folder appears in one step when all of it is there, so that two commands at once do not meet.
 
-mod artifact;
+pub(super) mod artifact;
 mod git;
 
 use std::path::{Path, PathBuf};

@@ -57,14 +57,9 @@ impl<'a> Globals<'a> {
     }
 
     /// Whether names have `_` instead of `-`.
-    pub(crate) fn is_compatible(&self, environment: &BTreeMap<String, String>) -> bool {
+    fn is_compatible(&self, environment: &BTreeMap<String, String>) -> bool {
         let wanted = environment.get("COMPOSE_COMPATIBILITY").map(String::as_str);
         self.group.on("compatibility") || matches!(wanted, Some("1" | "t" | "T" | "TRUE" | "true" | "True"))
-    }
-
-    /// What stands between the parts of names.
-    pub(crate) fn separator(&self, environment: &BTreeMap<String, String>) -> &'static str {
-        if self.is_compatible(environment) { "_" } else { "-" }
     }
 
     /// Whether resources that no service uses are kept.
@@ -118,6 +113,7 @@ impl<'a> Globals<'a> {
             let message = "project name can't be empty. Use `--project-name` to set a valid name";
             return Err(Error::new(message));
         }
+        project.has_old_names = self.is_compatible(&project.environment);
         project.enable(services);
         project.select(services)?;
         if !self.keeps_all_resources() {

@@ -47,7 +47,7 @@ pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<St
     let mut done: BTreeMap<String, String> = BTreeMap::new();
     let mut ids = BTreeMap::new();
     for (name, service) in &open.project.services {
-        let image = open.project.image_of(name, "-");
+        let image = open.project.image_of(name);
         let key = format!("{image} {}", service.platform);
         let id = match done.get(&key) {
             Some(id) if service.build.is_none() => id.clone(),
@@ -185,7 +185,7 @@ pub(crate) fn pull_one(open: &Open<'_>, name: &str, service: &Service, quiet: bo
         quiet_pull: quiet,
         ..Wanted::default()
     };
-    fetch(open, &wanted, name, service, &open.project.image_of(name, "-"))
+    fetch(open, &wanted, name, service, &open.project.image_of(name))
 }
 
 /// What flags say of a build beyond the service's definition.
@@ -211,9 +211,10 @@ impl Extra {
 
 /// Builds the image of a service, by the command `build`.
 pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &Build, extra: &Extra) -> Result<()> {
+    build_sources(open, name, extra)?;
     let mut words: Vec<String> = Vec::new();
     let mut add = |flag: &str, value: &str| words.extend([format!("--{flag}"), value.to_owned()]);
-    add("tag", &open.project.image_of(name, "-"));
+    add("tag", &open.project.image_of(name));
     for tag in &build.tags {
         add("tag", tag);
     }
@@ -234,7 +235,7 @@ pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &
     add("label", &format!("{}={}", labels::VERSION, labels::VERSION_VALUE));
     for (key, value) in build.contexts() {
         let value = match value.strip_prefix("service:") {
-            Some(service) => format!("docker-image://{}", open.project.image_of(service, "-")),
+            Some(service) => format!("docker-image://{}", open.project.image_of(service)),
             None => value.clone(),
         };
         add("build-context", &format!("{key}={value}"));
@@ -303,12 +304,25 @@ pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &
     words.extend(["--file".to_owned(), file]);
     words.push(build.context.clone());
     call(open.cli, &build::COMMAND, words)?;
-    open.progress
-        .tell(&open.project.image_of(name, "-"), "Built", Phase::Done);
+    open.progress.tell(&open.project.image_of(name), "Built", Phase::Done);
     Ok(())
 }
 
-fn dockerfile(build: &Build) -> String {
+/// Builds the images that a service's build takes files of, as far as they are not here.
+fn build_sources(open: &Open<'_>, name: &str, extra: &Extra) -> Result<()> {
+    let project = &open.project;
+    for other in project.built_from(name) {
+        let service = project.services.get(&other).or_else(|| project.disabled.get(&other));
+        if let Some((service, build)) = service.and_then(|service| Some((service, service.build.as_ref()?)))
+            && find(open, &project.image_of(&other))?.is_none()
+        {
+            build_one(open, &other, service, build, extra)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn dockerfile(build: &Build) -> String {
     let name = if build.dockerfile.is_empty() {
         "Dockerfile"
     } else {
@@ -321,7 +335,7 @@ fn dockerfile(build: &Build) -> String {
 }
 
 /// `soft:hard`, or one number for both.
-fn limit_text(limit: Ulimit) -> String {
+pub(super) fn limit_text(limit: Ulimit) -> String {
     match limit.single {
         0 => format!("{}:{}", limit.soft, limit.hard),
         single => single.to_string(),

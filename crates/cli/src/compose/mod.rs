@@ -1,8 +1,10 @@
 //! `compose …`: many containers as one application.
 
 mod attached;
+mod bake;
 mod config;
 mod diff;
+mod digests;
 mod down;
 mod elsewhere;
 mod events;
@@ -10,7 +12,6 @@ mod follow;
 pub(crate) mod globals;
 mod images;
 mod interrupts;
-mod later;
 mod list;
 mod logs;
 mod menu;
@@ -20,6 +21,7 @@ mod printer;
 mod programs;
 mod progress;
 mod providers;
+mod publish;
 mod rolling;
 mod run;
 mod socket;
@@ -55,7 +57,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["plan"], &up::PLAN),
         Entry::new(&["port"], &list::PORT),
         Entry::new(&["ps"], &list::PS),
-        Entry::new(&["publish"], &later::PUBLISH).section(""),
+        Entry::new(&["publish"], &publish::COMMAND),
         Entry::new(&["pull"], &within::PULL),
         Entry::new(&["push"], &within::PUSH),
         Entry::new(&["restart"], &down::RESTART),

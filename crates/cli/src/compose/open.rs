@@ -1,7 +1,5 @@
 //! What commands that act have at hand: the project, the engine, and who is told of progress.
 
-use std::collections::BTreeMap;
-
 use corten_api::container::Summary;
 use corten_compose::{
     Project,
@@ -40,11 +38,6 @@ impl<'a> Open<'a> {
     /// Loads the project.
     pub(crate) fn new(cli: &'a Cli, m: &'a Matches, keep: Keep<'_>) -> Result<Self> {
         let globals = Globals::of(m)?;
-        let name = "COMPOSE_COMPATIBILITY".to_owned();
-        let environment = cli.variable(&name).map(|value| BTreeMap::from([(name, value)]));
-        if globals.is_compatible(&environment.unwrap_or_default()) {
-            return Err(Error::new("--compatibility is not supported for this command"));
-        }
         let mut project = match keep {
             Keep::All => globals.project(cli, &[], &[])?,
             Keep::With(services) => globals.project(cli, services, &[])?,

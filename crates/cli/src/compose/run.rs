@@ -154,7 +154,7 @@ fn make(open: &Open<'_>, name: &str, image: &str, tty: bool) -> Result<String> {
     }
     service.container_name.clear();
     let container = match m.get("name") {
-        "" => names::one_off(&open.project.name, name, &slug),
+        "" => names::one_off(&open.project, name, &slug),
         given => given.to_owned(),
     };
     service.restart.clear();

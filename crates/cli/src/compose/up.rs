@@ -322,7 +322,7 @@ fn show(cli: &Cli, m: &Matches) -> Result<()> {
     images::foresee(&mut open)?;
     let mut wanted = wanted(m, Start::Started)?;
     for name in open.project.services.keys() {
-        if let Some(id) = images::find(&open, &open.project.image_of(name, "-"))? {
+        if let Some(id) = images::find(&open, &open.project.image_of(name))? {
             wanted.images.insert(name.clone(), id);
         }
     }

@@ -1,9 +1,10 @@
 //! Commands that do with a service's container what the program's own commands do with one: `exec`, `attach`,
 //! `cp`, `stats`, `export`, `commit`, `wait`; and with its image: `build`, `pull`, `push`.
 
-use corten_compose::plan;
+use corten_compose::{execute::Phase, plan};
 
 use super::{
+    bake,
     down::whole,
     images::{self, Extra},
     open::{Keep, Open, call},
@@ -127,12 +128,21 @@ pub(crate) static BUILD: Command = Command::new("[OPTIONS] [SERVICE...]", "Build
         DRY,
         Flag::value("memory", "bytes", crate::opts::size::check, "Most memory of a command").short('m'),
         Flag::switch("no-cache", "Take nothing from the cache"),
-        Flag::switch("print", "Not supported yet").hidden(),
-        Flag::string("provenance", "Statement of where images come from; only \"false\"").hidden(),
+        Flag::switch("compress", "Not supported").hidden(),
+        Flag::switch(
+            "force-rm",
+            "Remove containers of commands even after failures, which is always done",
+        )
+        .hidden(),
+        Flag::switch("no-rm", "Not supported").hidden(),
+        Flag::switch_on("parallel", "Do at once what can be, which the engine decides").hidden(),
+        Flag::switch("print", "Show the file of targets that \"buildx bake\" would build"),
+        Flag::string("progress", "How to show what happens").hidden(),
+        Flag::string("provenance", "Statement of where images come from"),
         Flag::switch("pull", "Fetch base images even if they are here"),
         Flag::switch("push", "Push the images"),
         Flag::switch("quiet", "Show no output").short('q'),
-        Flag::string("sbom", "List of the image's parts; only \"false\"").hidden(),
+        Flag::string("sbom", "List of the image's parts"),
         Flag::string("ssh", "Agent or keys for steps"),
         Flag::switch("with-dependencies", "Build what services depend on, too"),
     ]]);
@@ -295,31 +305,55 @@ fn wait(cli: &Cli, m: &Matches) -> Result<()> {
 }
 
 fn build(cli: &Cli, m: &Matches) -> Result<()> {
-    if m.on("print") {
-        return Err(Error::new("compose build --print is not supported yet"));
-    }
-    let open = match (m.args.as_slice(), m.on("with-dependencies")) {
+    let open = match (m.args.as_slice(), m.on("with-dependencies") || m.on("print")) {
         ([], _) => whole(cli, m)?,
         (services, true) => Open::new(cli, m, Keep::With(services))?,
         (services, false) => Open::new(cli, m, Keep::Alone(services))?,
     };
-    open.refuse_dry()?;
-    let texts = ["builder", "memory", "provenance", "sbom", "ssh"];
+    refuse_compression(cli, m)?;
+    let texts = ["builder", "memory", "progress", "provenance", "sbom", "ssh"];
     let extra = Extra {
         arguments: m.all("build-arg").into_iter().map(str::to_owned).collect(),
         flags: passed(m, &texts, &["check", "no-cache", "pull", "push", "quiet"]),
         to_run: false,
     };
+    if m.on("print") {
+        let wanted = if m.on("with-dependencies") {
+            &[]
+        } else {
+            m.args.as_slice()
+        };
+        cli.print(&bake::render(&open.project, wanted, &extra)?);
+        return Ok(());
+    }
     let mut any = false;
     for name in open.project.in_order()? {
         let service = &open.project.services[&name];
         if let Some(definition) = &service.build {
             any = true;
+            if open.is_dry() {
+                open.progress.tell(&name, "Building", Phase::Working);
+                open.progress.tell(&name, "Built", Phase::Done);
+                continue;
+            }
             images::build_one(&open, &name, service, definition, &extra)?;
         }
     }
     if !any {
         open.progress.warn("No services to build");
+    }
+    Ok(())
+}
+
+/// Docker's older flags of builds: two ask for what is not done, and one has moved.
+fn refuse_compression(cli: &Cli, m: &Matches) -> Result<()> {
+    for flag in ["compress", "no-rm"] {
+        if m.on(flag) {
+            return Err(Error::new(format!("compose build --{flag} is not supported")));
+        }
+    }
+    if m.given("progress") {
+        cli.err("--progress is a global compose flag, better use `docker compose --progress xx build ...");
     }
     Ok(())
 }
@@ -334,7 +368,7 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
     let mut done = std::collections::BTreeSet::new();
     for (name, service) in &open.project.services {
         let buildable = service.build.is_some() && (m.on("ignore-buildable") || service.image.is_empty());
-        let image = open.project.image_of(name, "-");
+        let image = open.project.image_of(name);
         let kept = m.get("policy") == "missing" && images::find(&open, &image)?.is_some();
         if buildable || kept || service.pull_policy == "never" || !done.insert(image) {
             continue;

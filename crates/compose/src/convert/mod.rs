@@ -118,7 +118,7 @@ fn config(project: &Project, name: &str, service: &Service, labels: BTreeMap<Str
         env: (!env.is_empty()).then_some(env),
         cmd: service.command.0.clone(),
         healthcheck: service.healthcheck.as_ref().map(healthcheck),
-        image: project.image_of(name, "-"),
+        image: project.image_of(name),
         working_dir: service.working_dir.clone(),
         entrypoint: service.entrypoint.0.clone().map(|words| {
             // An empty list would keep the image's.

@@ -27,6 +27,8 @@ pub struct Project {
     pub environment: Mapping,
     /// The profiles that are enabled.
     pub profiles: Vec<String>,
+    /// Whether names are as the first Compose made them: with `_` between their parts.
+    pub has_old_names: bool,
     /// The services that are enabled.
     pub services: Services,
     /// The services that no enabled profile has, or that were not asked for.
@@ -84,6 +86,11 @@ impl Project {
     /// Whether an attribute is written, or filled in.
     pub(crate) fn has_place(&self, path: &[&str]) -> bool {
         self.tree.find(path).is_some()
+    }
+
+    /// Whether an attribute is in the files: `["services", "web", "env_file"]`.
+    pub fn is_written(&self, path: &[&str]) -> bool {
+        self.tree.find(path).is_some_and(|node| !node.is_null())
     }
 
     /// A service that is enabled.
@@ -197,11 +204,40 @@ impl Project {
         self.models.retain(|name, _| models.contains(name));
     }
 
+    /// The services whose images a service's build takes files of, each after those that it takes files of itself.
+    pub fn built_from(&self, name: &str) -> Vec<String> {
+        let mut order = Vec::new();
+        self.built_before(name, &mut Vec::new(), &mut order);
+        order
+    }
+
+    fn built_before(&self, name: &str, path: &mut Vec<String>, order: &mut Vec<String>) {
+        let service = self.services.get(name).or_else(|| self.disabled.get(name));
+        let contexts = service
+            .and_then(|service| service.build.as_ref())
+            .map(|build| build.contexts());
+        path.push(name.to_owned());
+        let others = contexts.into_iter().flat_map(|contexts| contexts.values());
+        for other in others.filter_map(|context| context.strip_prefix("service:")) {
+            if !order.iter().chain(path.iter()).any(|known| known == other) {
+                self.built_before(other, path, order);
+                order.push(other.to_owned());
+            }
+        }
+        path.pop();
+    }
+
+    /// What stands between the parts of names that are made.
+    pub fn separator(&self) -> &'static str {
+        if self.has_old_names { "_" } else { "-" }
+    }
+
     /// The name of a service's image: the one given, or `<project>-<service>` for those that are built.
-    pub fn image_of(&self, name: &str, separator: &str) -> String {
-        match self.services.get(name).map(|service| service.image.as_str()) {
+    pub fn image_of(&self, name: &str) -> String {
+        let service = self.services.get(name).or_else(|| self.disabled.get(name));
+        match service.map(|service| service.image.as_str()) {
             Some(image) if !image.is_empty() => image.to_owned(),
-            _ => format!("{}{separator}{name}", self.name),
+            _ => format!("{}{}{name}", self.name, self.separator()),
         }
     }
 

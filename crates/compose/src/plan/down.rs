@@ -78,7 +78,7 @@ fn resources(plan: &mut Plan, project: &Project, observed: &Observed, wanted: &D
         for name in project.services.keys() {
             let named = !project.services[name].image.is_empty();
             if !named || wanted.images == Images::All {
-                let image = project.image_of(name, "-");
+                let image = project.image_of(name);
                 let action = Action::RemoveImage(image);
                 if !plan.steps.iter().any(|step| step.action == action) {
                     plan.add(action, cause, after.to_vec());

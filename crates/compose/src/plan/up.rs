@@ -278,7 +278,7 @@ impl Planner<'_> {
         if let Some(image) = self.wanted.images.get(name)
             && label(labels::IMAGE) != Some(image)
         {
-            return Some(format!("image {} changed", self.project.image_of(name, "-")));
+            return Some(format!("image {} changed", self.project.image_of(name)));
         }
         None
     }

@@ -324,7 +324,7 @@ impl Worker<'_> {
     async fn images(&self, services: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         let mut ids = BTreeMap::new();
         for name in services {
-            let image = self.image(&self.open.project.image_of(name, "-")).await?;
+            let image = self.image(&self.open.project.image_of(name)).await?;
             ids.insert(name.clone(), image.id);
         }
         Ok(ids)
