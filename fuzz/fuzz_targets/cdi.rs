@@ -1,4 +1,4 @@
-//! A document about devices: whatever is accepted can be applied to a configuration.
+//! A document about devices, in JSON or YAML: whatever is accepted can be applied to a configuration.
 
 #![no_main]
 
@@ -7,7 +7,8 @@ use corten_oci::runtime;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(document) = Spec::parse(bytes) else {
+    let parsed = Spec::parse(bytes).or_else(|_| Spec::parse_yaml(bytes));
+    let Ok(document) = parsed else {
         return;
     };
     assert!(document.named().count() > 0);

@@ -42,6 +42,17 @@ pub struct Process {
     pub stubs: PathBuf,
     /// What is mounted.
     pub mounts: Vec<ProcessMount>,
+    /// Full names of devices.
+    pub devices: Vec<String>,
+}
+
+/// A device of this machine that steps may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FoundDevice {
+    /// Its full name, `vendor/class=name`.
+    pub name: String,
+    /// Whether builds may have it without being allowed to.
+    pub open: bool,
 }
 
 /// Something mounted while a command runs.
@@ -147,6 +158,12 @@ pub trait Executor: Sync {
     /// # Errors
     /// As git says, and without such an agent.
     fn git(&self, source: &GitSource, agents: &Arc<dyn Agents>, folder: &Path) -> Result<String>;
+
+    /// The devices that a name stands for: `vendor/class=name`, or as BuildKit has it more of them.
+    ///
+    /// # Errors
+    /// When it is no such name.
+    fn devices(&self, name: &str) -> Result<Vec<FoundDevice>>;
 
     /// Whether nobody wants the result any more.
     fn is_cancelled(&self) -> bool;

@@ -11,6 +11,7 @@ use crate::attest::Attest;
 use crate::context::Context;
 use crate::error::Result;
 use crate::exchange::{Blobs, CacheTo};
+use crate::executor::FoundDevice;
 use crate::output::Output;
 
 /// Everything that a build is told.
@@ -98,12 +99,106 @@ pub enum StepsFrom {
 }
 
 /// What was allowed by `--allow`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Allowed {
     /// `network.host`
     pub host_network: bool,
     /// `security.insecure`
     pub insecure: bool,
+    /// `device`
+    pub devices: AllowedDevices,
+}
+
+/// Which devices steps may have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AllowedDevices {
+    /// Those that say so themselves.
+    #[default]
+    Open,
+    /// Some besides, by their names or those of their kinds (`device=vendor/class`).
+    Named(BTreeSet<String>),
+    /// All.
+    All,
+}
+
+/// What an engine grants at all to builds that ask for it (`builder.entitlements` of `daemon.json`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// `network-host`
+    pub host_network: bool,
+    /// `security-insecure`
+    pub insecure: bool,
+    /// `device`
+    pub devices: bool,
+}
+
+impl Default for Granted {
+    fn default() -> Self {
+        Self {
+            host_network: true,
+            insecure: true,
+            devices: true,
+        }
+    }
+}
+
+impl Granted {
+    /// Refuses what is asked for and not granted.
+    ///
+    /// # Errors
+    /// Forbidden, in BuildKit's words.
+    pub fn check(self, allowed: &Allowed) -> Result<()> {
+        let refused = [
+            (allowed.host_network && !self.host_network, "network.host"),
+            (allowed.insecure && !self.insecure, "security.insecure"),
+            (allowed.devices != AllowedDevices::Open && !self.devices, "device"),
+        ];
+        match refused.iter().find(|(is_refused, _)| *is_refused) {
+            Some((_, name)) => Err(crate::Error::new(
+                crate::Kind::Forbidden,
+                format!("granting entitlement {name} is not allowed by build daemon configuration"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The entitlements by their names, as `--allow` has them.
+impl Allowed {
+    /// Allows one more.
+    ///
+    /// # Errors
+    /// Invalid when there is none of that name.
+    pub fn add(&mut self, name: &str) -> Result<()> {
+        match (name, name.split_once('=')) {
+            ("network.host", _) => self.host_network = true,
+            ("security.insecure", _) => self.insecure = true,
+            ("device", _) => self.devices = AllowedDevices::All,
+            (_, Some(("device", options))) => {
+                // What follows a comma is another name for it, for people.
+                let device = options.split(',').next().unwrap_or(options).to_owned();
+                match &mut self.devices {
+                    AllowedDevices::All => {}
+                    AllowedDevices::Named(names) => drop(names.insert(device)),
+                    AllowedDevices::Open => self.devices = AllowedDevices::Named(BTreeSet::from([device])),
+                }
+            }
+            (other, _) => return Err(crate::Error::invalid(format!("unknown entitlement {other}"))),
+        }
+        Ok(())
+    }
+
+    /// Whether a device may be had.
+    #[must_use]
+    pub fn allows(&self, device: &FoundDevice) -> bool {
+        let kind = device.name.split_once('=').map_or("", |(kind, _)| kind);
+        device.open
+            || match &self.devices {
+                AllowedDevices::Open => false,
+                AllowedDevices::All => true,
+                AllowedDevices::Named(names) => names.contains(&device.name) || names.contains(kind),
+            }
+    }
 }
 
 /// A secret's bytes; not printed.

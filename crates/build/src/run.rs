@@ -21,7 +21,7 @@ const SCRIPTS: &str = "/dev/pipes";
 
 impl Stage<'_> {
     pub(crate) fn run_step(&mut self, state: &mut State, run: &Run, instruction: &Instruction) -> Result<()> {
-        self.allowed(run)?;
+        let devices = self.allowed(run)?;
         let line = command(run, state);
         let by = format!("{} # buildkit", history(&line.words, state));
         let layers = state.image.rootfs.diff_ids.clone();
@@ -49,6 +49,7 @@ impl Stage<'_> {
             security: run.security,
             stubs: extras.stubs.path(),
             mounts: extras.mounts.clone(),
+            devices,
         };
         self.execute(&process, &work)?;
         let layer = self.commit(&work)?;
@@ -57,21 +58,33 @@ impl Stage<'_> {
         self.keep(state, &key, by, Some(layer), &instruction.text)
     }
 
-    /// Refuses what the request does not allow (BuildKit's entitlements), and devices.
-    fn allowed(&self, run: &Run) -> Result<()> {
-        let allowed = self.build.request.allowed;
+    /// Refuses what the request does not allow (BuildKit's entitlements); gives the full names of devices.
+    fn allowed(&self, run: &Run) -> Result<Vec<String>> {
+        let allowed = &self.build.request.allowed;
         if run.network == Network::Host && !allowed.host_network {
             return Err(Error::new(crate::Kind::Forbidden, "network.host is not allowed"));
         }
         if run.security == Security::Insecure && !allowed.insecure {
             return Err(Error::new(crate::Kind::Forbidden, "security.insecure is not allowed"));
         }
-        match run.devices.first() {
-            Some(device) => Err(Error::unsupported(format!(
-                "RUN --device={device} is not supported: no device was registered with the engine"
-            ))),
-            None => Ok(()),
+        let mut names: Vec<String> = Vec::new();
+        for wanted in &run.devices {
+            let found = self.build.executor.devices(&wanted.name)?;
+            if found.is_empty() && wanted.required {
+                let message = format!("required device {:?} is not registered", wanted.name);
+                return Err(Error::new(crate::Kind::NotFound, message));
+            }
+            for device in found {
+                if !allowed.allows(&device) {
+                    let message = format!("device {} is requested by the build but not allowed", device.name);
+                    return Err(Error::new(crate::Kind::Forbidden, message));
+                }
+                if !names.contains(&device.name) {
+                    names.push(device.name);
+                }
+            }
         }
+        Ok(names)
     }
 
     fn run_key(&mut self, state: &State, run: &Run, line: &Ready, mounts: &[Mount]) -> Result<Keyed> {
@@ -87,6 +100,7 @@ impl Stage<'_> {
                 run.network, run.security, self.build.request.network
             ))
             .with_all(self.build.epoch.map(i64::to_le_bytes))
+            .with_all(run.devices.iter().map(|device| &device.name))
             .noted(
                 "what is below",
                 state

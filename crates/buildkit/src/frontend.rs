@@ -9,7 +9,7 @@ use corten_api::{
     container::{Resources, Ulimit},
     image::AuthConfig,
 };
-use corten_build::{Attest, Context, Event, Given, Named, Output, Request, StepsFrom};
+use corten_build::{Allowed, Attest, Context, Event, Given, Named, Output, Request, StepsFrom};
 use corten_engine::builds::{Credentials, StepSettings};
 use corten_oci::digest::Digest;
 use jiff::Timestamp;
@@ -205,6 +205,14 @@ impl Inner {
         Ok(outcome(name, &built.image, config, &platform))
     }
 
+    /// What a request is allowed, if the engine grants it.
+    fn allowed(&self, entitlements: &[String]) -> Result<Allowed> {
+        let allowed = Options::allowed(entitlements)?;
+        let granted = self.engine.settings().granted.check(&allowed);
+        granted.map_err(|error| errors::status(&error, &File::default()))?;
+        Ok(allowed)
+    }
+
     /// How steps run, and who may ask registries.
     fn settings(&self, solve: &Arc<Solve>, options: &Options) -> StepSettings {
         let session = Arc::clone(&solve.session);
@@ -279,7 +287,7 @@ impl Inner {
             platform_given: !options.platform.is_empty(),
             secrets: Arc::new(offers.clone()),
             agents: Arc::new(offers),
-            allowed: Options::allowed(&solve.request.entitlements),
+            allowed: self.allowed(&solve.request.entitlements)?,
             network: options.network.clone(),
             explain: false,
             squash: false,

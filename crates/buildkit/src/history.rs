@@ -5,6 +5,7 @@ use std::{
     sync::Mutex,
 };
 
+use corten_engine::builds::HistoryRules;
 use corten_oci::digest::Digest;
 use corten_sys::fs;
 use prost::Message as _;
@@ -15,8 +16,6 @@ use crate::{
     proto::control::{BuildHistoryEvent, BuildHistoryRecord, Descriptor, HistoryEventKind, StatusResponse},
 };
 
-/// So many are kept, besides those that are pinned; BuildKit's number.
-const KEPT: usize = 50;
 /// Events that may wait for a listener.
 const WAITING: usize = 64;
 
@@ -28,6 +27,7 @@ pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
 #[derive(Debug)]
 pub(crate) struct History {
     folder: PathBuf,
+    rules: HistoryRules,
     /// Guards the folder: one change at a time.
     changing: Mutex<()>,
     events: broadcast::Sender<BuildHistoryEvent>,
@@ -42,9 +42,10 @@ struct Recorded {
 
 impl History {
     /// What is in a folder, which need not be there yet.
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf, rules: HistoryRules) -> Self {
         Self {
             folder,
+            rules,
             changing: Mutex::default(),
             events: broadcast::channel(WAITING).0,
         }
@@ -96,10 +97,17 @@ impl History {
         Ok(())
     }
 
-    /// Forgets the oldest of too many.
+    /// Forgets the oldest of too many, and those that are too old.
     fn trim(&self) {
-        let old = self.list().into_iter().filter(|record| !record.pinned).skip(KEPT);
-        for record in old {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let (now, rules) = (now.unwrap_or_default(), self.rules);
+        let is_old = |record: &BuildHistoryRecord| {
+            let ended = record.completed_at.or(record.created_at).unwrap_or_default();
+            let ended = std::time::Duration::from_secs(u64::try_from(ended.seconds).unwrap_or_default());
+            rules.age.is_some_and(|age| now.saturating_sub(ended) > age)
+        };
+        let unpinned = self.list().into_iter().filter(|record| !record.pinned).enumerate();
+        for (_, record) in unpinned.filter(|(number, record)| *number >= rules.most || is_old(record)) {
             if let Ok(place) = self.place(&record.reference)
                 && let Err(error) = fs::remove_dir_all(place)
             {
@@ -197,17 +205,20 @@ mod tests {
     #[test]
     fn old_builds_are_forgotten_unless_pinned() {
         let place = tempfile::tempdir().unwrap();
-        let history = History::new(place.path().join("history"));
+        let history = History::new(place.path().join("history"), HistoryRules::default());
         history.add(record("first", 0), Vec::new(), Some(b"{}")).unwrap();
         history.pin("first", true).unwrap();
-        for number in 1..=i64::try_from(KEPT).unwrap() + 1 {
+        for number in 1..=i64::try_from(HistoryRules::default().most).unwrap() + 1 {
             history
                 .add(record(&format!("b{number}"), number), Vec::new(), None)
                 .unwrap();
         }
         let names: Vec<String> = history.list().into_iter().map(|record| record.reference).collect();
-        assert_eq!(names.len(), KEPT + 1);
-        assert_eq!((names[0].as_str(), names[KEPT].as_str()), ("b51", "first"));
+        assert_eq!(names.len(), HistoryRules::default().most + 1);
+        assert_eq!(
+            (names[0].as_str(), names[HistoryRules::default().most].as_str()),
+            ("b51", "first")
+        );
         assert_eq!(history.log("first"), Some(Vec::new()));
         history.remove("first").unwrap();
         assert!(history.get("first").is_none() && history.remove("first").is_err());

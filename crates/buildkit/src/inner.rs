@@ -26,12 +26,13 @@ impl Inner {
     /// Over an engine and the folders in its data root.
     pub(crate) fn new(engine: Engine) -> Self {
         let folder = engine.settings().data_root.join("buildkit");
+        let rules = engine.settings().build_history;
         let id = Digest::sha256(engine.system().id().as_bytes()).hex()[..25].to_owned();
         Self {
             engine,
             sessions: Sessions::new(),
             solves: Solves::new(),
-            history: History::new(folder.join("history")),
+            history: History::new(folder.join("history"), rules),
             copies: Copies::new(folder.join("sync")),
             id,
         }

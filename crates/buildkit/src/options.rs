@@ -145,12 +145,12 @@ impl Options {
     }
 
     /// What the request allows.
-    pub(crate) fn allowed(entitlements: &[String]) -> Allowed {
-        let has = |name: &str| entitlements.iter().any(|one| one == name);
-        Allowed {
-            host_network: has("network.host"),
-            insecure: has("security.insecure"),
+    pub(crate) fn allowed(entitlements: &[String]) -> Result<Allowed> {
+        let mut allowed = Allowed::default();
+        for name in entitlements {
+            allowed.add(name).map_err(|error| Status::invalid(error.to_string()))?;
         }
+        Ok(allowed)
     }
 }
 

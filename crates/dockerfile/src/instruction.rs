@@ -91,7 +91,16 @@ pub struct Run {
     /// What it may do.
     pub security: Security,
     /// Devices that it asks for.
-    pub devices: Vec<String>,
+    pub devices: Vec<Device>,
+}
+
+/// `RUN --device`: devices of the Container Device Interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Device {
+    /// `vendor/class=name`; without a name the first of the class, with `*` all, and a class of the vendor's own.
+    pub name: String,
+    /// Whether the command fails without it.
+    pub required: bool,
 }
 
 /// `RUN --network`

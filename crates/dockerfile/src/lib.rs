@@ -39,8 +39,8 @@ pub use glob::{PathPattern, matches as glob_matches};
 pub use heredoc::Heredoc;
 pub use ignore::Ignore;
 pub use instruction::{
-    Access, Add, Argument, Check, Command, Copy, From, Health, Instruction, Line, Mount, MountKind, Network, Run,
-    Security, Sharing, Source,
+    Access, Add, Argument, Check, Command, Copy, Device, From, Health, Instruction, Line, Mount, MountKind, Network,
+    Run, Security, Sharing, Source,
 };
 pub use lint::{Rule, Warning};
 pub use parse::instruction as parse_instruction;

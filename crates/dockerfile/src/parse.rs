@@ -4,7 +4,7 @@ use crate::error::{Error, Lines, Result};
 use crate::flags::Flags;
 use crate::heredoc::{self, Heredoc};
 use crate::instruction::{
-    Add, Argument, Check, Command, Copy, From, Health, Instruction, Line, Network, Run, Security, Source,
+    Add, Argument, Check, Command, Copy, Device, From, Health, Instruction, Line, Network, Run, Security, Source,
 };
 use crate::source::LogicalLine;
 use crate::{mounts, suggest, values};
@@ -175,13 +175,14 @@ impl Parser<'_> {
             Some(other) => return Err(unsupported("security mode", other, &["sandbox", "insecure"])),
         };
         let mounts = self.flags.all("mount")?;
+        let devices = self.flags.all("device")?;
         Ok(Run {
             line: self.some()?.line(),
             heredocs: self.heredocs.to_vec(),
             mounts: mounts.iter().map(|text| mounts::parse(text)).collect::<Result<_>>()?,
             network,
             security,
-            devices: self.flags.all("device")?,
+            devices: devices.iter().map(|text| device(text)).collect::<Result<_>>()?,
         })
     }
 
@@ -344,6 +345,30 @@ impl Parser<'_> {
             return Err(Error::new(format!("Interval {flag:?} cannot be less than 1ms")));
         }
         Ok(nanoseconds)
+    }
+}
+
+/// `NAME[,required[=bool]]`, where the name may be given as `name=NAME`.
+fn device(text: &str) -> Result<Device> {
+    let mut device = Device::default();
+    for field in text.split(',').map(str::trim) {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        match key.to_lowercase().as_str() {
+            "required" => {
+                device.required = match value {
+                    "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+                    "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+                    other => return Err(Error::new(format!("invalid value for required: {other}"))),
+                };
+            }
+            "name" if !value.is_empty() => value.clone_into(&mut device.name),
+            _ if key.contains('/') && device.name.is_empty() => field.clone_into(&mut device.name),
+            _ => return Err(Error::new(format!("unexpected key {key:?} in {text:?}"))),
+        }
+    }
+    match device.name.is_empty() {
+        true => Err(Error::new(format!("invalid device {text:?}: it has no name"))),
+        false => Ok(device),
     }
 }
 

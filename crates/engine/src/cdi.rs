@@ -6,10 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use corten_build::FoundDevice;
 use corten_oci::{
-    cdi::{Edits, HostDevice, HostDeviceKind, Spec},
+    cdi::{Edits, HostDevice, HostDeviceKind, Kind, Spec},
     runtime,
 };
+
+/// What a document calls a device that a build asks for by another name than its own.
+const CLASS: &str = "org.mobyproject.buildkit.device.class";
+/// Whether builds may have a device unasked.
+const OPEN: &str = "org.mobyproject.buildkit.device.autoallow";
 
 /// How many files of a folder are read.
 const MOST_FILES: usize = 1000;
@@ -94,6 +100,45 @@ impl Catalogue {
         self.specs.iter().any(|spec| spec.kind == kind)
     }
 
+    /// The devices that a name stands for in a build, as BuildKit has it: `vendor/class=name` for one, or for those
+    /// that their annotations call so; `vendor/class=*` for all of a kind, and `vendor/class` for the first.
+    ///
+    /// # Errors
+    /// When it names no kind.
+    pub(crate) fn named(&self, name: &str) -> Result<Vec<FoundDevice>, String> {
+        let (kind, own) = name.split_once('=').unwrap_or((name, ""));
+        Kind::parse(kind).map_err(|why| format!("invalid device {name:?}: {why}"))?;
+        let of_kind = || {
+            self.devices
+                .keys()
+                .filter(|full| full.split_once('=').is_some_and(|(one, _)| one == kind))
+        };
+        let found: Vec<&String> = match own {
+            "" => of_kind().take(1).collect(),
+            "*" => of_kind().collect(),
+            _ if self.devices.contains_key(name) => of_kind().filter(|full| *full == name).collect(),
+            class => of_kind()
+                .filter(|full| self.annotation(full, CLASS) == Some(class))
+                .collect(),
+        };
+        let device = |name: &String| FoundDevice {
+            open: matches!(
+                self.annotation(name, OPEN),
+                Some("1" | "t" | "T" | "true" | "TRUE" | "True")
+            ),
+            name: name.clone(),
+        };
+        Ok(found.into_iter().map(device).collect())
+    }
+
+    /// What a device's document notes of it, or of all its devices.
+    fn annotation(&self, name: &str, key: &str) -> Option<&str> {
+        let (index, at) = self.devices.get(name)?;
+        let spec = &self.specs[*index];
+        let own = spec.devices[*at].annotations.get(key);
+        own.or_else(|| spec.annotations.get(key)).map(String::as_str)
+    }
+
     /// Gives a container devices, by their full names.
     ///
     /// # Errors
@@ -152,9 +197,7 @@ fn load(path: &Path) -> Result<Spec, String> {
     };
     // JSON is YAML, so a file of either name may hold it.
     match Spec::parse(&bytes) {
-        Err(_) if path.extension().is_some_and(|end| end == "yaml") && bytes.first() != Some(&b'{') => {
-            Err(parsed("YAML is not supported, only JSON; write it as JSON".to_owned()))
-        }
+        Err(_) if path.extension().is_some_and(|end| end == "yaml") => Spec::parse_yaml(&bytes).map_err(parsed),
         result => result.map_err(parsed),
     }
 }

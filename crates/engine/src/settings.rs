@@ -15,7 +15,7 @@ use corten_api::container::{LogConfig, Ulimit};
 use corten_oci::seccomp::{Target, parse_profile};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::builds::CacheRules;
+use crate::builds::{CacheRules, HistoryRules, builder::Granted};
 use crate::error::{Error, Result};
 
 /// The engine's settings.
@@ -87,6 +87,10 @@ pub struct Settings {
     pub experimental: bool,
     /// What keeps the cache of builds small.
     pub build_cache: CacheRules,
+    /// What builds may be allowed.
+    pub granted: Granted,
+    /// How long what builds told is kept.
+    pub build_history: HistoryRules,
     /// Warnings about who can reach the API.
     pub exposure: Vec<String>,
     /// What a reload may change.
@@ -297,6 +301,8 @@ pub(crate) mod tests {
             security: SecurityDefaults::default(),
             experimental: false,
             build_cache: CacheRules::default(),
+            granted: Granted::default(),
+            build_history: HistoryRules::default(),
             exposure: Vec::new(),
             reloadable: RwLock::new(Reloadable::default()),
         }

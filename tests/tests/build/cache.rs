@@ -76,16 +76,21 @@ fn the_usage_is_told_and_filtered() {
 #[test]
 fn what_is_big_and_quickly_made_goes_before_what_took_long() {
     let engine = engine();
-    // The slow step waits for so long that the others take less even on a busy machine.
+    let begun = std::time::Instant::now();
     steps(
         &engine,
-        "order",
+        "quickly",
         &[
-            ("slow", "sleep 8; head -c 100000 /dev/urandom > /slow"),
             ("quick", "head -c 100000 /dev/urandom > /quick"),
             ("big", "head -c 9000000 /dev/urandom > /big"),
         ],
     );
+    // However busy the machine is, this step takes longer than those did.
+    let wait = format!(
+        "sleep {}; head -c 100000 /dev/urandom > /slow",
+        begun.elapsed().as_secs() + 1
+    );
+    steps(&engine, "order", &[("slow", &wait)]);
     let prune = |flag: &str, size: &str| engine.corten(["buildx", "prune", "-af", flag, size]).ok();
     assert!(held(&engine, &[]).contains("/big"));
     prune("--max-used-space", "250kB");
@@ -178,9 +183,14 @@ fn bad_rules_are_refused_at_the_start() {
             "nosuch",
         ),
         (
-            r#"{"builder": {"entitlements": {"network-host": true}}}"#,
-            "builder.entitlements is not supported",
+            r#"{"builder": {"entitlements": {"network": true}}}"#,
+            "builder.entitlements: unknown field `network`",
         ),
+        (
+            r#"{"builder": {"history": {"maxAge": "soon"}}}"#,
+            "builder.history: maxAge",
+        ),
+        (r#"{"builder": {"nosuch": {}}}"#, "builder.nosuch is not supported"),
     ] {
         fs::write(engine.config(), config).expect("a file");
         let refused = engine
@@ -264,4 +274,31 @@ fn of_a_large_context_only_the_changed_file_is_read() {
     let expected = ["app/main", "Dockerfile"].map(|name| format!("{folder}/{name}"));
     assert_eq!(read, BTreeSet::from(expected), "of 20,000 files");
     assert_eq!(engine.corten(["run", "--rm", "large"]).ok(), "two\n7 3\n");
+}
+
+#[test]
+fn the_engine_grants_what_its_file_says() {
+    let config = r#"{"builder": {"entitlements": {"security-insecure": false, "network-host": true, "device": false},
+        "history": {"maxEntries": 2}}}"#;
+    let engine = Engine::start_with(Options {
+        config: Some(config.to_owned()),
+        ..Options::default()
+    });
+    engine.corten(["pull", "-q", "busybox"]).ok();
+    let text = "FROM busybox\nRUN --network=host true\n";
+    let folder = context(&engine, "granted", &[("Dockerfile", text)]);
+    engine.corten(["build", "-q", "--allow", "network.host", &folder]).ok();
+    for name in ["security.insecure", "device", "device=acme.com/toy"] {
+        let refused = engine.corten(["build", "--allow", name, &folder]).fails(1);
+        let plain = name.split('=').next().unwrap_or_default();
+        let words = format!("granting entitlement {plain} is not allowed by build daemon configuration");
+        assert!(refused.contains(&words), "{name}: {refused}");
+    }
+    for number in 0..4 {
+        let text = format!("FROM busybox\nLABEL n={number}\n");
+        let folder = context(&engine, &format!("past{number}"), &[("Dockerfile", &text)]);
+        engine.corten(["build", "-q", &folder]).ok();
+    }
+    let past = engine.corten(["buildx", "history", "ls", "--format", "{{.Ref}}"]).ok();
+    assert_eq!(past.lines().count(), 2, "{past}");
 }

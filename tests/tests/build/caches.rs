@@ -1,5 +1,15 @@
 //! Caches that come from elsewhere and go elsewhere.
 
+use std::{
+    io,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
 use corten_sys::fs;
 use corten_tests::engine::Engine;
 use serde_json::Value;
@@ -194,4 +204,87 @@ fn layouts_stand_for_images() {
         .corten(["build", "--build-context", "laid=oci-layout:///nosuch", &folder])
         .fails(1);
     assert!(none.contains("/nosuch is no OCI layout"), "{none}");
+}
+
+/// Where one engine reaches the registry of another.
+const ELSEWHERE: &str = "127.0.0.1:5077";
+
+/// What carries connections from one engine's network to the registry in another's, until it is dropped.
+struct Road<'a> {
+    from: &'a Engine,
+    ends: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl<'a> Road<'a> {
+    fn build(from: &'a Engine, to: &Engine) -> Self {
+        let listener = from.inside(|| TcpListener::bind(ELSEWHERE)).expect("a port");
+        let (host, ends) = (to.registry().host(), Arc::new(AtomicBool::new(false)));
+        let ended = Arc::clone(&ends);
+        // A thread is in the network of the one that begins it, and so are those that it begins.
+        let thread = to.inside(move || {
+            thread::spawn(move || {
+                while let Ok((near, _)) = listener.accept() {
+                    if ended.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let far = TcpStream::connect(&host).expect("the registry");
+                    let (near_too, far_too) = (near.try_clone().expect("a socket"), far.try_clone().expect("a socket"));
+                    thread::spawn(move || carry(near, far));
+                    thread::spawn(move || carry(far_too, near_too));
+                }
+            })
+        });
+        Self {
+            from,
+            ends,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Road<'_> {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        drop(self.from.inside(|| TcpStream::connect(ELSEWHERE)));
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a road");
+        }
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    // Whoever is cut off hears of it.
+    drop(io::copy(&mut from, &mut to));
+    drop(to.shutdown(Shutdown::Write));
+}
+
+#[test]
+fn another_engine_finds_steps_at_a_registry() {
+    let (one, two) = (engine(), engine());
+    let host = one.registry().host();
+    let to = format!("type=registry,ref={host}/cache:both,mode=max");
+    let (first, _) = build(&one, &folder(&one), &["--cache-to", &to]);
+    let road = Road::build(&two, &one);
+    let from = format!("type=registry,ref={ELSEWHERE}/cache:both");
+    let (second, told) = build(&two, &folder(&two), &["--cache-from", &from]);
+    assert_eq!(second, first, "{told}");
+    for step in [
+        "[tool 2/2] RUN",
+        "[stage-1 2/4] COPY",
+        "[stage-1 3/4] RUN",
+        "[stage-1 4/4] COPY",
+    ] {
+        let line = told.lines().find(|line| line.contains(step));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        let cached = number.map(|number| format!("{number} CACHED"));
+        assert!(
+            cached.is_some_and(|cached| told.lines().any(|line| line == cached)),
+            "{step}: {told}"
+        );
+    }
+    // Without it both differ.
+    drop(road);
+    forget(&two);
+    assert_ne!(build(&two, &folder(&two), &[]).0, first);
 }

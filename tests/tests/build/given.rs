@@ -173,3 +173,39 @@ fn pushes_of_builds_need_credentials() {
     engine.corten(["build", "-q", "-o", &output, &folder]).ok();
     assert_eq!(registry.tags("guarded"), ["1"]);
 }
+
+#[test]
+fn layouts_are_folders_as_well() {
+    let engine = engine();
+    let folder = plain(&engine, "folder");
+    let to = engine.work().join("layout");
+    for tag in ["one", "two"] {
+        let output = format!("type=oci,tar=false,name=local:{tag},dest={}", to.display());
+        engine.corten(["build", "-q", "-o", &output, &folder]).ok();
+    }
+    let index = fs::read(to.join("index.json")).expect("a file");
+    let index: Value = serde_json::from_slice(&index).expect("JSON");
+    let listed = index["manifests"].as_array().expect("manifests");
+    assert_eq!(listed.len(), 2, "the first stays: {index}");
+    let place = to.join("blobs/sha256");
+    let digest = listed[0]["digest"]
+        .as_str()
+        .expect("a digest")
+        .trim_start_matches("sha256:")
+        .to_owned();
+    assert!(fs::exists(place.join(digest)).expect("a folder"));
+    assert!(fs::exists(to.join("oci-layout")).expect("a folder"));
+    assert!(
+        !fs::exists(to.join("manifest.json")).expect("a folder"),
+        "that is Docker's"
+    );
+    // It is what a build can begin with, and others read it.
+    let begin = format!("begin=oci-layout://{}:two", to.display());
+    let above = context(&engine, "above", &[("Dockerfile", "FROM begin\n")]);
+    engine
+        .corten(["build", "-q", "-t", "above", "--build-context", &begin, &above])
+        .ok();
+    assert_eq!(engine.corten(["run", "--rm", "above"]).line(), "folder");
+    let refused = engine.corten(["build", "-o", "type=oci,tar=false", &folder]).fails(1);
+    assert!(refused.contains("dest is required"), "{refused}");
+}

@@ -5,6 +5,7 @@ mod buildx;
 mod cache;
 mod caches;
 mod checks;
+mod devices;
 mod ends;
 mod files;
 mod flags;

@@ -147,6 +147,34 @@ fn statements_go_with_images() {
 }
 
 #[test]
+fn packages_of_debian_have_their_licences() {
+    let engine = engine();
+    let status = "Package: hello\nStatus: install ok installed\nVersion: 2.10\nArchitecture: all\nMaintainer: A B\n";
+    let copyright = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n\
+                     Files: *\nCopyright: A\nLicense: GPL-3+\n\nFiles: doc/*\nCopyright: A\nLicense: Odd or Expat\n";
+    let dockerfile = "FROM scratch\nCOPY status /var/lib/dpkg/status\nCOPY copyright /usr/share/doc/hello/copyright\n";
+    let files = [("Dockerfile", dockerfile), ("status", status), ("copyright", copyright)];
+    let folder = context(&engine, "licences", &files);
+    let name = format!("{}/stated:licences", engine.registry().host());
+    engine
+        .corten(["build", "-q", "--push", "-t", &name, "--sbom=true", &folder])
+        .ok();
+    let inspect = ["buildx", "imagetools", "inspect", &name, "--format", "{{json .SBOM}}"];
+    let told: Value = serde_json::from_str(&engine.corten(inspect).ok()).expect("JSON");
+    let one = told.as_object().and_then(|platforms| platforms.values().next());
+    let document = &one.expect("a platform")["SPDX"];
+    let package = &document["packages"][1];
+    assert_eq!(
+        package["licenseDeclared"], "GPL-3.0-or-later AND (LicenseRef-Odd OR MIT)",
+        "{told}"
+    );
+    assert_eq!(
+        document["hasExtractedLicensingInfos"][0]["licenseId"], "LicenseRef-Odd",
+        "{told}"
+    );
+}
+
+#[test]
 fn images_for_several_platforms_are_one_index() {
     let engine = engine();
     let dockerfile = "FROM --platform=$BUILDPLATFORM busybox AS make\nARG TARGETARCH\nRUN echo for $TARGETARCH > /made\n\

@@ -167,6 +167,91 @@ fn helpers_keep_secrets() {
     assert!(!store.exists());
 }
 
+/// A helper that keeps what it is told in files of a folder, and notes how it was called.
+#[track_caller]
+fn helper(engine: &Engine, name: &str) -> String {
+    let (bin, kept) = (engine.work().join("bin"), engine.work().join(name));
+    for folder in [&bin, &kept] {
+        corten_sys::fs::create_dir_all(folder).unwrap();
+    }
+    let program = bin.join(format!("docker-credential-{name}"));
+    let script = "#!/bin/sh\ncd KEPT\necho $1 >> calls\nfile() { tr -c 'a-z0-9.\\n' _; }\ncase $1 in\n\
+        store) input=$(cat); name=$(echo \"$input\" | sed 's/.*\"ServerURL\":\"\\([^\"]*\\)\".*/\\1/' | file); echo \"$input\" > kept-$name ;;\n\
+        get) cat kept-$(file) 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;\n\
+        erase) rm -f kept-$(file) ;;\n\
+        list) echo '{\"REGISTRY\":\"me\"}' ;;\nesac\n";
+    let script = script
+        .replace("KEPT", &kept.to_string_lossy())
+        .replace("REGISTRY", REGISTRY);
+    corten_sys::fs::write(&program, script).unwrap();
+    corten_sys::fs::set_mode(&program, 0o755).unwrap();
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display())
+}
+
+#[test]
+fn helpers_serve_pushes_pulls_and_builds() {
+    for (settings, user_of) in [
+        (json!({"credsStore": "vault"}), "the store"),
+        (
+            json!({"credsStore": "nosuch", "credHelpers": {REGISTRY: "vault"}}),
+            "the registry's own helper",
+        ),
+    ] {
+        let (user, password) = account();
+        let engine = Engine::start();
+        engine.corten(["pull", "-q", "busybox"]).ok();
+        engine.registry().restrict(Access::Basic(user, password));
+        let path = helper(&engine, "vault");
+        let config = engine.work().join("config");
+        corten_sys::fs::create_dir(&config).unwrap();
+        corten_sys::fs::write(config.join("config.json"), settings.to_string()).unwrap();
+        let config = config.to_string_lossy().into_owned();
+        let corten = |arguments: &[&str]| {
+            let all = ["--config", &config].into_iter().chain(arguments.iter().copied());
+            engine.corten(all).env("PATH", &path)
+        };
+        let image = format!("{REGISTRY}/team/app:1");
+        let folder = engine.work().join("context");
+        corten_sys::fs::create_dir(&folder).unwrap();
+        let dockerfile = format!("FROM {REGISTRY}/library/busybox\nRUN echo built > /built\n");
+        corten_sys::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+        let folder = folder.to_string_lossy().into_owned();
+        let build = ["build", "-q", "--pull", "-t", &image, &folder];
+        assert_ne!(corten(&build).run().code, 0, "{user_of}");
+        corten(&["login", "-u", "me", "-p", "secret", REGISTRY]).ok();
+        corten(&build).ok();
+        corten(&["push", "-q", &image]).ok();
+        corten(&["build", "-q", "--push", "-t", &image, &folder]).ok();
+        engine.corten(["rmi", &image]).ok();
+        corten(&["pull", "-q", &image]).ok();
+        let file = corten_sys::fs::read_to_string(format!("{config}/config.json")).unwrap();
+        assert!(!file.contains("secret") && !file.contains("bWU6"), "{user_of}: {file}");
+        corten(&["logout", REGISTRY]).ok();
+        assert_ne!(corten(&["push", "-q", &image]).run().code, 0, "{user_of}");
+        let calls = corten_sys::fs::read_to_string(engine.work().join("vault/calls")).unwrap();
+        for call in ["store", "get", "erase"] {
+            assert!(calls.lines().any(|line| line == call), "{user_of}, {call}: {calls}");
+        }
+        let left = engine.sh(&format!(
+            "ls {} | grep -c kept- || true",
+            engine.work().join("vault").display()
+        ));
+        assert_eq!(left.line(), "0", "{user_of}");
+    }
+}
+
+#[test]
+fn a_helper_that_is_not_there_or_fails_is_named() {
+    let engine = restricted(Access::Basic("me".to_owned(), "secret".to_owned()));
+    let config = engine.work().join("config");
+    corten_sys::fs::create_dir(&config).unwrap();
+    corten_sys::fs::write(config.join("config.json"), json!({"credsStore": "nosuch"}).to_string()).unwrap();
+    let config = config.to_string_lossy().into_owned();
+    let login = ["--config", &config, "login", "-u", "me", "-p", "secret", REGISTRY];
+    let refused = engine.corten(login).fails(1);
+    assert!(refused.contains("docker-credential-nosuch"), "{refused}");
+}
+
 #[test]
 fn registries_that_are_not_there() {
     let engine = Engine::start_with(Options::default());

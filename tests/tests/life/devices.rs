@@ -34,6 +34,18 @@ fn with_documents() -> (Engine, String) {
 }
 
 #[test]
+fn documents_are_yaml_as_well() {
+    let (engine, folder) = with_documents();
+    let toy = "cdiVersion: 0.6.0\nkind: acme.com/toy\nannotations: {made: \"2024\"}\ncontainerEdits:\n  env:\n  - TOYS=many\n\
+               devices:\n- name: one\n  containerEdits: &edits\n    env: [ONE=1]\n    deviceNodes:\n    - path: /dev/toy\n      \
+               hostPath: /dev/full\n      fileMode: 0644\n- name: same\n  containerEdits: *edits\n";
+    fs::write(format!("{folder}/toy.yaml"), toy).expect("a file");
+    let run = ["run", "--rm", "--device", "acme.com/toy=same", "busybox", "sh", "-c"];
+    let look = ["echo $TOYS $ONE; stat -c %a /dev/toy"];
+    assert_eq!(engine.corten([&run[..], &look].concat()).ok(), "many 1\n644\n");
+}
+
+#[test]
 fn devices_by_name() {
     let (engine, folder) = with_documents();
     fs::write(format!("{folder}/toy.json"), TOY.replace("FOLDER", &folder)).expect("a file");
@@ -107,7 +119,10 @@ fn devices_by_name() {
         (&"cdi".into(), &"acme.com/toy=two".into())
     );
     let warnings = info["Warnings"].to_string();
-    for part in ["broken.json: failed to load CDI Spec", "YAML is not supported"] {
+    for part in [
+        "broken.json: failed to load CDI Spec",
+        "unmarshal CDI Spec: missing field `kind`",
+    ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
     assert!(engine.corten(["info"]).ok().contains("  cdi: acme.com/toy=one\n"));

@@ -1,5 +1,6 @@
 //! What is stated about an image (`--attest`, moby/buildkit docs/attestations): where it comes from, and what is in it.
 
+mod copyright;
 mod packages;
 mod provenance;
 

@@ -1,7 +1,7 @@
 //! What is in an image: a list of packages as SPDX 2.3 (spdx.github.io/spdx-spec/v2.3), made of the databases of dpkg
 //! and apk. Nothing of the image is run for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use corten_oci::digest::Digest;
@@ -9,6 +9,7 @@ use corten_store::{Access, Predicate};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::copyright;
 use crate::builder::Shared;
 use crate::error::{Error, Result};
 use crate::output::Product;
@@ -52,7 +53,14 @@ pub(super) fn predicate(shared: &Shared<'_>, product: &Product) -> Result<Predic
 fn packages(root: &Root) -> Vec<Package> {
     let mut found = Vec::new();
     if let Some(status) = text(root, "var/lib/dpkg/status") {
-        found.extend(dpkg(&status));
+        found.extend(dpkg(&status).into_iter().map(|package| {
+            Package {
+                license: text(root, &format!("usr/share/doc/{}/copyright", package.name))
+                    .map(|text| copyright::expression(&text))
+                    .unwrap_or_default(),
+                ..package
+            }
+        }));
     }
     for path in ["lib/apk/db/installed", "usr/lib/apk/db/installed"] {
         if let Some(installed) = text(root, path) {
@@ -169,7 +177,16 @@ fn document(packages: &[Package], distribution: &str, image: &Digest) -> Value {
             "relatedSpdxElement": id,
         }));
     }
+    let others: BTreeSet<&str> = packages
+        .iter()
+        .flat_map(|package| copyright::references(&package.license))
+        .collect();
+    let others = others.iter().map(|id| {
+        let name = id.trim_start_matches(copyright::OTHER);
+        json!({"licenseId": id, "name": name, "extractedText": "NOASSERTION"})
+    });
     json!({
+        "hasExtractedLicensingInfos": others.collect::<Vec<_>>(),
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",

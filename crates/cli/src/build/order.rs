@@ -230,9 +230,10 @@ fn attest(m: &Matches) -> Result<BTreeMap<String, String>> {
 fn allow(m: &Matches) -> Result<Vec<String>> {
     let names = split(&m.all("allow").into_iter().map(str::to_owned).collect::<Vec<_>>());
     for name in &names {
-        if !matches!(name.as_str(), "network.host" | "security.insecure") {
+        let is_device = name.starts_with("device=");
+        if !is_device && !matches!(name.as_str(), "network.host" | "security.insecure" | "device") {
             return Err(Error::new(format!(
-                "invalid entitlement {name:?}: known are network.host and security.insecure"
+                "invalid entitlement {name:?}: known are network.host, security.insecure and device"
             )));
         }
     }

@@ -11,6 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use corten_api::build::Output;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -31,7 +32,12 @@ pub(super) enum Destination {
     File(PathBuf),
     /// A folder, into which files are unpacked.
     Folder(PathBuf),
+    /// A folder that is an OCI layout.
+    Layout(PathBuf),
 }
+
+/// What a layout's images are listed in.
+const INDEX: &str = "index.json";
 
 /// `key=value,…`, quoted as CSV is.
 pub(super) fn fields(text: &str) -> Result<BTreeMap<String, String>> {
@@ -150,9 +156,15 @@ fn output(text: &str) -> Result<(Output, Destination)> {
         ("docker", None) => return Ok((Output::Image(options), Destination::Engine)),
         ("docker", to) => return Ok((Output::Archive { options, oci: false }, file(to))),
         ("oci", to) => {
-            match options.remove("tar").as_deref() {
-                None | Some("true") => {}
-                Some(_) => return Err(Error::new("type=oci,tar=false is not supported yet")),
+            match (options.remove("tar").as_deref(), &to) {
+                (None | Some("true" | "1"), _) => {}
+                (Some("false" | "0"), Some(path)) => {
+                    return Ok((Output::Archive { options, oci: true }, Destination::Layout(path.into())));
+                }
+                (Some("false" | "0"), None) => {
+                    return Err(Error::new("dest is required for oci output with tar=false"));
+                }
+                (Some(other), _) => return Err(Error::new(format!("non-bool value for tar: {other}"))),
             }
             return Ok((Output::Archive { options, oci: true }, file(to)));
         }
@@ -233,11 +245,15 @@ impl Open {
                     temporary,
                 })
             }
-            Destination::Folder(path) => {
+            Destination::Folder(path) | Destination::Layout(path) => {
                 corten_sys::fs::create_dir_all(path).map_err(failed)?;
+                let layout = matches!(destination, Destination::Layout(_)).then(|| Layout::begin(path));
                 let folder = path.to_string_lossy().into_owned();
                 let (pieces, receiver) = mpsc::channel(4);
-                let thread = std::thread::spawn(move || cp::unpack(receiver, &folder));
+                let thread = std::thread::spawn(move || {
+                    cp::unpack(receiver, &folder)?;
+                    layout.map_or(Ok(()), Layout::finish)
+                });
                 Ok(Self::Folder { pieces, thread })
             }
         }
@@ -270,6 +286,41 @@ impl Open {
                     .unwrap_or_else(|_| Err(Error::new("unpacking the output failed")))
             }
         }
+    }
+}
+
+/// A folder that is an OCI layout, and what it had before.
+struct Layout {
+    folder: PathBuf,
+    before: Vec<Value>,
+}
+
+impl Layout {
+    fn begin(folder: &Path) -> Self {
+        let index = corten_sys::fs::read(folder.join(INDEX)).ok();
+        let index = index.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        let before = index.and_then(|index| index["manifests"].as_array().cloned());
+        Self {
+            folder: folder.to_owned(),
+            before: before.unwrap_or_default(),
+        }
+    }
+
+    /// Takes away what only Docker's own archives have, and names again what was there under other names.
+    fn finish(self) -> Result<()> {
+        for extra in ["manifest.json", "repositories"] {
+            corten_sys::fs::if_there(corten_sys::fs::remove_file(self.folder.join(extra))).map_err(failed)?;
+        }
+        let place = self.folder.join(INDEX);
+        let bytes = corten_sys::fs::read(&place).map_err(failed)?;
+        let mut index: Value = serde_json::from_slice(&bytes).map_err(|error| Error::new(error.to_string()))?;
+        if let Some(manifests) = index["manifests"].as_array_mut() {
+            let name = |one: &Value| one["annotations"]["org.opencontainers.image.ref.name"].clone();
+            let names: Vec<Value> = manifests.iter().map(name).collect();
+            let other = |one: &Value| !names.contains(&name(one));
+            manifests.extend(self.before.into_iter().filter(other));
+        }
+        corten_sys::fs::write_atomic(&place, index.to_string().as_bytes()).map_err(failed)
     }
 }
 
@@ -319,6 +370,15 @@ mod tests {
         check("type=registry", image(&[("push", "true")]));
         check("type=cacheonly", (Output::Nothing, Destination::Engine));
         let error = |text: &str| output(text).unwrap_err().message;
+        check(
+            "type=oci,tar=false,dest=d",
+            (archive(true), Destination::Layout("d".into())),
+        );
+        assert_eq!(
+            error("type=oci,tar=false"),
+            "dest is required for oci output with tar=false"
+        );
+        assert_eq!(error("type=oci,tar=no,dest=d"), "non-bool value for tar: no");
         assert_eq!(error("type=local"), "dest is required for local output");
         assert_eq!(error("type=loca,dest=x"), "unknown output type \"loca\"");
         assert_eq!(error("dest=x"), "type is required for output \"dest=x\"");

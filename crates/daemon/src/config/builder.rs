@@ -1,7 +1,14 @@
-//! The key `builder`: what keeps the cache of builds small (`gc`).
+//! The key `builder`: what keeps the cache of builds small (`gc`), what builds may be allowed (`entitlements`), and how long
+//! they are remembered (`history`).
+
+use std::time::Duration;
 
 use corten_api::filters::Filters;
-use corten_engine::builds::{CacheRules, builder::Rule, prune_rule};
+use corten_engine::builds::{
+    CacheRules, HistoryRules,
+    builder::{Granted, Rule},
+    prune_rule,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
@@ -31,12 +38,83 @@ struct Policy {
     min_free_space: String,
 }
 
+/// `builder.entitlements`; what is not said is granted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+struct Entitlements {
+    network_host: Option<bool>,
+    security_insecure: Option<bool>,
+    device: Option<bool>,
+}
+
+/// `builder.history`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct History {
+    max_age: Json,
+    max_entries: Option<usize>,
+}
+
+/// Checks all of the key.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let builder = config.map("builder");
+    let known = ["gc", "entitlements", "history"];
+    if let Some(other) = builder.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(ConfigError::new(format!("builder.{other} is not supported")));
+    }
+    rules(config)?;
+    granted(config)?;
+    history(config).map(drop)
+}
+
+/// What builds may be allowed.
+pub(super) fn granted(config: &Config) -> Result<Granted, ConfigError> {
+    let builder = config.map("builder");
+    let Some(text) = builder.get("entitlements") else {
+        return Ok(Granted::default());
+    };
+    let read: Entitlements =
+        serde_json::from_str(text).map_err(|error| ConfigError::new(format!("builder.entitlements: {error}")))?;
+    Ok(Granted {
+        host_network: read.network_host.unwrap_or(true),
+        insecure: read.security_insecure.unwrap_or(true),
+        devices: read.device.unwrap_or(true),
+    })
+}
+
+/// How long builds are remembered.
+pub(super) fn history(config: &Config) -> Result<HistoryRules, ConfigError> {
+    let builder = config.map("builder");
+    match builder.get("history") {
+        Some(text) => remembered(text).map_err(|why| ConfigError::new(format!("builder.history: {why}"))),
+        None => Ok(HistoryRules::default()),
+    }
+}
+
+fn remembered(text: &str) -> Result<HistoryRules, String> {
+    let read: History = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let age = match &read.max_age {
+        Json::Null => None,
+        // Seconds, or a duration as Go writes it.
+        Json::Number(seconds) => Some(Duration::from_secs(
+            seconds.as_u64().ok_or("maxAge: it is no number of seconds")?,
+        )),
+        Json::String(text) => {
+            let read: jiff::SignedDuration = text.parse().map_err(|error| format!("maxAge: {error}"))?;
+            Some(read.try_into().map_err(|_| "maxAge: it is negative")?)
+        }
+        _ => return Err("maxAge: a duration is expected".to_owned()),
+    };
+    let usual = HistoryRules::default();
+    Ok(HistoryRules {
+        most: read.max_entries.unwrap_or(usual.most),
+        age,
+    })
+}
+
 /// The rules that the cache is kept by.
 pub(super) fn rules(config: &Config) -> Result<CacheRules, ConfigError> {
     let builder = config.map("builder");
-    if let Some(other) = builder.keys().find(|key| *key != "gc") {
-        return Err(ConfigError::new(format!("builder.{other} is not supported")));
-    }
     match builder.get("gc") {
         Some(text) => read(text).map_err(|why| ConfigError::new(format!("builder.gc: {why}"))),
         None => Ok(CacheRules::default()),
@@ -114,6 +192,22 @@ fn by_field(fields: &Map<String, Json>, filters: &mut Filters) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histories_are_bounded() {
+        let rules = remembered(r#"{"maxAge": "1h30m", "maxEntries": 3}"#).unwrap();
+        assert_eq!((rules.most, rules.age), (3, Some(Duration::from_secs(5400))));
+        let rules = remembered(r#"{"maxAge": 60}"#).unwrap();
+        assert_eq!((rules.most, rules.age), (50, Some(Duration::from_secs(60))));
+        for bad in [
+            r#"{"maxAge": "x"}"#,
+            r#"{"maxAge": []}"#,
+            r#"{"nosuch": 1}"#,
+            r#"{"maxEntries": -1}"#,
+        ] {
+            assert!(remembered(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn policies_are_read_as_dockerd_does() {

@@ -33,7 +33,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     addresses(config)?;
     reloadable(config)?;
     network::check(config)?;
-    builder::rules(config)?;
+    builder::check(config)?;
     cgroupns(config)?;
     ipc(config)?;
     host_gateways(config)?;
@@ -92,6 +92,8 @@ impl Config {
             host_gateways: host_gateways(self)?,
             experimental: self.switch("experimental", false),
             build_cache: builder::rules(self)?,
+            granted: builder::granted(self)?,
+            build_history: builder::history(self)?,
             exposure: defaults::exposure(self),
             bridge: self.text("bridge").unwrap_or(BRIDGE).to_owned(),
             bridge_is_users: self.text("bridge").is_some_and(|name| name != BRIDGE),

@@ -9,11 +9,13 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use corten_api::{
-    container::Config,
+    container::{Config, DeviceRequest},
     host_config::HostConfig,
     image::{AuthConfig, Progress},
 };
-use corten_build::{Agents, BaseImage, Error, Executor, GitSource, Network, Process, Security, Stream, Transfer};
+use corten_build::{
+    Agents, BaseImage, Error, Executor, FoundDevice, GitSource, Network, Process, Security, Stream, Transfer,
+};
 use corten_oci::{digest::Digest, platform::Platform, reference::Reference};
 use corten_store::{Force, PruneParents};
 use tokio::{
@@ -23,6 +25,7 @@ use tokio::{
 
 use super::{Builds, StepSettings};
 use crate::{
+    cdi::Catalogue,
     containers::Step,
     error::{Kind, Result},
     images::PullRequest,
@@ -204,6 +207,14 @@ impl Executor for EngineExecutor {
             Network::Host => host_config.network_mode = "host".into(),
         }
         host_config.privileged = process.security == Security::Insecure;
+        if !process.devices.is_empty() {
+            let request = DeviceRequest {
+                driver: "cdi".to_owned(),
+                device_ids: Some(process.devices.clone()),
+                ..DeviceRequest::default()
+            };
+            host_config.resources.device_requests = Some(vec![request]);
+        }
         let step = Step {
             id: process.id.clone(),
             command: process.arguments.clone(),
@@ -256,6 +267,12 @@ impl Executor for EngineExecutor {
     fn git(&self, source: &GitSource, agents: &Arc<dyn Agents>, folder: &Path) -> corten_build::Result<String> {
         let exec_root = &self.builds.0.settings.exec_root;
         self.wait(super::git::check_out(source, agents, exec_root, folder))
+    }
+
+    fn devices(&self, name: &str) -> corten_build::Result<Vec<FoundDevice>> {
+        let folders = self.builds.0.settings.cdi.as_deref().unwrap_or_default();
+        let found = Catalogue::read(folders).named(name);
+        found.map_err(|why| Error::new(Kind::Invalid, why))
     }
 
     fn is_cancelled(&self) -> bool {

@@ -39,7 +39,7 @@ use crate::{
     settings::Settings,
 };
 
-pub use self::pruning::{CacheRules, rule as prune_rule};
+pub use self::pruning::{CacheRules, HistoryRules, rule as prune_rule};
 pub use self::session::Credentials;
 pub use self::watcher::{Watch, Watcher};
 /// What [`Builds::solve`] is told, and tells.

@@ -38,6 +38,22 @@ impl Default for CacheRules {
     }
 }
 
+/// How long what builds told is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRules {
+    /// So many are kept, besides those that are pinned.
+    pub most: usize,
+    /// No older ones are; there is no bound when that is none.
+    pub age: Option<Duration>,
+}
+
+impl Default for HistoryRules {
+    fn default() -> Self {
+        // BuildKit's number.
+        Self { most: 50, age: None }
+    }
+}
+
 impl CacheRules {
     /// The rules, for a cache that lies in a folder.
     pub(super) fn rules(&self, folder: &Path) -> Vec<Rule> {

@@ -184,11 +184,23 @@ impl Sources<'_> {
             platform_given: !request.platform.is_empty(),
             secrets: Arc::new(secrets(extended)?),
             agents: agents(extended),
-            allowed: allowed(request, extended)?,
+            allowed: self.granted(allowed(request, extended)?)?,
             network: request.steps.network.clone(),
             explain: extended.explain,
             squash: extended.squash,
         })
+    }
+
+    /// What is asked for, if the engine grants it. The host's network that a whole build is on is no entitlement.
+    fn granted(&self, allowed: Allowed) -> Result<Allowed> {
+        let host_network = self.request.steps.network != "host" && allowed.host_network;
+        let asked = Allowed {
+            host_network,
+            ..allowed.clone()
+        };
+        let granted = self.builds.0.settings.granted;
+        granted.check(&asked).map_err(|error| converted(&error))?;
+        Ok(allowed)
     }
 
     /// Caches elsewhere: at registries, under names that are no images here; in folders.
@@ -457,14 +469,10 @@ fn agents(extended: &Extended) -> Arc<dyn Agents> {
 fn allowed(request: &BuildRequest, extended: &Extended) -> Result<Allowed> {
     let mut allowed = Allowed {
         host_network: request.steps.network == "host",
-        insecure: false,
+        ..Allowed::default()
     };
     for name in &extended.allow {
-        match name.as_str() {
-            "network.host" => allowed.host_network = true,
-            "security.insecure" => allowed.insecure = true,
-            other => return Err(Error::invalid(format!("unknown entitlement {other}"))),
-        }
+        allowed.add(name).map_err(|error| converted(&error))?;
     }
     Ok(allowed)
 }

@@ -6,6 +6,7 @@
 
 mod edits;
 mod names;
+mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,8 +137,27 @@ impl Spec {
         if bytes.len() > MOST {
             return Err("it has more than 4 MiB".to_owned());
         }
-        let spec: Self =
-            serde_json::from_slice(bytes).map_err(|error| format!("failed to unmarshal CDI Spec: {error}"))?;
+        serde_json::from_slice(bytes)
+            .map_err(unreadable)
+            .and_then(Self::checked)
+    }
+
+    /// Reads and checks a document in YAML.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_yaml(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > MOST {
+            return Err("it has more than 4 MiB".to_owned());
+        }
+        let text = std::str::from_utf8(bytes).map_err(unreadable)?;
+        let value = yaml::read(text).map_err(unreadable)?;
+        serde_json::from_value(value)
+            .map_err(unreadable)
+            .and_then(Self::checked)
+    }
+
+    fn checked(spec: Self) -> Result<Self, String> {
         spec.check().map_err(|why| format!("invalid CDI Spec: {why}"))?;
         Ok(spec)
     }
@@ -202,6 +222,10 @@ impl Spec {
             () => "0.3.0",
         }
     }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> String {
+    format!("failed to unmarshal CDI Spec: {error}")
 }
 
 impl Device {

@@ -14,7 +14,11 @@ impl<'a> Kind<'a> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(text: &'a str) -> Result<Self, String> {
+    /// Reads `vendor/class`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &'a str) -> Result<Self, String> {
         let (vendor, class) = text
             .split_once('/')
             .filter(|(vendor, class)| !vendor.is_empty() && !class.is_empty())
