@@ -130,6 +130,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) remote: &'a dyn Remote,
     /// The folders that were fetched from elsewhere: their files read no others.
     pub(crate) fetched: Vec<PathBuf>,
+    /// The project's own files, read to find its name.
+    ahead: BTreeMap<PathBuf, Vec<yaml::Document>>,
 }
 
 /// Files that share a folder and variables: the project's own, or those of one `include`.
@@ -164,6 +166,7 @@ impl<'a> Loader<'a> {
             fetched: sources.fetched.clone(),
             files: Files::default(),
             warnings: Warnings::default(),
+            ahead: BTreeMap::new(),
         }
     }
 
@@ -204,7 +207,8 @@ impl<'a> Loader<'a> {
         if self.sources.files.is_empty() {
             return Err(Error::not_found("no configuration file provided: not found"));
         }
-        let name = name::of(self.sources, &mut self.warnings)?;
+        let written = self.written_name();
+        let name = name::of(self.sources, written, &mut self.warnings)?;
         let mut environment = self.sources.environment.clone();
         environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
         let layer = Layer {
@@ -364,8 +368,28 @@ impl<'a> Loader<'a> {
         Ok((file, None))
     }
 
+    /// The name that the last file which has one gives; whatever is wrong with a file is found when it is
+    /// read in earnest.
+    fn written_name(&mut self) -> String {
+        let mut name = String::new();
+        if self.sources.name.is_some() {
+            return name;
+        }
+        for file in &self.sources.files {
+            let Ok(documents) = self.read(file) else { continue };
+            if let Some(written) = name::written(&documents) {
+                written.clone_into(&mut name);
+            }
+            self.ahead.insert(file.clone(), documents);
+        }
+        name
+    }
+
     /// Reads the documents of a file.
     pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<yaml::Document>> {
+        if let Some(documents) = self.ahead.remove(path) {
+            return Ok(documents);
+        }
         let text = if path == Path::new("-") {
             self.sources.input.clone().unwrap_or_default()
         } else {

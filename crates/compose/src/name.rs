@@ -1,27 +1,19 @@
 //! What a project is called.
 
-use std::path::Path;
-
 use crate::{
     error::{Error, Result},
-    load::{Sources, Step, read_text},
+    load::{Sources, Step},
     node::Node,
     template,
     warnings::Warnings,
-    yaml,
+    yaml::Document,
 };
 
-/// The project's name: the one that was given, or that of the last file that has one, or the default.
-pub(crate) fn of(sources: &Sources, warnings: &mut Warnings) -> Result<String> {
+/// The project's name: the one that was given, or the one that is `written` in its files, or the default.
+pub(crate) fn of(sources: &Sources, mut written: String, warnings: &mut Warnings) -> Result<String> {
     if let Some(name) = &sources.name {
         check(name)?;
         return Ok(name.clone());
-    }
-    let mut written = String::new();
-    for file in &sources.files {
-        if let Some(name) = in_file(file, sources) {
-            written = name;
-        }
     }
     if sources.does(Step::Interpolation) {
         let lookup = |name: &str| sources.environment.get(name).cloned();
@@ -38,20 +30,14 @@ pub(crate) fn of(sources: &Sources, warnings: &mut Warnings) -> Result<String> {
     })
 }
 
-/// What a file says; whatever is wrong with it is found when it is read in earnest.
-fn in_file(file: &Path, sources: &Sources) -> Option<String> {
-    let text = if file == Path::new("-") {
-        sources.input.clone()?
-    } else {
-        read_text(file).ok()?
-    };
-    let documents = yaml::documents(&text, 0).ok()?;
+/// What a file says.
+pub(crate) fn written(documents: &[Document]) -> Option<&str> {
     let names = documents
         .iter()
         .rev()
         .filter_map(|document| document.root.get("name").and_then(Node::as_text));
     let mut given = names.filter(|name| !name.is_empty());
-    given.next().map(str::to_owned)
+    given.next()
 }
 
 /// A name from any text: small letters, digits, `-` and `_`, beginning with a letter or a digit.

@@ -5,8 +5,9 @@ pub(crate) type Path = Vec<String>;
 
 /// Whether a path fits a pattern such as `services.*.ports`, where `*` is any key.
 pub(crate) fn matches(path: &[String], pattern: &str) -> bool {
-    let mut steps = path.iter();
-    for want in pattern.split('.') {
+    // From the end, where paths differ: most are told apart by their last step.
+    let mut steps = path.iter().rev();
+    for want in pattern.rsplit('.') {
         match steps.next() {
             Some(step) if want == "*" || want == step => {}
             _ => return false,
