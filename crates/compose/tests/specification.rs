@@ -149,4 +149,35 @@ proptest! {
         // A text that begins with a line break loses nothing either.
         prop_assert_eq!(&first.services["a"].command, &again.services["a"].command, "{}", written);
     }
+
+    /// It does not matter which of three files are merged first, and a file over itself changes nothing.
+    #[test]
+    fn merging_is_associative_and_a_file_over_itself_is_that_file(files in prop::collection::vec((words(), words()), 3)) {
+        let file = |(map, list): &(BTreeMap<String, String>, BTreeMap<String, String>)| {
+            let words: Vec<_> = list.keys().map(|word| format!("\"{word}\"")).collect();
+            let words = words.join(", ");
+            format!(
+                "services: {{a: {{image: x, labels: {0}, environment: {0}, sysctls: {0}, cap_add: [{words}], dns_search: [{words}]}}}}",
+                flow(map)
+            )
+        };
+        let texts: Vec<_> = files.iter().map(file).collect();
+        let all = merged(&texts);
+        let [first, second, third] = &texts[..] else { panic!("three files") };
+        let written = |texts: &[String]| merged(texts).render(corten_compose::Format::Yaml);
+        let left = merged(&[written(&[first.clone(), second.clone()]), third.clone()]);
+        let right = merged(&[first.clone(), written(&[second.clone(), third.clone()])]);
+        prop_assert_eq!(&all.services, &left.services);
+        prop_assert_eq!(&all.services, &right.services);
+        prop_assert_eq!(&merged(std::slice::from_ref(first)).services, &merged(&[first.clone(), first.clone()]).services);
+    }
+
+    /// A text without `$` is itself, and `$$` stands for one `$`, whatever is around.
+    #[test]
+    fn texts_without_variables_stay(text in "[a-zA-Z0-9 $:{}_.?!+-]{0,16}") {
+        let quoted = format!("{:?}", text.replace('$', "$$"));
+        let project = read(&format!("services: {{a: {{image: x, command: [{quoted}]}}}}"), &BTreeMap::new());
+        let expected = [text];
+        prop_assert_eq!(project.services["a"].command.0.as_deref(), Some(&expected[..]));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod edges;
+mod fuzz;
 mod reference;
 mod sources;
 
