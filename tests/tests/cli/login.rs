@@ -172,7 +172,7 @@ fn helpers_keep_secrets() {
 fn helper(engine: &Engine, name: &str) -> String {
     let (bin, kept) = (engine.work().join("bin"), engine.work().join(name));
     for folder in [&bin, &kept] {
-        corten_sys::fs::create_dir_all(folder).unwrap();
+        corten_sys::fs::create_dir_all(folder).expect("a file");
     }
     let program = bin.join(format!("docker-credential-{name}"));
     let script = "#!/bin/sh\ncd KEPT\necho $1 >> calls\nfile() { tr -c 'a-z0-9.\\n' _; }\ncase $1 in\n\
@@ -183,8 +183,8 @@ fn helper(engine: &Engine, name: &str) -> String {
     let script = script
         .replace("KEPT", &kept.to_string_lossy())
         .replace("REGISTRY", REGISTRY);
-    corten_sys::fs::write(&program, script).unwrap();
-    corten_sys::fs::set_mode(&program, 0o755).unwrap();
+    corten_sys::fs::write(&program, script).expect("a file");
+    corten_sys::fs::set_mode(&program, 0o755).expect("a file");
     format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display())
 }
 
