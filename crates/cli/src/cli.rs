@@ -44,6 +44,11 @@ impl Cli {
         }
     }
 
+    /// The same command line once more, for another thread.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.program, self.globals.clone())
+    }
+
     /// A variable of the environment.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -12,6 +12,7 @@ mod events;
 mod images;
 mod lifecycle;
 mod order;
+mod parallel;
 mod peers;
 mod plans;
 mod project;

@@ -10,17 +10,8 @@ use corten_compose::{
     model::{Build, Duration, FileMount, FileObject, Ulimit},
 };
 
-use super::{
-    models,
-    open::{Open, call},
-    providers, socket,
-};
-use crate::{
-    build,
-    error::{Error, Result},
-    image::pull,
-    remote::named,
-};
+use super::{models, open::Open, parallel, providers, socket};
+use crate::error::{Error, Result};
 
 /// How images come to be there.
 #[derive(Debug, Clone, Default)]
@@ -44,21 +35,47 @@ pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<St
     models::ensure(open)?;
     socket::mount(open)?;
     tell_of_owners(open);
-    let mut done: BTreeMap<String, String> = BTreeMap::new();
-    let mut ids = BTreeMap::new();
-    for (name, service) in &open.project.services {
-        let image = open.project.image_of(name);
-        let key = format!("{image} {}", service.platform);
-        let id = match done.get(&key) {
-            Some(id) if service.build.is_none() => id.clone(),
-            _ => ensure_one(open, wanted, name, service, &image)?,
-        };
-        done.insert(key, id.clone());
-        if !id.is_empty() {
-            ids.insert(name.clone(), id);
+    let open = &*open;
+    let services = || open.project.services.iter();
+    let image_of = |name: &String| open.project.image_of(name);
+    let found = parallel::inspect_all(open, distinct(services().map(|(name, _)| image_of(name))))?;
+    let (mut builds, mut fetches) = (Vec::new(), BTreeMap::new());
+    for (name, service) in services() {
+        let image = image_of(name);
+        match decide(wanted, service, found.get(&image), &image)? {
+            Step::Keep => {}
+            Step::Build(definition) => builds.push((name, service, definition)),
+            Step::Fetch => drop(fetches.insert(format!("{image} {}", service.platform), (name, service))),
         }
     }
-    Ok(ids)
+    if let Some((_, error)) = parallel::fetch_all(open, fetches.values().copied().collect(), wanted.quiet_pull)?.pop() {
+        return Err(error);
+    }
+    if open.is_dry() {
+        for (name, ..) in &builds {
+            open.progress.tell(name, "Building", Phase::Working);
+        }
+    } else {
+        let extra = Extra::quiet(wanted.quiet_build);
+        build_sources(open, &builds.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), &extra)?;
+        let prepared = builds
+            .iter()
+            .map(|(name, service, build)| prepare(open, name, service, build, &extra));
+        parallel::build_all(open, prepared.collect::<Result<_>>()?)?;
+    }
+    let changed = fetches
+        .values()
+        .map(|(name, _)| *name)
+        .chain(builds.iter().map(|(name, ..)| *name));
+    let changed = distinct(changed.map(image_of));
+    let mut all = found;
+    all.extend(parallel::inspect_all(open, changed)?);
+    let ids = services().filter_map(|(name, _)| Some((name.clone(), all.get(&image_of(name))?.id.clone())));
+    Ok(ids.collect())
+}
+
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// Brings the project into the form that [`ensure`] gives it, as far as that needs nobody else.
@@ -92,37 +109,32 @@ fn tell_of_owners(open: &Open<'_>) {
     }
 }
 
-fn ensure_one(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<String> {
+/// What is to be done about a service's image.
+enum Step<'a> {
+    Keep,
+    Fetch,
+    Build(&'a Build),
+}
+
+fn decide<'a>(wanted: &Wanted, service: &'a Service, found: Option<&Inspect>, image: &str) -> Result<Step<'a>> {
     let policy = match wanted.pull.as_str() {
         "" => service.pull_policy.as_str(),
         policy => policy,
     };
-    let found = inspect(open, image)?;
     let build = !wanted.no_build && (wanted.build || policy == "build" || found.is_none());
     if let Some(definition) = &service.build
         && build
     {
-        if open.is_dry() {
-            open.progress.tell(name, "Building", Phase::Working);
-            return Ok(String::new());
-        }
-        build_one(open, name, service, definition, &Extra::quiet(wanted.quiet_build))?;
-        return Ok(find(open, image)?.unwrap_or_default());
+        return Ok(Step::Build(definition));
     }
     match (found, policy) {
-        (Some(found), policy) if service.build.is_none() && is_stale(policy, &found) => {
-            fetch(open, wanted, name, service, image)?;
-            Ok(find(open, image)?.unwrap_or(found.id))
-        }
-        (Some(found), _) => Ok(found.id),
+        (Some(found), policy) if service.build.is_none() && is_stale(policy, found) => Ok(Step::Fetch),
+        (Some(_), _) => Ok(Step::Keep),
         // What has no name of its own is in no registry.
         (None, policy) if policy == "never" || service.image.is_empty() => Err(Error::new(format!(
             "Error response from daemon: No such image: {image}"
         ))),
-        (None, _) => {
-            fetch(open, wanted, name, service, image)?;
-            Ok(find(open, image)?.unwrap_or_default())
-        }
+        (None, _) => Ok(Step::Fetch),
     }
 }
 
@@ -142,50 +154,34 @@ fn is_stale(policy: &str, image: &Inspect) -> bool {
 
 /// The id of an image that is here.
 pub(crate) fn find(open: &Open<'_>, image: &str) -> Result<Option<String>> {
-    Ok(inspect(open, image)?.map(|image| image.id))
+    let found = open.cli.wait(inspect(open, image))?;
+    Ok(found.map(|image| image.id))
 }
 
-fn inspect(open: &Open<'_>, image: &str) -> Result<Option<Inspect>> {
-    open.cli.wait(async {
-        match open.cli.client()?.inspect_image(image, "").await {
-            Ok(bytes) => {
-                let inspect = corten_api::decode(&bytes).map_err(|error| Error::new(error.to_string()))?;
-                Ok(Some(inspect))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
+/// An image that is here.
+pub(super) async fn inspect(open: &Open<'_>, image: &str) -> Result<Option<Inspect>> {
+    match open.cli.client()?.inspect_image(image, "").await {
+        Ok(bytes) => {
+            let inspect = corten_api::decode(&bytes).map_err(|error| Error::new(error.to_string()))?;
+            Ok(Some(inspect))
         }
-    })
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn fetch(open: &Open<'_>, wanted: &Wanted, name: &str, service: &Service, image: &str) -> Result<()> {
-    open.progress.tell(name, "Pulling", Phase::Working);
-    if open.is_dry() {
-        open.progress.tell(name, "Pulled", Phase::Done);
-        return Ok(());
-    }
-    let reference = named(image)?;
-    let quiet = wanted.quiet_pull || !std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let fetched = open
-        .cli
-        .wait(pull::for_container(open.cli, &reference, &service.platform, quiet));
-    match fetched {
-        Ok(()) => open.progress.tell(name, "Pulled", Phase::Done),
-        Err(error) => {
-            open.progress.tell(name, "Error", Phase::Failed);
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-/// Fetches the image of a service, whatever is here.
-pub(crate) fn pull_one(open: &Open<'_>, name: &str, service: &Service, quiet: bool) -> Result<()> {
-    let wanted = Wanted {
-        quiet_pull: quiet,
-        ..Wanted::default()
-    };
-    fetch(open, &wanted, name, service, &open.project.image_of(name))
+/// A build that is about to be.
+pub(super) struct Prepared {
+    /// Whose image it is.
+    pub(super) service: String,
+    /// The image's name.
+    pub(super) image: String,
+    /// The words for the command `build`.
+    pub(super) words: Vec<String>,
+    /// Services whose images it begins from.
+    pub(super) needs: Vec<String>,
+    /// The Dockerfile that the project itself holds, as long as it is needed.
+    _inline: Option<Inline>,
 }
 
 /// What flags say of a build beyond the service's definition.
@@ -209,9 +205,14 @@ impl Extra {
     }
 }
 
-/// Builds the image of a service, by the command `build`.
-pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &Build, extra: &Extra) -> Result<()> {
-    build_sources(open, name, extra)?;
+/// What the command `build` is to be told for the image of a service.
+pub(super) fn prepare(
+    open: &Open<'_>,
+    name: &str,
+    service: &Service,
+    build: &Build,
+    extra: &Extra,
+) -> Result<Prepared> {
     let mut words: Vec<String> = Vec::new();
     let mut add = |flag: &str, value: &str| words.extend([format!("--{flag}"), value.to_owned()]);
     add("tag", &open.project.image_of(name));
@@ -303,23 +304,35 @@ pub(crate) fn build_one(open: &Open<'_>, name: &str, service: &Service, build: &
     };
     words.extend(["--file".to_owned(), file]);
     words.push(build.context.clone());
-    call(open.cli, &build::COMMAND, words)?;
-    open.progress.tell(&open.project.image_of(name), "Built", Phase::Done);
-    Ok(())
+    let contexts = build.contexts();
+    let needs = contexts.iter().filter_map(|(_, value)| value.strip_prefix("service:"));
+    Ok(Prepared {
+        service: name.to_owned(),
+        image: open.project.image_of(name),
+        words,
+        needs: needs.map(str::to_owned).collect(),
+        _inline: inline,
+    })
 }
 
-/// Builds the images that a service's build takes files of, as far as they are not here.
-fn build_sources(open: &Open<'_>, name: &str, extra: &Extra) -> Result<()> {
+/// Builds the images that services' builds take files of, as far as they are not here and not built anyway.
+pub(super) fn build_sources(open: &Open<'_>, services: &[&String], extra: &Extra) -> Result<()> {
     let project = &open.project;
-    for other in project.built_from(name) {
-        let service = project.services.get(&other).or_else(|| project.disabled.get(&other));
-        if let Some((service, build)) = service.and_then(|service| Some((service, service.build.as_ref()?)))
-            && find(open, &project.image_of(&other))?.is_none()
-        {
-            build_one(open, &other, service, build, extra)?;
+    let mut builds = Vec::new();
+    let mut known: Vec<String> = services.iter().map(|name| (*name).clone()).collect();
+    for name in services {
+        for other in project.built_from(name) {
+            let service = project.services.get(&other).or_else(|| project.disabled.get(&other));
+            if let Some((service, build)) = service.and_then(|service| Some((service, service.build.as_ref()?)))
+                && !known.contains(&other)
+                && find(open, &project.image_of(&other))?.is_none()
+            {
+                builds.push(prepare(open, &other, service, build, extra)?);
+                known.push(other);
+            }
         }
     }
-    Ok(())
+    parallel::build_all(open, builds)
 }
 
 pub(super) fn dockerfile(build: &Build) -> String {

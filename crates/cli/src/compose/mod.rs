@@ -17,6 +17,7 @@ mod logs;
 mod menu;
 mod models;
 mod open;
+mod parallel;
 mod printer;
 mod programs;
 mod progress;

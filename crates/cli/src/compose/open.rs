@@ -103,6 +103,11 @@ impl<'a> Open<'a> {
         Ok(())
     }
 
+    /// How many of so many things to do at once.
+    pub(crate) fn limit(&self, count: usize) -> usize {
+        self.parallel.unwrap_or(count).clamp(1, count.max(1))
+    }
+
     /// What there is of the project.
     pub(crate) async fn observe(&self) -> Result<Observed> {
         Ok(Observed::ask(self.cli.client()?, &self.project.name).await?)

@@ -8,6 +8,7 @@ use super::{
     down::whole,
     images::{self, Extra},
     open::{Keep, Open, call},
+    parallel,
 };
 use crate::{
     cli::Cli,
@@ -326,23 +327,28 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
         cli.print(&bake::render(&open.project, wanted, &extra)?);
         return Ok(());
     }
-    let mut any = false;
-    for name in open.project.in_order()? {
-        let service = &open.project.services[&name];
-        if let Some(definition) = &service.build {
-            any = true;
-            if open.is_dry() {
-                open.progress.tell(&name, "Building", Phase::Working);
-                open.progress.tell(&name, "Built", Phase::Done);
-                continue;
-            }
-            images::build_one(&open, &name, service, definition, &extra)?;
-        }
-    }
-    if !any {
+    let order = open.project.in_order()?;
+    let built = |name: &&String| open.project.services[*name].build.is_some();
+    let names: Vec<&String> = order.iter().filter(built).collect();
+    if names.is_empty() {
         open.progress.warn("No services to build");
     }
-    Ok(())
+    if open.is_dry() {
+        for name in names {
+            open.progress.tell(name, "Building", Phase::Working);
+            open.progress.tell(name, "Built", Phase::Done);
+        }
+        return Ok(());
+    }
+    images::build_sources(&open, &names, &extra)?;
+    let mut builds = Vec::new();
+    for name in names {
+        let service = &open.project.services[name];
+        if let Some(definition) = &service.build {
+            builds.push(images::prepare(&open, name, service, definition, &extra)?);
+        }
+    }
+    parallel::build_all(&open, builds)
 }
 
 /// Docker's older flags of builds: two ask for what is not done, and one has moved.
@@ -366,6 +372,7 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
     };
     open.refuse_dry()?;
     let mut done = std::collections::BTreeSet::new();
+    let mut wanted = Vec::new();
     for (name, service) in &open.project.services {
         let buildable = service.build.is_some() && (m.on("ignore-buildable") || service.image.is_empty());
         let image = open.project.image_of(name);
@@ -373,12 +380,17 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
         if buildable || kept || service.pull_policy == "never" || !done.insert(image) {
             continue;
         }
-        match images::pull_one(&open, name, service, m.on("quiet")) {
-            Err(error) if m.on("ignore-pull-failures") || service.build.is_some() => cli.err(&error.message),
-            result => result?,
+        wanted.push((name, service));
+    }
+    let mut failed = Ok(());
+    for (name, error) in parallel::fetch_all(&open, wanted, m.on("quiet"))? {
+        if m.on("ignore-pull-failures") || open.project.services[&name].build.is_some() {
+            cli.err(&error.message);
+        } else {
+            failed = failed.and(Err(error));
         }
     }
-    Ok(())
+    failed
 }
 
 fn push(cli: &Cli, m: &Matches) -> Result<()> {

@@ -1,0 +1,72 @@
+//! Builds of several services at once, and what is said when one of them fails.
+
+use crate::project::Project;
+
+#[test]
+fn builds_go_on_at_once() {
+    // Each waits for the other, by a folder that builds share.
+    let meet = |own: &str, other: &str| {
+        format!(
+            "FROM busybox
+RUN --mount=type=cache,id=meet,target=/meet touch /meet/{own}; \\
+    for i in $(seq 600); do test -e /meet/{other} && exit 0; sleep 0.1; done; exit 1
+"
+        )
+    };
+    let project = Project::new(
+        "name: shop
+services:
+  one: {build: ./one, command: sleep 1000, stop_signal: SIGKILL}
+  two: {build: ./two, command: sleep 1000, stop_signal: SIGKILL}
+",
+    );
+    project.write("one/Dockerfile", &meet("one", "two"));
+    project.write("two/Dockerfile", &meet("two", "one"));
+    let up = project.run("compose up -d --build").run();
+    assert_eq!(up.code, 0, "{up}");
+    assert!(
+        up.stderr.contains("shop-one  Built") && up.stderr.contains("shop-two  Built"),
+        "{up}"
+    );
+    assert_eq!(project.ids().len(), 2);
+    let again = project.run("compose --parallel 1 build").run();
+    assert_eq!(again.code, 0, "one after the other, from the cache: {again}");
+}
+
+#[test]
+fn a_build_that_fails_leaves_what_runs() {
+    let file = |more: &str| {
+        format!(
+            "name: shop
+services:
+  web: {{image: busybox, command: sleep 1000, stop_signal: SIGKILL}}
+{more}"
+        )
+    };
+    let project = Project::new(&file(""));
+    project.run("compose up -d").ok();
+    let before = project.started("shop-web-1");
+    project.write("good/Dockerfile", "FROM busybox\nRUN true\n");
+    project.write("bad/Dockerfile", "FROM base\nRUN exit 7\n");
+    project.write("late/Dockerfile", "FROM base\nRUN true\n");
+    let changed = file(
+        "  good: {build: ./good, command: sleep 1000, stop_signal: SIGKILL}
+  bad: {build: {context: ./bad, additional_contexts: {base: 'service:good'}}, command: sleep 1000}
+  late: {build: {context: ./late, additional_contexts: {base: 'service:bad'}}, command: sleep 1000}
+",
+    );
+    project.write(
+        "compose.yaml",
+        &changed.replace("sleep 1000, stop_signal: SIGKILL}\n  good", "sleep 2000}\n  good"),
+    );
+    let up = project.run("compose up -d --build").run();
+    assert_ne!(up.code, 0, "{up}");
+    for text in [
+        "service \"bad\" was not built",
+        "built: good; not built: late; what ran before still runs",
+    ] {
+        assert!(up.stderr.contains(text), "{text}: {up}");
+    }
+    assert_eq!(project.started("shop-web-1"), before);
+    assert_eq!(project.ids().len(), 1);
+}
