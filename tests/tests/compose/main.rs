@@ -15,6 +15,7 @@ mod order;
 mod parallel;
 mod peers;
 mod plans;
+mod progress;
 mod project;
 mod refused;
 mod rolling;

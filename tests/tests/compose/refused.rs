@@ -6,15 +6,9 @@ use crate::project::Project;
 fn commands_and_flags_that_do_not_work_say_so() {
     let project = Project::of_sleepers(&["web"]);
     for (words, name) in [
-        ("compose wait --down-project web", "--down-project"),
         ("compose build --compress", "--compress"),
         ("compose build --no-rm", "--no-rm"),
-        ("compose run --quiet web true", "--quiet"),
-        ("compose cp --all web:/x .", "--all"),
-        ("compose ps --filter source=x", "source"),
         ("compose --verbose ps", "--verbose"),
-        ("compose --dry-run exec web true", "--dry-run"),
-        ("compose logs --dry-run", "--dry-run"),
     ] {
         let refused = project.run(words).run();
         assert!(refused.code != 0 && refused.stderr.contains(name), "{words}: {refused}");

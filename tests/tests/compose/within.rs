@@ -1,6 +1,7 @@
 //! Commands that go into containers or ask about them, and `run`.
 
 use corten_sys::fs;
+use corten_tests::{terminal::Terminal, until};
 
 use crate::project::Project;
 
@@ -258,4 +259,113 @@ fn images_are_only_had_as_asked() {
     assert_eq!(project.ids().len(), 2);
     project.run("compose down --rmi all").ok();
     assert_eq!(project.engine.corten(["images", "-q"]).line(), "");
+}
+
+#[test]
+fn containers_are_waited_for_and_the_project_taken_down() {
+    let project = Project::new(
+        "name: shop
+services:
+  one: {image: busybox, command: [sh, -c, 'while [ ! -e /go/one ]; do sleep 0.05; done; exit 3'], volumes: ['./go:/go']}
+  two: {image: busybox, command: [sh, -c, 'while [ ! -e /go/two ]; do sleep 0.05; done; exit 4'], volumes: ['./go:/go']}
+  base: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
+",
+    );
+    // A container that ends before the program looks is not waited for: then once more.
+    let (ids, wait) = until::some("both are waited for", || {
+        for name in ["one", "two"] {
+            // It is not there the first time.
+            let _ = fs::remove_file(project.engine.work().join("go").join(name));
+        }
+        project.run("compose up -d").ok();
+        let ids = project.ids();
+        let wait = project.run("compose wait --down-project one two").spawn();
+        project.run("compose ps").ok();
+        project.write("go/two", "");
+        project.write("go/one", "");
+        let wait = wait.wait();
+        (wait.stdout.lines().count() == 2).then_some((ids, wait))
+    });
+    let mut last = 0;
+    for (name, status) in [("shop-one-1", 3), ("shop-two-1", 4)] {
+        let line = format!("container \"{}\" exited with status code {status}\n", ids[name]);
+        assert!(wait.stdout.contains(&line), "{wait}");
+        if wait.stdout.ends_with(&line) {
+            last = status;
+        }
+    }
+    assert_eq!(wait.code, last, "that of the last one: {wait}");
+    assert!(project.ids().is_empty(), "{wait}");
+    let error = project.run("compose wait one").fails(1);
+    assert!(error.contains("no containers for project \"shop\""), "{error}");
+}
+
+#[test]
+fn a_quiet_run_says_only_what_its_command_says() {
+    let project = Project::new(FILE);
+    let quiet = project.run("compose run --quiet --rm -T web echo hello").run();
+    assert_eq!(
+        (quiet.stdout.as_str(), quiet.stderr.as_str()),
+        ("hello\n", ""),
+        "{quiet}"
+    );
+    let loud = project.run("compose run --rm -T --no-deps web true").run();
+    assert_eq!(loud.code, 0, "{loud}");
+    project.write(
+        "compose.yaml",
+        "name: shop\nservices: {web: {build: ., command: cat /said}}\n",
+    );
+    project.write("Dockerfile", "FROM busybox\nRUN echo built > /said\n");
+    let built = project.run("compose run --quiet-build --quiet-pull --rm -T web").run();
+    assert_eq!(built.stdout, "built\n", "{built}");
+    assert!(!built.stderr.contains("RUN echo"), "{built}");
+}
+
+#[test]
+fn files_go_into_every_container_or_the_one_that_is_named() {
+    let project = shop();
+    project.run("compose up -d --scale base=2").ok();
+    project.run("compose run -d --name extra base sleep 1000").ok();
+    project.write("here", "text");
+    let has = |container: &str, path: &str| {
+        let words = ["exec", container, "cat", path];
+        project.engine.corten(words).run().code == 0
+    };
+    let copied = project.run("compose cp here base:/each").run();
+    for name in ["shop-base-1", "shop-base-2"] {
+        let line = format!(" {name} copy here to {name}:/each Copied\n");
+        assert!(copied.stderr.contains(&line), "{copied}");
+        assert!(has(name, "/each"), "{name}");
+    }
+    assert!(!has("extra", "/each"));
+    project.run("compose cp --index 2 here base:/second").ok();
+    assert!(has("shop-base-2", "/second") && !has("shop-base-1", "/second"));
+    project.run("compose cp --all here base:/all").ok();
+    assert!(has("extra", "/all") && has("shop-base-1", "/all"));
+    let error = project.run("compose cp base:/all web:/all").fails(1);
+    assert!(error.contains("copying between services is not supported"), "{error}");
+    let error = project.run("compose cp here there").fails(1);
+    assert!(error.contains("unknown copy direction"), "{error}");
+    let error = project.run("compose ps --filter source=x").fails(1);
+    assert!(error.contains("not implemented"), "{error}");
+}
+
+#[test]
+fn a_terminal_attaches_and_the_keys_detach() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: cat, tty: true, stdin_open: true, stop_signal: SIGKILL}
+",
+    );
+    project.run("compose up -d").ok();
+    let started = project.started("shop-web-1");
+    let mut terminal = Terminal::start(project.run("compose attach --detach-keys ctrl-x,x web"), 24, 80);
+    terminal.send("hello\r");
+    terminal.expect("hello\r\nhello");
+    terminal.send("\x18x");
+    terminal.wait();
+    assert!(terminal.is_cooked());
+    assert_eq!(project.started("shop-web-1"), started, "it goes on");
+    assert_eq!(project.states()["shop-web-1"], "running");
 }

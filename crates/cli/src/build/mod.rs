@@ -282,7 +282,7 @@ fn refuse(m: &Matches) -> Result<()> {
         ));
     }
     match m.get("progress") {
-        "auto" | "plain" | "quiet" | "tty" | "rawjson" => {}
+        "auto" | "plain" | "quiet" | "none" | "tty" | "rawjson" => {}
         other => return Err(Error::new(format!("invalid progress mode {other:?}"))),
     }
     match call(m) {
@@ -314,7 +314,7 @@ async fn begin(cli: &Cli, order: &Order, source: &mut Source, output: &str) -> R
 fn display(cli: &Cli, mode: &str) -> Box<dyn Show> {
     let is_terminal = std::io::stderr().is_terminal() && cli.variable("TERM").as_deref() != Some("dumb");
     match mode {
-        "quiet" => Box::new(Quiet),
+        "quiet" | "none" => Box::new(Quiet),
         "rawjson" => Box::new(raw::Raw),
         "tty" => Box::new(tty::Tty::new(width())),
         "auto" | "" if is_terminal => Box::new(tty::Tty::new(width())),

@@ -108,7 +108,7 @@ impl Order {
                 arguments: with_epoch(cli, arguments.collect()),
                 labels: labels.collect(),
                 platform: cli.platform(m),
-                quiet: m.on("quiet") || m.get("progress") == "quiet",
+                quiet: m.on("quiet") || matches!(m.get("progress"), "quiet" | "none"),
                 no_cache: m.on("no-cache"),
                 pull: m.on("pull"),
                 remove: m.on("rm") || m.on("force-rm"),

@@ -17,7 +17,7 @@ use super::{
     interrupts::{self, Interrupts},
     menu::{self, Key, Menu},
     open::Open,
-    printer::Printer,
+    printer::{Printer, Silent},
     watch::{self, Watching},
 };
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
         result = open.carry_out(&plan, &observed, options.clone()) => result?,
         () = interrupts.next() => return Err(Error::silent(interrupts::STATUS)),
     }
+    open.progress.join_output();
     let observed = open.observe().await?;
     let shown = shown(open, &observed)?;
     let names = shown.iter().map(|one| one.name.as_str());
@@ -180,7 +181,8 @@ impl<'a> Session<'a> {
         interrupts: &mut Interrupts,
         live: &mut Live<'a>,
     ) -> Result<()> {
-        let starting = self.open.carry_out(plan, observed, options);
+        let silent_report = Silent(self.printer);
+        let starting = self.open.carry_out_by(plan, observed, options, &silent_report);
         tokio::pin!(starting);
         let mut ending: Pin<Box<dyn Future<Output = Result<usize>> + '_>> = Box::pin(std::future::pending());
         let (mut stage, mut seen) = (Stage::Starting, Seen::default());

@@ -171,6 +171,13 @@ async fn apply(open: &Open<'_>, observed: &Observed, services: &[String], change
         containers.retain(|c| plan::is_one_off(c) || !plan::is_orphan(&open.project, c));
     }
     let plan = plan::change(&open.project, observed, &containers, change);
+    open.progress.titled(match change {
+        Change::Stop => "Stopping",
+        Change::Restart => "Restarting",
+        Change::Kill(_) => "Killing",
+        Change::Pause => "Pausing",
+        Change::Start | Change::Unpause => "Running",
+    });
     open.carry_out(&plan, observed, options(open)).await
 }
 
@@ -220,6 +227,7 @@ fn remove(cli: &Cli, m: &Matches) -> Result<()> {
         return Ok(());
     }
     let plan = plan::remove(targets, m.on("volumes"), m.on("force"));
+    open.progress.titled("Removing");
     cli.wait(open.carry_out(&plan, &Observed::default(), Options::default()))
 }
 

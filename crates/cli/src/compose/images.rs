@@ -200,7 +200,11 @@ impl Extra {
         Self {
             arguments: Vec::new(),
             to_run: true,
-            flags: if quiet { vec!["--quiet".to_owned()] } else { Vec::new() },
+            flags: if quiet {
+                vec!["--progress=none".to_owned()]
+            } else {
+                Vec::new()
+            },
         }
     }
 }

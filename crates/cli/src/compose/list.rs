@@ -128,8 +128,9 @@ fn ps(cli: &Cli, m: &Matches) -> Result<()> {
     for text in m.all("filter") {
         match text.split_once('=') {
             Some(("status", state)) => states.push(state.to_owned()),
-            Some(("source", _)) => return Err(Error::new("compose ps --filter source is not supported")),
-            _ => return Err(Error::new("arguments to --filter should be in form KEY=VAL")),
+            Some(("source", _)) => return Err(Error::new("not implemented")),
+            Some((name, _)) => return Err(Error::new(format!("unknown filter {name}"))),
+            None => return Err(Error::new("arguments to --filter should be in form KEY=VAL")),
         }
     }
     let observed = cli.wait(open.observe())?;

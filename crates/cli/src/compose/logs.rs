@@ -21,7 +21,7 @@ use crate::{
 pub(crate) static COMMAND: Command = Command::new("[OPTIONS] [SERVICE...]", "Show what containers have written", logs)
     .paths(&["compose logs"])
     .flags(&[&[
-        Flag::switch("dry-run", "Not supported for this command").hidden(),
+        Flag::switch("dry-run", "Only show what would be done, which is all it does"),
         Flag::switch("follow", "Go on with what is still written").short('f'),
         Flag::int("index", "The container of that number only").default("0"),
         Flag::switch("no-color", "Write without colours"),
@@ -36,7 +36,6 @@ pub(crate) static COMMAND: Command = Command::new("[OPTIONS] [SERVICE...]", "Sho
 
 fn logs(cli: &Cli, m: &Matches) -> Result<()> {
     let open = Open::by_name(cli, m)?;
-    open.refuse_dry()?;
     let options = LogsOptions {
         stdout: true,
         stderr: true,
@@ -50,7 +49,7 @@ fn logs(cli: &Cli, m: &Matches) -> Result<()> {
     cli.wait(async {
         let observed = open.observe().await?;
         let mut containers = open.containers(&observed, &m.args)?;
-        containers.retain(|c| !plan::is_one_off(c));
+        containers.retain(|c| !plan::is_one_off(c) && is_wanted(&open, plan::service_of(c)));
         let index = m.int("index");
         containers.retain(|c| index == 0 || i64::from(plan::number_of(c)) == index);
         let names = containers.iter().map(|c| plan::name_of(c));
@@ -65,11 +64,20 @@ fn logs(cli: &Cli, m: &Matches) -> Result<()> {
     })
 }
 
+/// Whether the output of a service is shown: one with `attach: false` only when it is named.
+fn is_wanted(open: &Open<'_>, service: &str) -> bool {
+    let service = open.project.services.get(service);
+    !open.m.args.is_empty() || service.is_none_or(|service| service.attach != Some(false))
+}
+
 /// Shows what containers have written and still write, and what others write that are started meanwhile.
 async fn follow(open: &Open<'_>, printer: &Printer, containers: &[&Summary], options: &LogsOptions) -> Result<()> {
     let services = match open.m.args.as_slice() {
         [] if open.project.services.is_empty() => containers.iter().map(|c| plan::service_of(c).to_owned()).collect(),
-        [] => open.project.services.keys().cloned().collect(),
+        [] => {
+            let names = open.project.services.keys();
+            names.filter(|name| is_wanted(open, name)).cloned().collect()
+        }
         services => services.iter().cloned().collect(),
     };
     let cli = open.cli;

@@ -2,7 +2,9 @@
 
 mod attached;
 mod bake;
+mod board;
 mod config;
+mod copy;
 mod diff;
 mod digests;
 mod down;
@@ -43,7 +45,7 @@ pub(crate) static GROUP: Command = Command::group(
         Entry::new(&["build"], &within::BUILD),
         Entry::new(&["commit"], &within::COMMIT),
         Entry::new(&["config", "convert"], &config::COMMAND),
-        Entry::new(&["cp"], &within::CP),
+        Entry::new(&["cp"], &copy::COMMAND),
         Entry::new(&["create"], &up::CREATE),
         Entry::new(&["diff"], &diff::COMMAND),
         Entry::new(&["down"], &down::DOWN),

@@ -3,7 +3,7 @@
 use corten_api::container::Summary;
 use corten_compose::{
     Project,
-    execute::{Executor, Options},
+    execute::{Executor, Options, Report},
     plan::{self, Observed, Plan},
 };
 
@@ -95,14 +95,6 @@ impl<'a> Open<'a> {
         self.progress.is_dry()
     }
 
-    /// Refuses to pretend where a command does not know how.
-    pub(crate) fn refuse_dry(&self) -> Result<()> {
-        if self.is_dry() {
-            return Err(Error::new("--dry-run is not supported for this command"));
-        }
-        Ok(())
-    }
-
     /// How many of so many things to do at once.
     pub(crate) fn limit(&self, count: usize) -> usize {
         self.parallel.unwrap_or(count).clamp(1, count.max(1))
@@ -120,13 +112,26 @@ impl<'a> Open<'a> {
         }
         if self.is_dry() {
             self.progress.pretend(plan);
+            self.progress.finish();
             return Ok(());
         }
+        let work = self.carry_out_by(plan, observed, options, &self.progress);
+        self.progress.during(work).await
+    }
+
+    /// Carries a plan out and tells somebody else of it.
+    pub(crate) async fn carry_out_by(
+        &self,
+        plan: &Plan,
+        observed: &Observed,
+        options: Options,
+        report: &dyn Report,
+    ) -> Result<()> {
         let options = Options {
             parallel: self.parallel,
             ..options
         };
-        let executor = Executor::new(self.cli.client()?, &self.project, &self.progress, options);
+        let executor = Executor::new(self.cli.client()?, &self.project, report, options);
         for container in &observed.containers {
             if !plan::is_one_off(container) {
                 executor.know(plan::service_of(container), plan::number_of(container), &container.id);

@@ -39,15 +39,18 @@ pub(super) fn fetch_all(
     // What several show at once nobody can read.
     let quiet = quiet || services.len() > 1 || !std::io::IsTerminal::is_terminal(&std::io::stderr());
     let fetches = stream::iter(services).map(|(name, service)| async move {
-        open.progress.tell(name, "Pulling", Phase::Working);
+        open.progress.tell_of(name, "Pulling", "", Phase::Working);
         if !open.is_dry() {
             let reference = named(&open.project.image_of(name))?;
+            if !quiet {
+                open.progress.step_aside();
+            }
             if let Err(error) = pull::for_container(open.cli, &reference, &service.platform, quiet).await {
-                open.progress.tell(name, "Error", Phase::Failed);
+                open.progress.tell_of(name, "Error", "", Phase::Failed);
                 return Ok(Some((name.clone(), error)));
             }
         }
-        open.progress.tell(name, "Pulled", Phase::Done);
+        open.progress.tell_of(name, "Pulled", "", Phase::Done);
         Ok(None)
     });
     let failures = fetches.buffer_unordered(limit);
@@ -114,6 +117,7 @@ fn explain(service: &str, error: Error, built: &[String], others: &[&String]) ->
 fn build_wave(open: &Open<'_>, wave: Vec<Prepared>, built: &mut Vec<String>) -> Option<(String, Error)> {
     let count = open.limit(wave.len());
     let tell = |build: &Prepared| open.progress.tell(&build.image, "Built", Phase::Done);
+    open.progress.step_aside();
     if let [one] = wave.as_slice() {
         return match call(open.cli, &build::COMMAND, one.words.clone()) {
             Ok(()) => {

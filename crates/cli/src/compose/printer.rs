@@ -3,7 +3,10 @@
 use std::{cell::RefCell, io::Write as _};
 
 use corten_api::stream::{Decoder, Stream};
-use corten_compose::names;
+use corten_compose::{
+    execute::{Event, Report},
+    names,
+};
 use jiff::Zoned;
 
 use crate::{
@@ -174,6 +177,19 @@ impl Printer {
         if !before.is_empty() || !menu.is_empty() {
             let text = format!("\r\x1b[2K{menu}{}", if menu.is_empty() { "" } else { "\r" });
             write_or_exit(&mut std::io::stdout().lock(), text.as_bytes());
+        }
+    }
+}
+
+/// Tells nothing of what is done to containers, and shows what their hooks say.
+pub(crate) struct Silent<'a>(pub(crate) &'a Printer);
+
+impl Report for Silent<'_> {
+    fn event(&self, _: Event) {}
+
+    fn output(&self, container: &str, text: &[u8]) {
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.0.write(container, Stream::Stdout, line);
         }
     }
 }

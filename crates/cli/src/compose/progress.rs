@@ -1,19 +1,30 @@
-//! What is told while a plan is carried out: plain lines on standard error, with colours on a terminal.
+//! What is told while a plan is carried out: plain lines on standard error, and on a terminal lines that are drawn
+//! anew as things go on.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    cell::{Cell, RefCell},
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use corten_compose::{
     execute::{Event, Phase, Report},
     plan::{Action, Plan},
 };
 
+use super::board::{Board, Look};
 use crate::{cli::Cli, flags::Matches};
+
+/// How often lines on a terminal are drawn anew while nothing happens.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Plain,
+    /// Lines with colours, between those of others.
     Coloured,
+    Board,
     Json,
     Quiet,
 }
@@ -21,8 +32,11 @@ enum Style {
 /// Who is told of progress.
 pub(crate) struct Progress<'a> {
     cli: &'a Cli,
-    style: Style,
+    style: Cell<Style>,
+    coloured: bool,
     dry: bool,
+    title: Cell<&'static str>,
+    board: RefCell<Board>,
 }
 
 impl<'a> Progress<'a> {
@@ -31,14 +45,94 @@ impl<'a> Progress<'a> {
             "" => cli.variable("COMPOSE_PROGRESS").unwrap_or_default(),
             given => given.to_owned(),
         };
-        let style = match asked.as_str() {
-            "quiet" | "none" => Style::Quiet,
-            "json" => Style::Json,
-            "plain" => Style::Plain,
-            _ if is_coloured(globals, std::io::stderr().is_terminal()) => Style::Coloured,
+        let terminal = std::io::stderr().is_terminal();
+        let style = match (asked.as_str(), ansi(globals).as_str()) {
+            ("quiet" | "none", _) => Style::Quiet,
+            ("json", _) => Style::Json,
+            ("plain", _) => Style::Plain,
+            ("tty", _) | (_, "always") => Style::Board,
+            (_, "never") => Style::Plain,
+            _ if terminal => Style::Board,
             _ => Style::Plain,
         };
-        Self { cli, style, dry }
+        Self {
+            cli,
+            style: Cell::new(style),
+            coloured: std::env::var_os("NO_COLOR").is_none(),
+            dry,
+            title: Cell::new("Running"),
+            board: RefCell::default(),
+        }
+    }
+
+    /// What is done: `Stopping`.
+    pub(crate) fn titled(&self, title: &'static str) {
+        self.title.set(title);
+    }
+
+    /// Tells nothing any more but warnings.
+    pub(crate) fn hush(&self) {
+        self.finish();
+        self.style.set(Style::Quiet);
+    }
+
+    /// Writes line by line from now on, because others write, too.
+    pub(crate) fn join_output(&self) {
+        self.finish();
+        if self.style.get() == Style::Board {
+            self.style.set(Style::Coloured);
+        }
+    }
+
+    /// Whether lines on a terminal are drawn anew.
+    pub(crate) fn is_board(&self) -> bool {
+        self.style.get() == Style::Board
+    }
+
+    /// Takes lines from the screen that come again below what others write meanwhile.
+    pub(crate) fn step_aside(&self) {
+        let text = self.board.borrow_mut().erase();
+        self.write(&text);
+    }
+
+    /// Leaves lines on the screen as they are.
+    pub(crate) fn finish(&self) {
+        self.board.borrow_mut().finish();
+    }
+
+    /// Draws the time going on while some work is done, and leaves the lines as they are then.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                () = tokio::time::sleep(TICK), if self.is_board() => {
+                    if self.board.borrow().is_working() {
+                        self.draw();
+                    }
+                }
+            }
+        };
+        self.finish();
+        result
+    }
+
+    fn draw(&self) {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr());
+        let size = size.map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)));
+        let look = Look {
+            title: self.title.get(),
+            size: if size.1 == 0 { (24, 80) } else { size },
+            coloured: self.coloured,
+            dry: self.dry,
+        };
+        let text = self.board.borrow_mut().draw(look);
+        self.write(&text);
+    }
+
+    fn write(&self, text: &str) {
+        // There is nowhere left to say that it failed.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
     /// Whether nothing is done but shown.
@@ -55,8 +149,36 @@ impl<'a> Progress<'a> {
         });
     }
 
+    /// Tells of something that is done to an object, and how far it is.
+    pub(crate) fn tell_of(&self, object: &str, what: &str, status: &str, phase: Phase) {
+        match self.style.get() {
+            Style::Plain => self.cli.err(&format!("{} {object} {what} {status}", self.mark())),
+            Style::Json => self.json(object, what, status),
+            _ if status.is_empty() => self.tell(object, what, phase),
+            _ => self.tell(&format!("{object} {what}"), status, phase),
+        }
+    }
+
+    fn mark(&self) -> &'static str {
+        if self.dry { " DRY-RUN MODE - " } else { "" }
+    }
+
+    fn json(&self, object: &str, what: &str, status: &str) {
+        let mut line = serde_json::Map::new();
+        if self.dry {
+            line.insert("dry-run".to_owned(), true.into());
+        }
+        for (key, value) in [("id", object), ("text", what), ("status", status)] {
+            if !value.is_empty() {
+                line.insert(key.to_owned(), value.into());
+            }
+        }
+        self.cli.err(&serde_json::Value::Object(line).to_string());
+    }
+
     /// Something worth knowing, as Compose's log has it.
     pub(crate) fn warn(&self, text: &str) {
+        self.step_aside();
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
         self.cli.err(&format!(
             "time=\"{now}\" level=warning msg={}",
@@ -97,47 +219,47 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// When control characters are written: `never`, `always` or `auto`.
+fn ansi(globals: &Matches) -> String {
+    let variable = std::env::var("COMPOSE_ANSI").ok();
+    match variable {
+        _ if globals.on("no-ansi") => "never".to_owned(),
+        Some(value) if !globals.given("ansi") => value,
+        _ => globals.get("ansi").to_owned(),
+    }
+}
+
 /// Whether colours are wanted.
 pub(crate) fn is_coloured(globals: &Matches, terminal: bool) -> bool {
-    match globals.get("ansi") {
+    match ansi(globals).as_str() {
         "always" => true,
         "never" => false,
-        _ => terminal && !globals.on("no-ansi") && std::env::var_os("NO_COLOR").is_none(),
+        _ => terminal && std::env::var_os("NO_COLOR").is_none(),
     }
 }
 
 impl Report for Progress<'_> {
     fn event(&self, event: Event) {
-        let dry = if self.dry { " DRY-RUN MODE - " } else { "" };
         let Event { object, status, phase } = event;
-        match self.style {
+        match self.style.get() {
             Style::Quiet => {}
-            Style::Plain => self.cli.err(&format!("{dry} {object}  {status}")),
+            Style::Plain => self.cli.err(&format!("{} {object}  {status}", self.mark())),
             Style::Coloured => {
-                let (mark, colour) = match phase {
-                    Phase::Working => ("⠿", 36),
-                    Phase::Done => ("✔", 32),
-                    Phase::Warning => ("!", 33),
-                    Phase::Failed => ("✘", 31),
-                };
-                self.cli.err(&format!(
-                    "{dry} \x1b[{colour}m{mark}\x1b[0m {object}  \x1b[{colour}m{status}\x1b[0m"
-                ));
+                let colour = if self.coloured { "\x1b[32m" } else { "" };
+                let end = if self.coloured { "\x1b[0m" } else { "" };
+                self.cli
+                    .err(&format!("{} {object}  {colour}{status}{end}", self.mark()));
             }
-            Style::Json => {
-                let phase = match phase {
-                    Phase::Working => "Working",
-                    Phase::Done => "Done",
-                    Phase::Warning => "Warning",
-                    Phase::Failed => "Error",
-                };
-                let line = serde_json::json!({"id": object, "text": status, "status": phase, "dry-run": self.dry});
-                self.cli.err(&line.to_string());
+            Style::Board => {
+                self.board.borrow_mut().note(&object, &status, phase);
+                self.draw();
             }
+            Style::Json => self.json(&object, "", &status),
         }
     }
 
     fn output(&self, container: &str, text: &[u8]) {
+        self.step_aside();
         let mut out = std::io::stdout().lock();
         for line in String::from_utf8_lossy(text).lines() {
             // Nobody can be told that standard output is gone.

@@ -36,7 +36,7 @@ pub(crate) static COMMAND: Command = Command::new(
     Flag::list("cap-add", "Capability to add"),
     Flag::list("cap-drop", "Capability to take away"),
     Flag::switch("detach", "Run in the background and print the container's ID").short('d'),
-    Flag::switch("dry-run", "Not supported for this command").hidden(),
+    Flag::switch("dry-run", "Only show what would be done before the command runs"),
     Flag::string("entrypoint", "Entrypoint instead of the service's"),
     Flag::value("env", "stringArray", super::any, "Environment variable to set").short('e'),
     Flag::value(
@@ -69,16 +69,15 @@ fn run(cli: &Cli, m: &Matches) -> Result<()> {
     let name = m.arg(0).to_owned();
     let only = [name.clone()];
     let mut open = Open::new(cli, m, Keep::With(&only))?;
-    open.refuse_dry()?;
     if m.on("quiet") {
-        return Err(Error::new("compose run --quiet is not supported yet"));
+        open.progress.hush();
     }
     let wanted = Wanted {
         pull: m.get("pull").to_owned(),
         build: m.on("build"),
         no_build: false,
-        quiet_build: m.on("quiet-build"),
-        quiet_pull: m.on("quiet-pull"),
+        quiet_build: m.on("quiet-build") || m.on("quiet"),
+        quiet_pull: m.on("quiet-pull") || m.on("quiet"),
     };
     if m.on("no-deps") {
         let service = open.project.services.get_mut(&name);
@@ -87,6 +86,12 @@ fn run(cli: &Cli, m: &Matches) -> Result<()> {
     }
     let images = images::ensure(&mut open, &wanted)?;
     bring_up(&mut open, &name, &images)?;
+    if open.is_dry() {
+        return match m.on("detach") {
+            true => Ok(()),
+            false => Err(Error::new("interactive run is not supported in dry-run mode")),
+        };
+    }
     let tty = m.on("tty") && !m.on("no-TTY") && cli.in_is_terminal() && cli.out_is_terminal() && !m.on("detach");
     let id = make(&open, &name, images.get(&name).map_or("", String::as_str), tty)?;
     if m.on("detach") {

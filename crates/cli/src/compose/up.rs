@@ -282,6 +282,7 @@ fn create(cli: &Cli, m: &Matches) -> Result<()> {
     let mut open = open(cli, m)?;
     let mut wanted = wanted(m, Start::Created)?;
     wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
+    open.progress.titled("Creating");
     act(&open, &wanted)
 }
 

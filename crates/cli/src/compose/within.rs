@@ -1,7 +1,13 @@
-//! Commands that do with a service's container what the program's own commands do with one: `exec`, `attach`,
-//! `cp`, `stats`, `export`, `commit`, `wait`; and with its image: `build`, `pull`, `push`.
+//! Commands that do with a service's container what the program's own commands do with one: `exec`, `attach`, `stats`,
+//! `export`, `commit`, `wait`; and with its image: `build`, `pull`, `push`.
 
-use corten_compose::{execute::Phase, plan};
+use corten_api::{container::Summary, filters::Filters};
+use corten_compose::{
+    execute::{Options, Phase},
+    labels,
+    plan::{self, Down},
+};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::{
     bake,
@@ -19,7 +25,7 @@ use crate::{
     image,
 };
 
-const DRY: Flag = Flag::switch("dry-run", "Not supported for this command").hidden();
+const DRY: Flag = Flag::switch("dry-run", "Only show what would be done");
 const INDEX: Flag = Flag::int("index", "The container of that number").default("0");
 
 /// `compose exec`.
@@ -57,22 +63,6 @@ pub(crate) static ATTACH: Command = Command::new("[OPTIONS] SERVICE", "Attach to
         Flag::switch("no-stdin", "Do not pass standard input on"),
         Flag::switch_on("sig-proxy", "Pass signals on"),
     ]]);
-
-/// `compose cp`.
-pub(crate) static CP: Command = Command::new(
-    "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|-\n[OPTIONS] SRC_PATH|- SERVICE:DEST_PATH",
-    "Copy files between containers and this machine",
-    cp,
-)
-.paths(&["compose cp"])
-.arity(Arity::Exactly(2))
-.flags(&[&[
-    Flag::switch("all", "Those of `run`, too").hidden(),
-    Flag::switch("archive", "Give everything to the container's user").short('a'),
-    DRY,
-    Flag::switch("follow-link", "Copy what a link at the source's end leads to").short('L'),
-    INDEX,
-]]);
 
 /// `compose stats`.
 pub(crate) static STATS: Command = Command::new("[OPTIONS] [SERVICE]", "Show what containers use", stats)
@@ -117,7 +107,10 @@ pub(crate) static WAIT: Command = Command::new(
 )
 .paths(&["compose wait"])
 .arity(Arity::AtLeast(1))
-.flags(&[&[Flag::switch("down-project", "Not supported yet").hidden(), DRY]]);
+.flags(&[&[
+    Flag::switch("down-project", "Take the project down when they have"),
+    DRY,
+]]);
 
 /// `compose build`.
 pub(crate) static BUILD: Command = Command::new("[OPTIONS] [SERVICE...]", "Build the images of services", build)
@@ -185,14 +178,24 @@ fn passed(m: &Matches, texts: &[&str], switches: &[&str]) -> Vec<String> {
 }
 
 /// The running container that a command is for.
-fn target(cli: &Cli, m: &Matches, service: &str) -> Result<String> {
-    let open = Open::by_name(cli, m)?;
-    open.refuse_dry()?;
-    Ok(cli.wait(open.running(service, m.int("index")))?.id)
+fn target(open: &Open<'_>) -> Result<Summary> {
+    open.cli.wait(open.running(open.m.arg(0), open.m.int("index")))
 }
 
 fn exec(cli: &Cli, m: &Matches) -> Result<()> {
-    let id = target(cli, m, m.arg(0))?;
+    let open = Open::by_name(cli, m)?;
+    let id = target(&open)?.id;
+    if open.is_dry() {
+        if !m.on("detach") {
+            return Err(Error::new("interactive exec is not supported in dry-run mode"));
+        }
+        let command: Vec<_> = m.args.iter().skip(1).map(|word| crate::opts::quote(word)).collect();
+        let command = command.join(" ");
+        cli.out(&format!(
+            " DRY-RUN MODE - Executing command [{command}] in {id} (detached mode)"
+        ));
+        return Ok(());
+    }
     let mut words = passed(m, &["env", "user", "workdir"], &["detach", "privileged"]);
     if m.on("interactive") && !m.on("detach") {
         words.push("--interactive".to_owned());
@@ -206,103 +209,115 @@ fn exec(cli: &Cli, m: &Matches) -> Result<()> {
 }
 
 fn attach(cli: &Cli, m: &Matches) -> Result<()> {
-    let id = target(cli, m, m.arg(0))?;
+    let open = Open::by_name(cli, m)?;
+    let id = target(&open)?.id;
+    if open.is_dry() {
+        return Err(Error::new("interactive run is not supported in dry-run mode"));
+    }
     let mut words = passed(m, &["detach-keys"], &["no-stdin", "sig-proxy"]);
     words.push(id);
     call(cli, &container::attach::COMMAND, words)
 }
 
-fn cp(cli: &Cli, m: &Matches) -> Result<()> {
-    if m.on("all") {
-        return Err(Error::new("compose cp --all is not supported"));
-    }
-    let open = Open::by_name(cli, m)?;
-    open.refuse_dry()?;
-    let observed = cli.wait(open.observe())?;
-    let index = m.int("index");
-    let mut paths: Vec<Vec<String>> = Vec::new();
-    let mut into_container = false;
-    for (position, argument) in m.args.iter().enumerate() {
-        let service = argument.split_once(':').filter(|(name, _)| !name.contains(['/', '.']));
-        let Some((service, path)) = service else {
-            paths.push(vec![argument.clone()]);
-            continue;
-        };
-        let mut containers = observed.of_service(service);
-        containers.retain(|c| index == 0 || i64::from(plan::number_of(c)) == index);
-        if containers.is_empty() {
-            return Err(Error::new(format!("no container found for service {service:?}")));
-        }
-        into_container |= position == 1;
-        let count = if position == 1 { containers.len() } else { 1 };
-        let list = containers.iter().take(count);
-        paths.push(list.map(|c| format!("{}:{path}", c.id)).collect());
-    }
-    let [from, to] = paths.as_slice() else {
-        return Err(Error::new("compose cp takes two paths"));
-    };
-    for to in to.iter().filter(|_| into_container || !from.is_empty()) {
-        let mut words = passed(m, &[], &["archive", "follow-link"]);
-        words.extend([from[0].clone(), to.clone()]);
-        call(cli, &container::cp::COMMAND, words)?;
-    }
-    Ok(())
-}
-
 fn stats(cli: &Cli, m: &Matches) -> Result<()> {
     let open = Open::by_name(cli, m)?;
-    open.refuse_dry()?;
-    let observed = cli.wait(open.observe())?;
-    let mut containers = open.containers(&observed, &m.args)?;
-    containers.retain(|c| m.on("all") || c.state == "running");
-    if containers.is_empty() {
-        return Ok(());
+    let mut filters = Filters::default();
+    filters.add("label", format!("{}={}", labels::PROJECT, open.project.name));
+    for service in &m.args {
+        filters.add("label", format!("{}={service}", labels::SERVICE));
     }
-    let mut words = passed(m, &["format"], &["all", "no-stream", "no-trunc"]);
-    words.extend(containers.iter().map(|c| c.id.clone()));
-    call(cli, &container::stats::COMMAND, words)
+    container::stats::labelled(cli, m, filters)
 }
 
 fn export(cli: &Cli, m: &Matches) -> Result<()> {
+    let open = Open::by_name(cli, m)?;
+    let container = target(&open)?;
+    let name = plan::name_of(&container).to_owned();
+    let output = m.get("output");
     let mut words = passed(m, &["output"], &[]);
-    words.push(target(cli, m, m.arg(0))?);
-    call(cli, &container::export::COMMAND, words)
+    words.push(container.id);
+    let what = format!("export {name} to {output}");
+    let work = || call(cli, &container::export::COMMAND, words);
+    if output.is_empty() && !open.is_dry() {
+        return work();
+    }
+    told(&open, "Exporting", &name, &what, ["Exporting", "Exported"], work)
 }
 
 fn commit(cli: &Cli, m: &Matches) -> Result<()> {
+    let open = Open::by_name(cli, m)?;
+    let container = target(&open)?;
+    let name = plan::name_of(&container).to_owned();
     let mut words = passed(m, &["author", "change", "message"], &["pause"]);
-    words.push(target(cli, m, m.arg(0))?);
+    words.push(container.id);
     words.extend(m.args.iter().skip(1).cloned());
-    call(cli, &container::commit::COMMAND, words)
+    let what = format!("Commit {name}");
+    let work = || call(cli, &container::commit::COMMAND, words);
+    told(&open, "Committing", &name, &what, ["Committing", "Committed"], work)
+}
+
+/// Tells that something begins, does it unless nothing is to be done, and tells that it is done.
+pub(crate) fn told(
+    open: &Open<'_>,
+    title: &'static str,
+    object: &str,
+    what: &str,
+    [begin, end]: [&str; 2],
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let progress = &open.progress;
+    progress.titled(title);
+    progress.tell_of(object, what, begin, Phase::Working);
+    if !open.is_dry() {
+        progress.step_aside();
+        if let Err(error) = work() {
+            progress.tell_of(object, what, "Error", Phase::Failed);
+            return Err(error);
+        }
+    }
+    progress.tell_of(object, what, end, Phase::Done);
+    Ok(())
 }
 
 fn wait(cli: &Cli, m: &Matches) -> Result<()> {
-    if m.on("down-project") {
-        return Err(Error::new("compose wait --down-project is not supported yet"));
-    }
     let open = Open::by_name(cli, m)?;
-    open.refuse_dry()?;
-    cli.wait(async {
+    let status = cli.wait(async {
         let observed = open.observe().await?;
         let mut containers = open.containers(&observed, &m.args)?;
-        containers.retain(|c| !plan::is_one_off(c));
+        containers.retain(|c| matches!(c.state.as_str(), "running" | "paused" | "restarting"));
         if containers.is_empty() {
-            return Err(Error::new("no containers for project"));
+            return Err(Error::new(format!("no containers for project {:?}", open.project.name)));
         }
-        let mut status = 0;
-        for container in containers {
-            let waiting = cli.client()?.wait_container(&container.id, "not-running").await?;
-            status = waiting.result().await?.status_code;
-            cli.out(&format!(
-                "container {:?} exited with status code {status}",
-                container.id
-            ));
+        let mut ends: FuturesUnordered<_> = containers.iter().map(|c| ended(cli, &c.id)).collect();
+        let mut last = 0;
+        while let Some(status) = ends.next().await {
+            last = status?;
         }
-        match u8::try_from(status & 0xff).unwrap_or(1) {
-            0 => Ok(()),
-            status => Err(Error::silent(status)),
-        }
-    })
+        Ok(last)
+    })?;
+    if m.on("down-project") {
+        cli.wait(async {
+            let observed = open.observe().await?;
+            let wanted = Down {
+                remove_orphans: true,
+                ..Down::default()
+            };
+            let plan = plan::down(&open.project, &observed, &wanted);
+            open.carry_out(&plan, &observed, Options::default()).await
+        })?;
+    }
+    match u8::try_from(status & 0xff).unwrap_or(1) {
+        0 => Ok(()),
+        status => Err(Error::silent(status)),
+    }
+}
+
+/// Waits for a container's end, and tells of it.
+async fn ended(cli: &Cli, id: &str) -> Result<i64> {
+    let waiting = cli.client()?.wait_container(id, "not-running").await?;
+    let status = waiting.result().await?.status_code;
+    cli.out(&format!("container {id:?} exited with status code {status}"));
+    Ok(status)
 }
 
 fn build(cli: &Cli, m: &Matches) -> Result<()> {
@@ -370,7 +385,7 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
         (services, true) => Open::new(cli, m, Keep::With(services))?,
         (services, false) => Open::new(cli, m, Keep::Alone(services))?,
     };
-    open.refuse_dry()?;
+    open.progress.titled("Pulling");
     let mut done = std::collections::BTreeSet::new();
     let mut wanted = Vec::new();
     for (name, service) in &open.project.services {
@@ -399,16 +414,20 @@ fn push(cli: &Cli, m: &Matches) -> Result<()> {
         (services, true) => Open::new(cli, m, Keep::With(services))?,
         (services, false) => Open::new(cli, m, Keep::Alone(services))?,
     };
-    open.refuse_dry()?;
+    open.progress.titled("Pushing");
     for (name, service) in &open.project.services {
-        let Some(definition) = &service.build else { continue };
+        let Some(definition) = &service.build else {
+            open.progress.tell_of(name, "Skipped", "", Phase::Done);
+            continue;
+        };
         if service.image.is_empty() {
             return Err(Error::new(format!("service {name:?} has no image of its own to push")));
         }
         for image in std::iter::once(&service.image).chain(&definition.tags) {
             let mut words = passed(m, &[], &["quiet"]);
             words.push(image.clone());
-            match call(cli, &image::push::COMMAND, words) {
+            let push = || call(cli, &image::push::COMMAND, words);
+            match told(&open, "Pushing", name, image, ["Pushing", "Pushed"], push) {
                 Err(error) if m.on("ignore-push-failures") => cli.err(&error.message),
                 result => result?,
             }

@@ -44,6 +44,15 @@ pub(crate) static COMMAND: Command = Command::new(
 ]]);
 
 fn stats(cli: &Cli, m: &Matches) -> Result<()> {
+    show(cli, m, &m.args, Filters::default())
+}
+
+/// Shows the containers that a filter lets through, with the command's flags.
+pub(crate) fn labelled(cli: &Cli, m: &Matches, filters: Filters) -> Result<()> {
+    show(cli, m, &[], filters)
+}
+
+fn show(cli: &Cli, m: &Matches, named: &[String], filters: Filters) -> Result<()> {
     let given = match m.get("format") {
         "" => cli.config().stats_format.as_str(),
         given => given,
@@ -52,7 +61,8 @@ fn stats(cli: &Cli, m: &Matches) -> Result<()> {
         format: Format::new(given, TABLE),
         truncate: !m.on("no-trunc"),
         all: m.on("all"),
-        named: &m.args,
+        named,
+        filters,
     };
     cli.wait(async {
         let client = cli.client()?;
@@ -72,6 +82,8 @@ struct View<'a> {
     all: bool,
     /// Those that the user named; none is all of them.
     named: &'a [String],
+    /// What those must be that nobody named.
+    filters: Filters,
 }
 
 impl View<'_> {
@@ -79,7 +91,7 @@ impl View<'_> {
         if !self.named.is_empty() {
             return Ok(self.named.to_vec());
         }
-        let containers = client.containers(self.all, 0, false, &Filters::default()).await?;
+        let containers = client.containers(self.all, 0, false, &self.filters).await?;
         Ok(containers.into_iter().map(|c| c.id).collect())
     }
 
@@ -116,7 +128,7 @@ async fn sample(client: &Client, name: &str) -> Result<Sample> {
 async fn live(cli: &Cli, client: &Client, view: &View<'_>) -> Result<()> {
     let board = Board::default();
     // Listened to before the list is taken, so that nobody is missed in between.
-    let mut filters = Filters::default();
+    let mut filters = view.filters.clone();
     filters.add("type", "container");
     let mut events = match view.named {
         [] => Some(client.events("", "", &filters).await?),
