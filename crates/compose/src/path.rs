@@ -5,7 +5,12 @@ pub(crate) type Path = Vec<String>;
 
 /// Whether a path fits a pattern such as `services.*.ports`, where `*` is any key.
 pub(crate) fn matches(path: &[String], pattern: &str) -> bool {
-    // From the end, where paths differ: most are told apart by their last step.
+    // From the end, where paths differ: most are told apart by their last letter.
+    let end = |text: &str| text.as_bytes().last().copied();
+    let last = path.last().and_then(|step| end(step));
+    if !matches!(end(pattern), Some(b'*')) && end(pattern) != last {
+        return false;
+    }
     let mut steps = path.iter().rev();
     for want in pattern.rsplit('.') {
         match steps.next() {

@@ -147,3 +147,39 @@ networks:
     assert_eq!(project.started("shop-alone-1"), alone);
     assert_eq!(project.ids().len(), 2);
 }
+
+#[test]
+fn a_reboot_starts_services_in_their_order() {
+    const CHAIN: [&str; 6] = ["a", "f", "b", "e", "c", "d"];
+    let mut file = "name: shop\nservices:\n".to_owned();
+    for (index, name) in CHAIN.iter().enumerate() {
+        let on = CHAIN[..index].last().copied().unwrap_or_default();
+        file.push_str(&format!(
+            "  {name}: {{image: busybox, command: sleep 1000, stop_signal: SIGKILL, restart: always, depends_on: [{on}]}}\n"
+        ));
+    }
+    let project = Project::new(&file);
+    project.run("compose up -d").ok();
+    let engine = &project.engine;
+    let containers = CHAIN.map(|name| format!("shop-{name}-1"));
+    let shims: Vec<_> = containers.iter().map(|name| engine.shim(name).to_string()).collect();
+    let started = |name: &String| {
+        let text = engine.inspect(name, "{{.State.StartedAt}}");
+        let (seconds, parts) = text.trim_end_matches('Z').split_once('.').expect("a time");
+        format!("{seconds}.{parts:0<9}")
+    };
+    let before = containers.each_ref().map(started);
+    // Nothing runs any more, and the engine comes back.
+    engine.kill();
+    engine.sh(&format!("kill -9 {}", shims.join(" "))).ok();
+    engine.launch();
+    for name in &containers {
+        engine.wait_for(name, "{{.State.Status}}", "running");
+    }
+    let times = containers.each_ref().map(started);
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(
+        before.iter().zip(&times).all(|(before, after)| before < after),
+        "{before:?} {times:?}"
+    );
+}

@@ -70,3 +70,42 @@ services:
     assert_eq!(project.started("shop-web-1"), before);
     assert_eq!(project.ids().len(), 1);
 }
+
+#[test]
+fn a_port_that_is_taken_is_told_and_the_rest_stays() {
+    let project = Project::new(
+        "name: shop
+services:
+  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, ports: ['127.0.0.1:8087:80'], depends_on: [base]}
+  base: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
+",
+    );
+    let taken = [
+        "run",
+        "-d",
+        "--name",
+        "taken",
+        "-p",
+        "127.0.0.1:8087:80",
+        "--stop-timeout",
+        "0",
+    ];
+    let run = taken.iter().chain(&["busybox", "sleep", "1000"]);
+    project.engine.corten(run).ok();
+    let up = project.run("compose up -d").run();
+    assert_eq!(up.code, 1, "{up}");
+    for text in ["shop-web-1", "127.0.0.1:8087", "port is already allocated"] {
+        assert!(up.stderr.contains(text), "{text}: {up}");
+    }
+    let states = project.states();
+    assert_eq!(
+        (&*states["shop-base-1"], &*states["shop-web-1"]),
+        ("running", "created")
+    );
+    // Once it is free, what is there is started.
+    project.engine.corten(["rm", "-f", "taken"]).ok();
+    let made = project.ids();
+    project.run("compose up -d").ok();
+    assert_eq!(project.ids()["shop-web-1"], made["shop-web-1"]);
+    assert_eq!(project.states()["shop-web-1"], "running");
+}

@@ -238,7 +238,13 @@ impl Config<'_> {
         if locks {
             project = digests::lock(&project);
         }
-        Ok(project.render(format).replace('$', "$$"))
+        let text = match self.m.on("quiet") {
+            true => String::new(),
+            false => project.render(format).replace('$', "$$"),
+        };
+        // The process ends: to free a large project part by part takes longer than to write it.
+        std::mem::forget(project);
+        Ok(text)
     }
 }
 

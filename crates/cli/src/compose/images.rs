@@ -309,7 +309,7 @@ pub(super) fn prepare(
     words.extend(["--file".to_owned(), file]);
     words.push(build.context.clone());
     let contexts = build.contexts();
-    let needs = contexts.iter().filter_map(|(_, value)| value.strip_prefix("service:"));
+    let needs = contexts.values().filter_map(|value| value.strip_prefix("service:"));
     Ok(Prepared {
         service: name.to_owned(),
         image: open.project.image_of(name),

@@ -128,9 +128,8 @@ pub fn cause(project: &Project, service: &str, differences: &[Difference]) -> Op
         format!("{}{what}{}", difference.attribute(), at.unwrap_or_default())
     });
     let mut told: Vec<_> = told.collect();
-    match differences.len().checked_sub(SHOWN) {
-        Some(more @ 1..) => told.push(format!("and {more} more")),
-        _ => {}
+    if let Some(more @ 1..) = differences.len().checked_sub(SHOWN) {
+        told.push(format!("and {more} more"));
     }
     (!told.is_empty()).then(|| told.join(", "))
 }

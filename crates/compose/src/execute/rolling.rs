@@ -112,7 +112,7 @@ impl Executor<'_> {
         let Some(service) = self.service(&target.service) else {
             return Err(Error::not_found(format!("no such service: {}", target.service)));
         };
-        let annotations = self.options.rolling.hands_over.then(|| (STANDS_BY_FOR, old));
+        let annotations = self.options.rolling.hands_over.then_some((STANDS_BY_FOR, old));
         let around = Around {
             annotations: annotations
                 .into_iter()

@@ -24,7 +24,7 @@ fn import(store: &Store, name: &str, content: &str) -> corten_store::ImageId {
 
 fn save(store: &Store, names: &[&str]) -> Vec<u8> {
     let mut tar = Vec::new();
-    store.save(names, &mut tar).expect("saved");
+    store.save(names, &[], &mut tar).expect("saved");
     tar
 }
 
@@ -167,7 +167,7 @@ fn bad_archives_are_refused() {
     check(&python(mismatch), "layers length mismatch: expected 0, got 1");
     assert_eq!(
         store
-            .save(&["gp-nosuch"], &mut Vec::new())
+            .save(&["gp-nosuch"], &[], &mut Vec::new())
             .expect_err("missing")
             .to_string(),
         "No such image: gp-nosuch"
