@@ -9,6 +9,7 @@ mod corpus;
 mod diff;
 mod elsewhere;
 mod events;
+mod flags;
 mod images;
 mod lifecycle;
 mod order;

@@ -149,6 +149,12 @@ pub(crate) static PULL: Command = Command::new("[OPTIONS] [SERVICE...]", "Fetch 
         Flag::switch("ignore-buildable", "Leave out images that can be built"),
         Flag::switch("ignore-pull-failures", "Go on when one cannot be fetched"),
         Flag::switch("include-deps", "Those of what services depend on, too"),
+        Flag::switch(
+            "no-parallel",
+            "Has no effect: --parallel of compose says how many at once",
+        )
+        .hidden(),
+        Flag::switch("parallel", "Has no effect: they are fetched at once").hidden(),
         Flag::string("policy", "Which to fetch (\"missing\"|\"always\")"),
         Flag::switch("quiet", "Show no progress").short('q'),
     ]]);
@@ -385,6 +391,9 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
         (services, true) => Open::new(cli, m, Keep::With(services))?,
         (services, false) => Open::new(cli, m, Keep::Alone(services))?,
     };
+    for flag in ["parallel", "no-parallel"].iter().filter(|flag| m.given(flag)) {
+        cli.err(&format!("option '--{flag}' is DEPRECATED and will be ignored."));
+    }
     open.progress.titled("Pulling");
     let mut done = std::collections::BTreeSet::new();
     let mut wanted = Vec::new();
