@@ -183,3 +183,47 @@ fn a_reboot_starts_services_in_their_order() {
         "{before:?} {times:?}"
     );
 }
+
+#[test]
+fn a_volume_that_changes_is_kept_unless_told() {
+    let file = |kind: &str| {
+        format!(
+            "name: shop
+services:
+  web: {{image: busybox, command: sleep 1000, stop_signal: SIGKILL, volumes: ['data:/data', 'own:/own']}}
+  alone: {{image: busybox, command: sleep 1000, stop_signal: SIGKILL, volumes: ['own:/own']}}
+volumes:
+  data: {{labels: {{kind: {kind}}}}}
+  own: {{}}
+"
+        )
+    };
+    let project = Project::new(&file("first"));
+    project.run("compose up -d").ok();
+    let note = "compose exec -T web sh -c";
+    let write = project
+        .engine
+        .corten(note.split(' ').chain(["echo kept | tee /data/note >/own/note"]));
+    write.ok();
+    let alone = project.started("shop-alone-1");
+    let kind = || {
+        let words = ["volume", "inspect", "-f", "{{.Labels.kind}}", "shop_data"];
+        project.engine.corten(words).line()
+    };
+    project.write("compose.yaml", &file("second"));
+    let kept = project.run("compose up -d").run();
+    let told = "volume \"shop_data\" exists but doesn't match configuration in compose file";
+    assert!(
+        kept.code == 0 && kept.stderr.contains(told) && kept.stderr.contains("--yes"),
+        "{kept}"
+    );
+    assert_eq!(kind(), "first");
+    assert_eq!(project.run("compose exec -T web cat /data/note").ok(), "kept\n");
+
+    project.run("compose up -d --yes").ok();
+    assert_eq!(kind(), "second");
+    let left = project.run("compose exec -T web ls /data /own").ok();
+    assert_eq!(left, "/data:\n\n/own:\nnote\n", "only the one that changed is empty");
+    assert_eq!(project.started("shop-alone-1"), alone);
+    assert_eq!(project.ids().len(), 2);
+}

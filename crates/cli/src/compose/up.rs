@@ -34,7 +34,7 @@ const MAKING: &[Flag] = &[
         super::any,
         "How many containers a service has (\"service=number\")",
     ),
-    Flag::switch("yes", "Ask nothing").short('y'),
+    Flag::switch("yes", "Make volumes anew whose definition changed: what is in them is lost").short('y'),
 ];
 
 /// `compose up`.
@@ -174,6 +174,7 @@ fn wanted(m: &Matches, start: Start) -> Result<Up> {
         start,
         remove_orphans: m.on("remove-orphans") || remove,
         ignore_orphans: ignore,
+        renew_volumes: m.on("yes"),
         ..Up::default()
     })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corten_api::container::Summary;
 
-use super::{Action, Condition, Observed, Plan, Target, observed};
+use super::{Action, Condition, Observed, Plan, Step, Target, observed};
 use crate::{
     error::{Error, Result},
     hash, labels,
@@ -57,6 +57,8 @@ pub struct Up {
     pub rolling: bool,
     /// Whether a service that is scaled down stays as it is.
     pub keep_scale: bool,
+    /// Whether volumes whose definition changed are made anew, which loses what is in them.
+    pub renew_volumes: bool,
     /// What is waited for at the end, by service.
     pub wait_for: BTreeMap<String, Dependency>,
 }
@@ -74,7 +76,7 @@ pub fn up(project: &Project, observed: &Observed, wanted: &Up) -> Result<Plan> {
         resources: Vec::new(),
         made: BTreeMap::new(),
         starts: BTreeMap::new(),
-        changed_networks: BTreeSet::new(),
+        gone: BTreeSet::new(),
         containers: BTreeMap::new(),
         recreated: BTreeSet::new(),
         replaced: BTreeMap::new(),
@@ -105,7 +107,8 @@ struct Planner<'a> {
     made: BTreeMap<String, Vec<usize>>,
     /// Steps that start a service's containers.
     starts: BTreeMap<String, Vec<usize>>,
-    changed_networks: BTreeSet<String>,
+    /// The ids of containers that are removed because a network or volume of theirs is made anew.
+    gone: BTreeSet<String>,
     /// A service's containers as they will be, and whether each runs already.
     containers: BTreeMap<String, Vec<(Target, bool)>>,
     /// Services with containers that were made anew.
@@ -187,30 +190,37 @@ impl Planner<'_> {
             return;
         }
         let cause = "its definition changed";
-        let users = self.observed.containers.iter();
-        let users: Vec<_> = users
-            .filter(|c| c.network_settings.networks.contains_key(&network.name))
-            .map(observed::target)
-            .collect();
-        let stops = users.into_iter().map(|target| {
-            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
-            let remove = Action::Remove {
-                target,
-                volumes: false,
-                force: true,
-            };
-            self.plan.add(remove, cause, vec![stop])
-        });
-        let stops: Vec<_> = stops.collect();
+        let removed = self.remove_users(cause, |c| c.network_settings.networks.contains_key(&network.name));
         let remove = Action::RemoveNetwork(network.name.clone(), found.id.clone());
-        let removed = self.plan.add(remove, cause, stops);
+        let removed = self.plan.add(remove, cause, removed);
         let step = self.plan.add(
             Action::CreateNetwork(key.to_owned(), network.name.clone()),
             cause,
             vec![removed],
         );
         self.resources.push(step);
-        self.changed_networks.insert(network.name.clone());
+    }
+
+    /// Removes the containers that use a resource which is made anew.
+    fn remove_users(&mut self, cause: &str, uses: impl Fn(&Summary) -> bool) -> Vec<usize> {
+        let mut removed = Vec::new();
+        for container in self.observed.containers.iter().filter(|c| uses(c)) {
+            let target = observed::target(container);
+            if !self.gone.insert(container.id.clone()) {
+                let is_it =
+                    |step: &Step| matches!(&step.action, Action::Remove { target: other, .. } if *other == target);
+                removed.extend(self.plan.steps.iter().position(is_it));
+                continue;
+            }
+            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
+            let remove = Action::Remove {
+                target,
+                volumes: false,
+                force: true,
+            };
+            removed.push(self.plan.add(remove, cause, vec![stop]));
+        }
+        removed
     }
 
     fn volumes(&mut self) -> Result<()> {
@@ -240,15 +250,27 @@ impl Planner<'_> {
                 Some(owner) if owner != project => self.plan.warnings.push(format!(
                     "volume {name:?} already exists but was created for project {owner:?} (expected {project:?}). Use `external: true` to use an existing volume"
                 )),
-                Some(_) if label(labels::CONFIG_HASH).is_some_and(|h| *h != hash::volume(volume)) => {
-                    self.plan.warnings.push(format!(
-                        "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is"
-                    ));
-                }
-                Some(_) => {}
+                Some(_) if label(labels::CONFIG_HASH).is_none_or(|h| *h == hash::volume(volume)) => {}
+                Some(_) if self.wanted.renew_volumes => self.renew_volume(key, name),
+                Some(_) => self.plan.warnings.push(format!(
+                    "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is (--yes recreates it, and its data will be lost)"
+                )),
             }
         }
         Ok(())
+    }
+
+    fn renew_volume(&mut self, key: &str, name: &str) {
+        let cause = "its definition changed";
+        let removed = self.remove_users(cause, |c| {
+            c.mounts
+                .iter()
+                .any(|mount| mount.kind == "volume" && mount.name == name)
+        });
+        let removed = self.plan.add(Action::RemoveVolume(name.to_owned()), cause, removed);
+        let create = Action::CreateVolume(key.to_owned(), name.to_owned());
+        let step = self.plan.add(create, cause, vec![removed]);
+        self.resources.push(step);
     }
 
     /// Why a container must be made anew, if it must.
@@ -295,13 +317,7 @@ impl Planner<'_> {
             after.extend(self.made.get(dependency).into_iter().flatten());
         }
         let mut existing: Vec<_> = self.observed.of_service(name).into_iter().collect();
-        existing.retain(|c| {
-            let networks = &c.network_settings.networks;
-            !self
-                .changed_networks
-                .iter()
-                .any(|network| networks.contains_key(network))
-        });
+        existing.retain(|c| !self.gone.contains(&c.id));
         let next = existing.iter().map(|c| observed::number_of(c)).max().unwrap_or(0) + 1;
         // Those that are up to date stay rather than the others, the older ones rather than the newer.
         existing.sort_by_key(|c| (self.diverged(name, service, c).is_some(), observed::number_of(c)));
