@@ -212,7 +212,7 @@ volumes:
     };
     project.write("compose.yaml", &file("second"));
     let kept = project.run("compose up -d").run();
-    let told = "volume \"shop_data\" exists but doesn't match configuration in compose file";
+    let told = "exists but doesn't match configuration in compose file";
     assert!(
         kept.code == 0 && kept.stderr.contains(told) && kept.stderr.contains("--yes"),
         "{kept}"

@@ -157,7 +157,8 @@ fn a_page_that_counts_its_visits() {
         // The code changes: the packages stay, and so does Redis.
         let (web, redis) = (site.container("web"), site.container("redis"));
         site.write("app.py", &counter("Hello again!"));
-        site.ok(&["up", "-d", "--build"]);
+        // Python leaves the signal that asks it to stop unheard.
+        site.ok(&["up", "-d", "--build", "-t", "1"]);
         assert!(site.page(8000, "seen 3 times").starts_with("Hello again!"));
         assert_ne!(site.container("web"), web);
         assert_eq!(site.container("redis"), redis);
@@ -173,9 +174,9 @@ fn a_page_that_counts_its_visits() {
         assert_eq!(site.ok(&["exec", "-T", "redis", "redis-cli", "get", "hits"]), "3\n");
 
         // Attached: ctrl-C stops what runs, and the next start counts on.
-        site.ok(&["down"]);
+        site.ok(&["down", "-t", "1"]);
         assert_eq!(site.names("volume"), ["site_counts"]);
-        let mut up = site.call(&["up"]).spawn();
+        let mut up = site.call(&["up", "-t", "1"]).spawn();
         up.wait_for("redis-1  | ");
         site.page(8000, "seen 4 times");
         up.signal(rustix::process::Signal::INT);

@@ -34,7 +34,11 @@ const MAKING: &[Flag] = &[
         super::any,
         "How many containers a service has (\"service=number\")",
     ),
-    Flag::switch("yes", "Make volumes anew whose definition changed: what is in them is lost").short('y'),
+    Flag::switch(
+        "yes",
+        "Make volumes anew whose definition changed: what is in them is lost",
+    )
+    .short('y'),
 ];
 
 /// `compose up`.
