@@ -178,7 +178,7 @@ fn wanted(m: &Matches, start: Start) -> Result<Up> {
         start,
         remove_orphans: m.on("remove-orphans") || remove,
         ignore_orphans: ignore,
-        renew_volumes: m.on("yes"),
+        remake_volumes: m.on("yes"),
         ..Up::default()
     })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use corten_api::container::Summary;
 
-use super::{Action, Condition, Observed, Plan, Step, Target, observed};
+use super::{Action, Condition, Observed, Plan, Target, observed};
 use crate::{
     error::{Error, Result},
     hash, labels,
@@ -58,7 +58,7 @@ pub struct Up {
     /// Whether a service that is scaled down stays as it is.
     pub keep_scale: bool,
     /// Whether volumes whose definition changed are made anew, which loses what is in them.
-    pub renew_volumes: bool,
+    pub remake_volumes: bool,
     /// What is waited for at the end, by service.
     pub wait_for: BTreeMap<String, Dependency>,
 }
@@ -76,7 +76,7 @@ pub fn up(project: &Project, observed: &Observed, wanted: &Up) -> Result<Plan> {
         resources: Vec::new(),
         made: BTreeMap::new(),
         starts: BTreeMap::new(),
-        gone: BTreeSet::new(),
+        gone: BTreeMap::new(),
         containers: BTreeMap::new(),
         recreated: BTreeSet::new(),
         replaced: BTreeMap::new(),
@@ -107,8 +107,8 @@ struct Planner<'a> {
     made: BTreeMap<String, Vec<usize>>,
     /// Steps that start a service's containers.
     starts: BTreeMap<String, Vec<usize>>,
-    /// The ids of containers that are removed because a network or volume of theirs is made anew.
-    gone: BTreeSet<String>,
+    /// Containers that are removed, by id: the steps after which they are gone.
+    gone: BTreeMap<String, usize>,
     /// A service's containers as they will be, and whether each runs already.
     containers: BTreeMap<String, Vec<(Target, bool)>>,
     /// Services with containers that were made anew.
@@ -126,15 +126,7 @@ impl Planner<'_> {
         }
         if self.wanted.remove_orphans {
             for container in orphans {
-                let target = observed::target(container);
-                let cause = "no service of the project has it";
-                let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
-                let remove = Action::Remove {
-                    target,
-                    volumes: false,
-                    force: true,
-                };
-                let step = self.plan.add(remove, cause, vec![stop]);
+                let step = self.take_away(container, "no service of the project has it");
                 self.resources.push(step);
             }
         } else if !self.wanted.ignore_orphans {
@@ -203,24 +195,26 @@ impl Planner<'_> {
 
     /// Removes the containers that use a resource which is made anew.
     fn remove_users(&mut self, cause: &str, uses: impl Fn(&Summary) -> bool) -> Vec<usize> {
-        let mut removed = Vec::new();
-        for container in self.observed.containers.iter().filter(|c| uses(c)) {
-            let target = observed::target(container);
-            if !self.gone.insert(container.id.clone()) {
-                let is_it =
-                    |step: &Step| matches!(&step.action, Action::Remove { target: other, .. } if *other == target);
-                removed.extend(self.plan.steps.iter().position(is_it));
-                continue;
-            }
-            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
-            let remove = Action::Remove {
-                target,
-                volumes: false,
-                force: true,
-            };
-            removed.push(self.plan.add(remove, cause, vec![stop]));
+        let observed = self.observed;
+        let users = observed.containers.iter().filter(|c| uses(c));
+        users.map(|container| self.take_away(container, cause)).collect()
+    }
+
+    /// Stops and removes a container, once; gives the step after which it is gone.
+    fn take_away(&mut self, container: &Summary, cause: &str) -> usize {
+        if let Some(step) = self.gone.get(&container.id) {
+            return *step;
         }
-        removed
+        let target = observed::target(container);
+        let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
+        let remove = Action::Remove {
+            target,
+            volumes: false,
+            force: true,
+        };
+        let step = self.plan.add(remove, cause, vec![stop]);
+        self.gone.insert(container.id.clone(), step);
+        step
     }
 
     fn volumes(&mut self) -> Result<()> {
@@ -251,7 +245,7 @@ impl Planner<'_> {
                     "volume {name:?} already exists but was created for project {owner:?} (expected {project:?}). Use `external: true` to use an existing volume"
                 )),
                 Some(_) if label(labels::CONFIG_HASH).is_none_or(|h| *h == hash::volume(volume)) => {}
-                Some(_) if self.wanted.renew_volumes => self.renew_volume(key, name),
+                Some(_) if self.wanted.remake_volumes => self.renew_volume(key, name),
                 Some(_) => self.plan.warnings.push(format!(
                     "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is (--yes recreates it, and its data will be lost)"
                 )),
@@ -317,7 +311,7 @@ impl Planner<'_> {
             after.extend(self.made.get(dependency).into_iter().flatten());
         }
         let mut existing: Vec<_> = self.observed.of_service(name).into_iter().collect();
-        existing.retain(|c| !self.gone.contains(&c.id));
+        existing.retain(|c| !self.gone.contains_key(&c.id));
         let next = existing.iter().map(|c| observed::number_of(c)).max().unwrap_or(0) + 1;
         // Those that are up to date stay rather than the others, the older ones rather than the newer.
         existing.sort_by_key(|c| (self.diverged(name, service, c).is_some(), observed::number_of(c)));
@@ -331,15 +325,7 @@ impl Planner<'_> {
         let mut will_be = Vec::new();
         let mut removed = Vec::new();
         for container in surplus {
-            let target = observed::target(container);
-            let cause = "the service is to have fewer containers";
-            let stop = self.plan.add(Action::Stop(target.clone()), cause, Vec::new());
-            let remove = Action::Remove {
-                target,
-                volumes: false,
-                force: true,
-            };
-            removed.push(self.plan.add(remove, cause, vec![stop]));
+            removed.push(self.take_away(container, "the service is to have fewer containers"));
         }
         let mut kept = kept.to_vec();
         kept.sort_by_key(|c| observed::number_of(c));
