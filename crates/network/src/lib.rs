@@ -34,6 +34,7 @@ mod policy;
 mod pool;
 mod ports;
 pub mod resolver;
+pub mod sockets;
 mod subnets;
 mod sysctls;
 mod watch;

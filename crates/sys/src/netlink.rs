@@ -10,6 +10,8 @@ pub enum Protocol {
     Route,
     /// nftables and conntrack: `NETLINK_NETFILTER`.
     Netfilter,
+    /// The sockets of a namespace: `NETLINK_SOCK_DIAG` (`sock_diag(7)`).
+    SockDiag,
 }
 
 /// A bound netlink socket of the network namespace in which it was opened; it stays there when
@@ -26,6 +28,7 @@ impl NetlinkSocket {
         let number = match protocol {
             Protocol::Route => libc::NETLINK_ROUTE,
             Protocol::Netfilter => libc::NETLINK_NETFILTER,
+            Protocol::SockDiag => libc::NETLINK_SOCK_DIAG,
         };
         // SAFETY: socket(2) takes no pointers.
         let raw = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, number) };

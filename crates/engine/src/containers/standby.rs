@@ -32,6 +32,8 @@ use crate::{
 pub const ANNOTATION: &str = "corten.stands-by-for";
 /// The pause between two looks at a container's sockets.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause between two looks at connections: the kernel walks all of the host's.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a container takes over.
 #[derive(Debug, Clone, Copy, Default)]
@@ -337,11 +339,11 @@ fn pid(container: &Container) -> Option<i32> {
 
 /// Waits until a container listens wherever the other one does whose ports it is to have.
 async fn listen(container: &Container, leader: &Container, ports: &PortMap, patience: Duration) -> Result<()> {
-    let wanted = answering(leader, ports);
+    let wanted = answering(leader, ports).await?;
     let deadline = tokio::time::Instant::now() + patience;
     loop {
         let pid = pid(container).ok_or_else(|| container.not_running())?;
-        let ours = listeners::listening(pid);
+        let ours = listeners::listening(pid).await?;
         let Some(missing) = wanted.difference(&ours).next() else {
             return Ok(());
         };
@@ -357,9 +359,12 @@ async fn listen(container: &Container, leader: &Container, ports: &PortMap, pati
 }
 
 /// The ports inside a stand-by at which somebody must listen, because somebody does where they lead now.
-fn answering(leader: &Container, ports: &PortMap) -> BTreeSet<u16> {
+async fn answering(leader: &Container, ports: &PortMap) -> Result<BTreeSet<u16>> {
     let theirs = Joined::read(leader).unwrap_or_default().ports;
-    let listening = pid(leader).map(listeners::listening).unwrap_or_default();
+    let listening = match pid(leader) {
+        Some(pid) => listeners::listening(pid).await?,
+        None => BTreeSet::new(),
+    };
     let answers = |wanted: &Key| {
         let mut bound = theirs
             .iter()
@@ -369,7 +374,7 @@ fn answering(leader: &Container, ports: &PortMap) -> BTreeSet<u16> {
     let wanted = ports
         .iter()
         .filter(|(port, list)| keys(port, list).any(|key| answers(&key)));
-    wanted.filter_map(|(port, _)| number(port)).collect()
+    Ok(wanted.filter_map(|(port, _)| number(port)).collect())
 }
 
 /// Waits until a container's connections have ended that came by ports which another one has now.
@@ -379,11 +384,21 @@ async fn drain(container: &Container, ports: &PortMap, patience: Duration) {
     let ports = own.map_or_else(|| ports.clone(), |standby| standby.ports);
     let ports = ports.keys().filter_map(|port| number(port)).collect();
     let deadline = tokio::time::Instant::now() + patience;
+    let mut pause = PAUSE;
     while let Some(pid) = pid(container) {
-        if tokio::time::Instant::now() >= deadline || listeners::connected(pid, &ports) == 0 {
+        let connected = listeners::connected(pid, &ports).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                container = container.id,
+                error = error.report(),
+                "cannot see connections"
+            );
+            0
+        });
+        if connected == 0 || tokio::time::Instant::now() >= deadline {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONG_PAUSE);
     }
 }
 
