@@ -12,9 +12,13 @@ use super::place::{Place, run};
 /// Where the cgroup hierarchies are mounted, v1 and v2 alike.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
+/// How long what goes by itself may take. The kernel clears network namespaces away one after another, all of the
+/// machine's in one queue, and looks through every connection for each.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Everything that is left. What the kernel clears away by itself gets some time to go.
 pub(super) fn find(place: &Place) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let left = look(place);
         if left.is_empty() || Instant::now() > deadline {

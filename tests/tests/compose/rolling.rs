@@ -55,8 +55,8 @@ impl Clients {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = ask(address).unwrap_or_else(|error| format!("{address}: {error}"));
                     *told.lock().expect("no panic").entry(answer).or_default() += 1;
-                    // The engine is to have its turn on small machines.
-                    std::thread::park_timeout(Duration::from_millis(2));
+                    // The engine is to have its turn on small machines; and each connection lingers in the kernel's tables.
+                    std::thread::park_timeout(Duration::from_millis(10));
                 }
             })
         };
