@@ -93,7 +93,8 @@ fn mounts(folder: &Path) -> Vec<PathBuf> {
 
 /// Processes that name the folder on their command line, or whose program or current folder is there.
 fn processes(folder: &Path) -> Vec<(i32, String)> {
-    let name = folder.to_string_lossy();
+    // With the slash, as `ct-7-1` is also how `ct-7-12` begins: another test's engine must not be taken for ours.
+    let name = format!("{}/", folder.to_string_lossy());
     let ids = fs::read_dir("/proc").expect("procfs").flatten();
     let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = i32::try_from(std::process::id()).unwrap_or_default();
@@ -103,7 +104,7 @@ fn processes(folder: &Path) -> Vec<(i32, String)> {
                 .ok()?
                 .replace('\0', " ");
             let uses = |what: &str| fs::read_link(format!("/proc/{pid}/{what}")).is_ok_and(|to| to.starts_with(folder));
-            (line.contains(&*name) || uses("exe") || uses("cwd")).then_some((pid, line))
+            (line.contains(&name) || uses("exe") || uses("cwd")).then_some((pid, line))
         })
         .collect()
 }
