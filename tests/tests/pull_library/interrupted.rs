@@ -43,7 +43,7 @@ async fn give_up(world: &World, image: &TestImage) {
         () = world.wait_for(has_bytes) => {}
     }
     let download = world.download(&image.layers[0]);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + corten_tests::until::PATIENCE;
     while corten_sys::fs::metadata(&download).map_or(0, |file| file.len()) < 1_000_000 {
         assert!(tokio::time::Instant::now() < deadline, "no partial download");
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -116,7 +116,7 @@ async fn a_killed_pull_is_continued() {
     let download = root
         .path()
         .join(format!("image/downloads/sha256-{}", image.layers[0].hex()));
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + corten_tests::until::PATIENCE;
     while corten_sys::fs::metadata(&download).map_or(0, |file| file.len()) < 3_000_000 {
         assert!(tokio::time::Instant::now() < deadline, "no partial download");
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -205,7 +205,7 @@ async fn another_pulls_failure_is_not_ours() {
         },
         async {
             let both = |registry: &Registry| registry.count("GET", "/blobs/") >= 1;
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+            let deadline = tokio::time::Instant::now() + corten_tests::until::PATIENCE;
             while !(both(&world.registry) && both(&other)) {
                 assert!(tokio::time::Instant::now() < deadline);
                 tokio::time::sleep(Duration::from_millis(2)).await;

@@ -119,7 +119,7 @@ impl World {
 
     /// Waits until an event fits.
     pub(crate) async fn wait_for(&self, fits: impl Fn(&Event) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + corten_tests::until::PATIENCE;
         while !self.events.lock().expect("events").iter().any(&fits) {
             assert!(tokio::time::Instant::now() < deadline, "{:?}", self.lines());
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -150,7 +150,7 @@ impl World {
         assert_eq!(self.files("image/downloads"), Vec::<PathBuf>::new());
         assert_eq!(self.files("image/documents"), Vec::<PathBuf>::new());
         // What is thrown away is removed in the background.
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + corten_tests::until::PATIENCE;
         while let Some(path) = self.files("overlay2").into_iter().find(|p| !p.ends_with(".empty")) {
             assert!(Instant::now() < deadline, "{}", path.display());
             std::thread::park_timeout(Duration::from_millis(2));
