@@ -15,7 +15,7 @@ use corten_sys::netns;
 use std::os::fd::AsFd as _;
 
 /// How long a program may run before it is killed and the test fails.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A program to be run.
 #[derive(Debug)]
