@@ -22,7 +22,7 @@ fn a_reloaded_firewall_loses_nothing_of_ours() {
             chain.matches("counter").count() == 4
         });
         answers(&engine, "http://127.0.0.1:8080/", "web");
-        let fetch = ["timeout", "5", "wget", "-q", "-O", "-", "http://172.28.0.1:8080/"];
+        let fetch = ["timeout", "60", "wget", "-q", "-O", "-", "http://172.28.0.1:8080/"];
         let run = ["run", "--rm", "--network", "other", "busybox"];
         assert_eq!(engine.corten(run.iter().chain(&fetch)).ok(), "web\n");
     }

@@ -116,7 +116,7 @@ async fn lasting_troubles_are_told() {
 #[tokio::test]
 async fn a_silent_registry_is_given_up() {
     let world = World::with(corten_distribution::endpoint::Config {
-        idle_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_secs(2),
         ..crate::world::quick()
     });
     let image = large(Packing::Gzip);
