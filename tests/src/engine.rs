@@ -434,7 +434,7 @@ impl Engine {
     pub fn stop(&self) {
         self.signal(Signal::TERM);
         let mut child = self.child().take().expect("the engine runs");
-        let ended = wait_for(&mut child, Duration::from_secs(30));
+        let ended = wait_for(&mut child, Duration::from_secs(90));
         if ended.is_none() {
             // It is stuck; the panic says so.
             let _ = child.kill();

@@ -223,7 +223,7 @@ impl Registry {
     /// # Panics
     /// When they do not come within 20 seconds.
     pub fn wait_for(&self, method: &str, part: &str, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.count(method, part) < count {
             assert!(Instant::now() < deadline, "no {count} requests {method} …{part}…");
             thread::park_timeout(Duration::from_millis(2));
