@@ -221,7 +221,7 @@ impl Registry {
     /// Waits until as many requests as given fit.
     ///
     /// # Panics
-    /// When they do not come within 20 seconds.
+    /// When they do not come within a minute.
     pub fn wait_for(&self, method: &str, part: &str, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.count(method, part) < count {
