@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{Client, Endpoint, Error, Result, call::Body, lock, tls};
+use crate::{Client, Endpoint, Error, Result, call::Body, listening::Listening, lock, tls};
 
 /// Sends requests on one connection, one after the other.
 pub(crate) type Sender = http1::SendRequest<Body>;
@@ -104,7 +104,7 @@ impl Client {
                 return Ok(sender);
             }
         }
-        let io = TokioIo::new(self.dial().await?);
+        let io = TokioIo::new(Listening::new(self.dial().await?));
         let (sender, connection) = http1::handshake(io).await.map_err(Error::transport)?;
         // It ends when the sender or the engine lets go; what it failed with the call reports.
         tokio::spawn(connection);

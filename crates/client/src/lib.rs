@@ -27,6 +27,7 @@ mod endpoint;
 mod error;
 mod hijack;
 mod images;
+mod listening;
 mod networks;
 mod response;
 mod ssh;

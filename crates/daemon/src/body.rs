@@ -1,6 +1,6 @@
 //! Bodies: what is read of requests, and the kinds of answer.
 
-use std::{future::Future, io, pin::Pin};
+use std::{future::Future, io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use corten_api::image::{ErrorDetail, Progress};
@@ -210,16 +210,13 @@ pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<
     }
 }
 
-/// As [`pump`], and takes what nobody wants any more too, up to a limit: a client that is still sending
-/// when its answer comes would not read it.
+/// As [`pump`], and takes what nobody wants any more too, as much and as long as is decent: a client that is still
+/// sending when its answer comes may not read it.
 pub(crate) async fn pump_and_drain<B>(mut body: B, pieces: mpsc::Sender<io::Result<Bytes>>)
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    /// Bytes.
-    const PATIENCE: usize = 64 << 20;
-    let (mut pieces, mut ignored) = (Some(pieces), 0);
     while let Some(frame) = body.frame().await {
         let piece = match frame.map(Frame::into_data) {
             Ok(Ok(piece)) => Ok(piece),
@@ -227,16 +224,28 @@ where
             Ok(Err(_)) => continue,
             Err(error) => Err(io::Error::other(error)),
         };
-        let (failed, length) = (piece.is_err(), piece.as_ref().map_or(0, Bytes::len));
-        let wanted = match &pieces {
-            Some(sender) => sender.send(piece).await.is_ok(),
-            None => false,
-        };
-        if !wanted {
-            pieces = None;
-            ignored += length;
+        let failed = piece.is_err();
+        if pieces.send(piece).await.is_err() {
+            // A client that is slower reads its answer while it sends, or does not get to see it.
+            let _ = tokio::time::timeout(UNWANTED_TIME, ignore(body)).await;
+            return;
         }
-        if failed || ignored > PATIENCE {
+        if failed {
+            return;
+        }
+    }
+}
+
+/// How much of an archive that was refused is read, in bytes.
+const UNWANTED: usize = 64 << 20;
+/// And for how long.
+const UNWANTED_TIME: Duration = Duration::from_secs(2);
+
+async fn ignore<B: hyper::body::Body<Data = Bytes> + Unpin>(mut body: B) {
+    let mut ignored = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        ignored += frame.data_ref().map_or(0, Bytes::len);
+        if ignored > UNWANTED {
             return;
         }
     }

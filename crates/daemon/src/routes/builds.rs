@@ -37,7 +37,7 @@ pub(crate) async fn build(engine: &Engine, buildkit: &BuildKit, call: Call) -> A
     body::progress(|lines| async move {
         let (built, ()) = tokio::join!(
             builds.build(request, context, lines, watcher),
-            body::pump(call.body, sender)
+            body::pump_and_drain(call.body, sender)
         );
         built
     })

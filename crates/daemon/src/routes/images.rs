@@ -70,7 +70,7 @@ async fn import(engine: &Engine, call: Call) -> ApiResult<Answer> {
     let images = engine.images().clone();
     let (sender, input) = pipe::Reader::new();
     body::progress(|lines| async move {
-        let (id, ()) = tokio::join!(images.import(input, request), body::pump(call.body, sender));
+        let (id, ()) = tokio::join!(images.import(input, request), body::pump_and_drain(call.body, sender));
         // A client that left is noticed when its request is dropped.
         let _ = lines
             .send(Progress {
@@ -98,7 +98,7 @@ pub(crate) fn load(engine: &Engine, call: Call) -> ApiResult<Answer> {
     Ok(body::progress_only(|lines| async move {
         let (loaded, ()) = tokio::join!(
             images.load(input, platform, quiet, lines),
-            body::pump(call.body, sender)
+            body::pump_and_drain(call.body, sender)
         );
         loaded
     }))
