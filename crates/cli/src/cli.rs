@@ -1,19 +1,20 @@
 //! What a command has at hand: names, configuration, the client, the terminal.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     future::Future,
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use corten_client::{Client, Endpoint};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     config::{self, Config},
     error::{Error, Result},
     flags::Matches,
+    interrupts::{self, Interrupts},
     target::{self, TlsChoice},
 };
 
@@ -30,6 +31,10 @@ pub(crate) struct Cli {
     config: OnceCell<Config>,
     client: OnceCell<Client>,
     runtime: OnceCell<Runtime>,
+    /// Signals that ask to end, once they are caught.
+    interrupts: RefCell<Option<Interrupts>>,
+    /// Who else asks to end.
+    stop: Option<watch::Receiver<bool>>,
 }
 
 impl Cli {
@@ -41,12 +46,45 @@ impl Cli {
             config: OnceCell::new(),
             client: OnceCell::new(),
             runtime: OnceCell::new(),
+            interrupts: RefCell::default(),
+            stop: None,
         }
     }
 
-    /// The same command line once more, for another thread.
-    pub(crate) fn again(&self) -> Self {
-        Self::new(self.program, self.globals.clone())
+    /// The same command line once more, for another thread, until it is asked to end.
+    pub(crate) fn again(&self, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            stop: Some(stop),
+            ..Self::new(self.program, self.globals.clone())
+        }
+    }
+
+    /// Catches signals that ask to end, from now on: they end what is waited for, unless that takes them itself.
+    pub(crate) fn catch_interrupts(&self) -> Result<()> {
+        if self.interrupts.borrow().is_none() {
+            let caught = self.wait(async { Interrupts::catch() })?;
+            self.interrupts.replace(Some(caught));
+        }
+        Ok(())
+    }
+
+    /// Leaves signals to somebody else, who catches them.
+    pub(crate) fn leave_interrupts(&self) {
+        self.interrupts.replace(None);
+    }
+
+    /// Waits until this is asked to end, which it never is before signals are caught.
+    pub(crate) async fn interrupted(&self) {
+        if let Some(stop) = &self.stop {
+            // Whoever asked is gone when this fails.
+            let _ = stop.clone().wait_for(|stop| *stop).await;
+            return;
+        }
+        std::future::poll_fn(|context| match &mut *self.interrupts.borrow_mut() {
+            Some(interrupts) => interrupts.poll(context),
+            None => std::task::Poll::Pending,
+        })
+        .await;
     }
 
     /// A variable of the environment.
@@ -194,7 +232,13 @@ impl Cli {
             let _ = self.runtime.set(runtime);
         }
         match self.runtime.get() {
-            Some(runtime) => runtime.block_on(future),
+            Some(runtime) => runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    result = future => result,
+                    () = self.interrupted() => Err(Error::silent(interrupts::STATUS)),
+                }
+            }),
             None => Err(Error::new("cannot start the event loop")),
         }
     }

@@ -31,6 +31,7 @@ mod help;
 mod image;
 mod imagetools;
 mod inspect;
+mod interrupts;
 mod manifest;
 mod network;
 mod opts;

@@ -144,3 +144,53 @@ fn commit_changes_what_the_image_says() {
         .ok();
     assert!(said.starts_with("7 ") && said.contains("\"A=1\""), "{said}");
 }
+
+#[test]
+fn an_image_that_several_services_have_is_asked_for_once() {
+    let project = Project::new("");
+    let host = project.engine.registry().host();
+    let file = |services: &[(&str, &str)]| {
+        let line = |(name, image): &(&str, &str)| {
+            format!("  {name}: {{image: '{host}/{image}', command: sleep 1000, stop_signal: SIGKILL}}\n")
+        };
+        let lines: String = services.iter().map(line).collect();
+        project.write("compose.yaml", &format!("name: shop\nservices:\n{lines}"));
+    };
+    let one = [("one", "library/busybox")];
+    let several = [one[0], ("two", "library/busybox:latest"), ("three", "library/busybox")];
+    for words in ["compose pull", "compose up -d --pull always"] {
+        file(&one);
+        let before = asked_for(&project, "library/busybox");
+        project.run(words).ok();
+        let once = asked_for(&project, "library/busybox") - before;
+        assert!(once > 0, "{words}");
+        file(&several);
+        let before = asked_for(&project, "library/busybox");
+        project.run(words).ok();
+        assert_eq!(asked_for(&project, "library/busybox") - before, once, "{words}");
+    }
+    assert_eq!(project.ids().len(), 3);
+}
+
+#[test]
+fn an_image_that_another_service_builds_is_not_asked_for() {
+    let project = Project::new("");
+    let host = project.engine.registry().host();
+    project.write(
+        "compose.yaml",
+        &format!(
+            "name: shop
+services:
+  worker: {{image: '{host}/shop/app', command: sleep 1000, stop_signal: SIGKILL}}
+  app: {{image: '{host}/shop/app:latest', build: app, command: sleep 1000, stop_signal: SIGKILL}}
+"
+        ),
+    );
+    project.write("app/Dockerfile", "FROM busybox\nRUN echo made >/made\n");
+    project.run("compose up -d").ok();
+    assert_eq!(asked_for(&project, "shop/app"), 0);
+    assert_eq!(project.run("compose exec -T worker cat /made").ok(), "made\n");
+    let before = project.ids();
+    project.run("compose up -d").ok();
+    assert_eq!(project.ids(), before);
+}

@@ -34,6 +34,26 @@ services:
 }
 
 #[test]
+fn a_build_begins_when_the_one_that_it_needs_is_done() {
+    let project = Project::new(
+        "name: shop
+services:
+  slow: {build: ./slow, command: sleep 1000, stop_signal: SIGKILL}
+  base: {build: ./base, command: sleep 1000, stop_signal: SIGKILL}
+  web: {build: {context: ./web, additional_contexts: {base: 'service:base'}}, command: sleep 1000, stop_signal: SIGKILL}
+",
+    );
+    // This one ends when the one has been built that needs another one.
+    let wait = "for i in $(seq 600); do test -e /meet/web && exit 0; sleep 0.1; done; exit 1";
+    let meet = "RUN --mount=type=cache,id=meet,target=/meet";
+    project.write("slow/Dockerfile", &format!("FROM busybox\n{meet} {wait}\n"));
+    project.write("base/Dockerfile", "FROM busybox\nRUN true\n");
+    project.write("web/Dockerfile", &format!("FROM base\n{meet} touch /meet/web\n"));
+    let built = project.run("compose build").run();
+    assert_eq!(built.code, 0, "{built}");
+}
+
+#[test]
 fn a_build_that_fails_leaves_what_runs() {
     let file = |more: &str| {
         format!(

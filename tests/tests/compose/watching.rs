@@ -167,6 +167,28 @@ fn a_change_rebuilds_its_service_alone() {
 }
 
 #[test]
+fn a_file_on_standard_input_is_known_to_rebuilds() {
+    let project = Project::new("name: other\n");
+    project.write("Dockerfile", "FROM busybox\nCOPY text /text\n");
+    project.write("text", "one");
+    let mut watching = project.run("compose -f - watch --quiet").spawn();
+    watching.write(BUILT);
+    watching.close_stdin();
+    watching.wait_for("Watch enabled");
+    project.write("text", "two");
+    watching.wait_for("service(s) [\"web\"] successfully built\n");
+    let read = || {
+        project
+            .engine
+            .corten(["exec", "shop-web-1", "cat", "/text"])
+            .run()
+            .stdout
+    };
+    until::is("the new text is inside", || read() == "two");
+    end(watching);
+}
+
+#[test]
 fn prune_can_be_left_out() {
     let project = Project::new(BUILT);
     project.write("Dockerfile", "FROM busybox\nCOPY text /text\n");

@@ -14,30 +14,28 @@ use corten_compose::{
 
 use super::{
     follow::{Follower, Next, Shown, exit_status, follow},
-    interrupts::{self, Interrupts},
     menu::{self, Key, Menu},
     open::Open,
     printer::{Printer, Silent},
     watch::{self, Watching},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    interrupts,
+};
 
 /// How long the output of containers that have been stopped may take to come.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Carries `up` out and shows output.
 pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result<()> {
-    let mut interrupts = Interrupts::catch()?;
     let observed = open.observe().await?;
     let making = Up {
         start: Start::Created,
         ..wanted.clone()
     };
     let plan = plan::up(&open.project, &observed, &making)?;
-    tokio::select! {
-        result = open.carry_out(&plan, &observed, options.clone()) => result?,
-        () = interrupts.next() => return Err(Error::silent(interrupts::STATUS)),
-    }
+    open.make(&plan, &observed, options.clone()).await?;
     open.progress.join_output();
     let observed = open.observe().await?;
     let shown = shown(open, &observed)?;
@@ -75,9 +73,7 @@ pub(crate) async fn up(open: &Open<'_>, wanted: &Up, options: Options) -> Result
         live.watching = Some(session.watching().await?);
     }
     live.menu = Menu::open(open);
-    let result = session
-        .run(&starting, &observed, options, follower, &mut interrupts, &mut live)
-        .await;
+    let result = session.run(&starting, &observed, options, follower, &mut live).await;
     printer.show_menu("");
     result
 }
@@ -178,7 +174,6 @@ impl<'a> Session<'a> {
         observed: &Observed,
         options: Options,
         mut follower: Follower<'a>,
-        interrupts: &mut Interrupts,
         live: &mut Live<'a>,
     ) -> Result<()> {
         let silent_report = Silent(self.printer);
@@ -209,7 +204,7 @@ impl<'a> Session<'a> {
                         ending = Box::pin(self.abort());
                     }
                 }
-                () = interrupts.next() => {
+                () = self.open.cli.interrupted() => {
                     seen.interrupts += 1;
                     stage = Stage::Stopping;
                     self.forget(live);

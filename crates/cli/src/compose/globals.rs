@@ -113,6 +113,7 @@ impl<'a> Globals<'a> {
             let message = "project name can't be empty. Use `--project-name` to set a valid name";
             return Err(Error::new(message));
         }
+        project.input = sources.input;
         project.has_old_names = self.is_compatible(&project.environment);
         project.enable(services);
         project.select(services)?;

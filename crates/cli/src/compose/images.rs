@@ -1,6 +1,6 @@
 //! The images of services: looked up, fetched or built before containers are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corten_api::{image::Inspect, time::Time};
 use corten_compose::{
@@ -10,7 +10,7 @@ use corten_compose::{
     model::{Build, Duration, FileMount, FileObject, Ulimit},
 };
 
-use super::{models, open::Open, parallel, providers, socket};
+use super::{builds, models, open::Open, parallel, providers, socket};
 use crate::error::{Error, Result};
 
 /// How images come to be there.
@@ -35,6 +35,7 @@ pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<St
     models::ensure(open)?;
     socket::mount(open)?;
     tell_of_owners(open);
+    open.cli.catch_interrupts()?;
     let open = &*open;
     let services = || open.project.services.iter();
     let image_of = |name: &String| open.project.image_of(name);
@@ -45,7 +46,8 @@ pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<St
         match decide(wanted, service, found.get(&image), &image)? {
             Step::Keep => {}
             Step::Build(definition) => builds.push((name, service, definition)),
-            Step::Fetch => drop(fetches.insert(format!("{image} {}", service.platform), (name, service))),
+            Step::Fetch if !found.contains_key(&image) && is_built(open, wanted, &image) => {}
+            Step::Fetch => drop(fetches.insert((whole(&image), &service.platform), (name, service))),
         }
     }
     if let Some((_, error)) = parallel::fetch_all(open, fetches.values().copied().collect(), wanted.quiet_pull)?.pop() {
@@ -61,21 +63,35 @@ pub(crate) fn ensure(open: &mut Open<'_>, wanted: &Wanted) -> Result<BTreeMap<St
         let prepared = builds
             .iter()
             .map(|(name, service, build)| prepare(open, name, service, build, &extra));
-        parallel::build_all(open, prepared.collect::<Result<_>>()?)?;
+        builds::build_all(open, prepared.collect::<Result<_>>()?)?;
     }
-    let changed = fetches
-        .values()
-        .map(|(name, _)| *name)
-        .chain(builds.iter().map(|(name, ..)| *name));
-    let changed = distinct(changed.map(image_of));
+    let changed = fetches.values().map(|(name, _)| *name);
+    let changed = changed.chain(builds.iter().map(|(name, ..)| *name));
+    let changed: BTreeSet<_> = changed.map(|name| whole(&image_of(name))).collect();
+    let images = services().map(|(name, _)| image_of(name));
+    let changed = distinct(images.filter(|image| changed.contains(&whole(image))));
     let mut all = found;
     all.extend(parallel::inspect_all(open, changed)?);
     let ids = services().filter_map(|(name, _)| Some((name.clone(), all.get(&image_of(name))?.id.clone())));
     Ok(ids.collect())
 }
 
+/// An image's name with its tag, which several services may write in several ways.
+pub(super) fn whole(image: &str) -> String {
+    // What is wrong with it is told when it is asked for.
+    crate::remote::named(image).map_or_else(|_| image.to_owned(), |reference| reference.to_string())
+}
+
+/// Whether another service's build makes an image.
+fn is_built(open: &Open<'_>, wanted: &Wanted, image: &str) -> bool {
+    let mut services = open.project.services.iter();
+    !wanted.no_build
+        && services
+            .any(|(name, service)| service.build.is_some() && whole(&open.project.image_of(name)) == whole(image))
+}
+
 fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Brings the project into the form that [`ensure`] gives it, as far as that needs nobody else.
@@ -182,6 +198,20 @@ pub(super) struct Prepared {
     pub(super) needs: Vec<String>,
     /// The Dockerfile that the project itself holds, as long as it is needed.
     _inline: Option<Inline>,
+}
+
+#[cfg(test)]
+impl Prepared {
+    /// A build with nothing to do.
+    pub(super) fn bare(service: &str, needs: &[&str]) -> Self {
+        Self {
+            service: service.to_owned(),
+            image: format!("shop-{service}"),
+            words: Vec::new(),
+            needs: needs.iter().map(|&needed| needed.to_owned()).collect(),
+            _inline: None,
+        }
+    }
 }
 
 /// What flags say of a build beyond the service's definition.
@@ -336,7 +366,7 @@ pub(super) fn build_sources(open: &Open<'_>, services: &[&String], extra: &Extra
             }
         }
     }
-    parallel::build_all(open, builds)
+    builds::build_all(open, builds)
 }
 
 pub(super) fn dockerfile(build: &Build) -> String {

@@ -12,6 +12,7 @@ use crate::{
     cli::Cli,
     error::{Error, Result},
     flags::Matches,
+    interrupts,
 };
 
 /// A project that is worked on.
@@ -119,6 +120,26 @@ impl<'a> Open<'a> {
         self.progress.during(work).await
     }
 
+    /// Makes what a plan says until the user has had enough; then it is told how far it came.
+    pub(crate) async fn make(&self, plan: &Plan, observed: &Observed, options: Options) -> Result<()> {
+        if self.is_dry() {
+            return self.carry_out(plan, observed, options).await;
+        }
+        for warning in &plan.warnings {
+            self.progress.warn(warning);
+        }
+        let executor = self.executor(observed, options, &self.progress)?;
+        let result = {
+            let work = self.progress.during(executor.run(plan));
+            tokio::select! {
+                result = work => result.map_err(Error::from),
+                () = self.cli.interrupted() => Err(Error::with_status(interrupts::STATUS, "interrupted")),
+            }
+        };
+        self.progress.finish();
+        result.map_err(|error| with_account(error, &executor, plan))
+    }
+
     /// Carries a plan out and tells somebody else of it.
     pub(crate) async fn carry_out_by(
         &self,
@@ -127,6 +148,12 @@ impl<'a> Open<'a> {
         options: Options,
         report: &dyn Report,
     ) -> Result<()> {
+        let executor = self.executor(observed, options, report)?;
+        let result = executor.run(plan).await;
+        result.map_err(|error| with_account(error.into(), &executor, plan))
+    }
+
+    fn executor<'b>(&'b self, observed: &Observed, options: Options, report: &'b dyn Report) -> Result<Executor<'b>> {
         let options = Options {
             parallel: self.parallel,
             ..options
@@ -137,7 +164,7 @@ impl<'a> Open<'a> {
                 executor.know(plan::service_of(container), plan::number_of(container), &container.id);
             }
         }
-        Ok(executor.run(plan).await?)
+        Ok(executor)
     }
 
     /// `--timeout`, when it was given.
@@ -182,6 +209,17 @@ impl<'a> Open<'a> {
             ))),
             None => Err(Error::new(format!("service {service:?} is not running"))),
         }
+    }
+}
+
+/// An error with how far the plan was carried out.
+fn with_account(error: Error, executor: &Executor<'_>, plan: &Plan) -> Error {
+    match executor.account(plan) {
+        Some(account) => Error {
+            message: format!("{}\n{account}", error.message),
+            ..error
+        },
+        None => error,
     }
 }
 

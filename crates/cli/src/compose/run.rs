@@ -99,6 +99,8 @@ fn run(cli: &Cli, m: &Matches) -> Result<()> {
         cli.out(&id);
         return Ok(());
     }
+    // From here on they are the container's.
+    cli.leave_interrupts();
     let mut words = vec!["--attach".to_owned()];
     if m.on("interactive") {
         words.push("--interactive".to_owned());
@@ -132,7 +134,7 @@ fn bring_up(open: &mut Open<'_>, name: &str, images: &std::collections::BTreeMap
     let result = open.cli.wait(async {
         let observed = open.observe().await?;
         let plan = plan::up(&open.project, &observed, &wanted)?;
-        open.carry_out(
+        open.make(
             &plan,
             &observed,
             corten_compose::execute::Options {

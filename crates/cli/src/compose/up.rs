@@ -2,14 +2,14 @@
 
 use corten_compose::{
     execute::Options,
-    plan::{self, Recreate, Start, Up},
+    plan::{self, ChangedVolumes, Recreate, Start, Up},
 };
 
 use super::{
     attached, diff,
     images::{self, Wanted},
     open::{Keep, Open},
-    rolling,
+    questions, rolling,
 };
 use crate::{
     cli::Cli,
@@ -36,7 +36,7 @@ const MAKING: &[Flag] = &[
     ),
     Flag::switch(
         "yes",
-        "Make volumes anew whose definition changed: what is in them is lost",
+        "Make volumes anew whose definition changed, unasked: what is in them is lost",
     )
     .short('y'),
 ];
@@ -178,7 +178,10 @@ fn wanted(m: &Matches, start: Start) -> Result<Up> {
         start,
         remove_orphans: m.on("remove-orphans") || remove,
         ignore_orphans: ignore,
-        remake_volumes: m.on("yes"),
+        changed_volumes: match m.on("yes") {
+            true => ChangedVolumes::Remade,
+            false => ChangedVolumes::Kept,
+        },
         ..Up::default()
     })
 }
@@ -228,6 +231,7 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         return Err(Error::new("no service selected"));
     }
     wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
+    questions::ask_of_volumes(&open, &mut wanted)?;
     let mut options = options(&open, &wanted);
     if m.on("rolling") {
         (wanted.rolling, options.rolling) = (true, rolling::options(&open)?);
@@ -240,10 +244,10 @@ fn up(cli: &Cli, m: &Matches) -> Result<()> {
         let plan = plan::up(&open.project, &observed, &wanted)?;
         if wanted.rolling {
             rolling::check(&open, &plan, &options)?;
-            return open.carry_out(&plan, &observed, options).await;
+            return open.make(&plan, &observed, options).await;
         }
         let work = async {
-            open.carry_out(&plan, &observed, options).await?;
+            open.make(&plan, &observed, options).await?;
             if open.is_dry() && !detached {
                 cli.out("end of 'compose up' output, interactive run is not supported in dry-run mode");
             }
@@ -287,6 +291,7 @@ fn create(cli: &Cli, m: &Matches) -> Result<()> {
     let mut open = open(cli, m)?;
     let mut wanted = wanted(m, Start::Created)?;
     wanted.images = images::ensure(&mut open, &images_wanted(m)?)?;
+    questions::ask_of_volumes(&open, &mut wanted)?;
     open.progress.titled("Creating");
     act(&open, &wanted)
 }
@@ -295,7 +300,7 @@ fn act(open: &Open<'_>, wanted: &Up) -> Result<()> {
     open.cli.wait(async {
         let observed = open.observe().await?;
         let plan = plan::up(&open.project, &observed, wanted)?;
-        open.carry_out(&plan, &observed, options(open, wanted)).await
+        open.make(&plan, &observed, options(open, wanted)).await
     })
 }
 

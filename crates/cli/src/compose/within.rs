@@ -10,7 +10,7 @@ use corten_compose::{
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::{
-    bake,
+    bake, builds,
     down::whole,
     images::{self, Extra},
     open::{Keep, Open, call},
@@ -369,7 +369,7 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
             builds.push(images::prepare(&open, name, service, definition, &extra)?);
         }
     }
-    parallel::build_all(&open, builds)
+    builds::build_all(&open, builds)
 }
 
 /// Docker's older flags of builds: two ask for what is not done, and one has moved.
@@ -401,7 +401,7 @@ fn pull(cli: &Cli, m: &Matches) -> Result<()> {
         let buildable = service.build.is_some() && (m.on("ignore-buildable") || service.image.is_empty());
         let image = open.project.image_of(name);
         let kept = m.get("policy") == "missing" && images::find(&open, &image)?.is_some();
-        if buildable || kept || service.pull_policy == "never" || !done.insert(image) {
+        if buildable || kept || service.pull_policy == "never" || !done.insert(images::whole(&image)) {
             continue;
         }
         wanted.push((name, service));

@@ -1,5 +1,6 @@
 //! Carries plans out: every step as soon as those before it are done, and the first failure ends it.
 
+mod account;
 mod containers;
 mod hooks;
 mod rolling;
@@ -13,6 +14,7 @@ use std::{
 use corten_client::Client;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use account::Stage;
 pub use rolling::Rolling;
 
 use crate::{
@@ -89,6 +91,8 @@ pub struct Executor<'a> {
     options: Options,
     /// Containers that are there or were made: name and id, by service and number.
     containers: RefCell<BTreeMap<(String, u32), String>>,
+    /// How far the steps of the plan are.
+    stages: RefCell<Vec<Stage>>,
     /// Containers that were replaced while they served, by service.
     replaced: RefCell<BTreeMap<String, Vec<rolling::Replaced>>>,
 }
@@ -110,6 +114,7 @@ impl<'a> Executor<'a> {
             report,
             options,
             containers: RefCell::default(),
+            stages: RefCell::default(),
             replaced: RefCell::default(),
         }
     }
@@ -125,6 +130,8 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// The first failure.
     pub async fn run(&self, plan: &Plan) -> Result<()> {
+        self.stages.replace(vec![Stage::Waiting; plan.steps.len()]);
+        let at = |index: usize, stage: Stage| self.stages.borrow_mut()[index] = stage;
         let mut missing: Vec<usize> = plan.steps.iter().map(|step| step.after.len()).collect();
         let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len()];
         for (index, step) in plan.steps.iter().enumerate() {
@@ -140,6 +147,7 @@ impl<'a> Executor<'a> {
             while failed.is_none() && running.len() < limit {
                 let Some(index) = ready.pop_front() else { break };
                 let action = &plan.steps[index].action;
+                at(index, Stage::Begun);
                 running.push(async move { (index, self.step(action).await) });
             }
             let Some((index, result)) = running.next().await else {
@@ -149,6 +157,7 @@ impl<'a> Executor<'a> {
             };
             match result {
                 Ok(()) => {
+                    at(index, Stage::Done);
                     for next in &dependents[index] {
                         missing[*next] -= 1;
                         if missing[*next] == 0 {
@@ -157,6 +166,7 @@ impl<'a> Executor<'a> {
                     }
                 }
                 Err(error) => {
+                    at(index, Stage::Failed);
                     failed.get_or_insert(error);
                 }
             }

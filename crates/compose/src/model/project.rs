@@ -23,6 +23,8 @@ pub struct Project {
     pub working_dir: PathBuf,
     /// The files that it was read from, without those that they include.
     pub files: Vec<PathBuf>,
+    /// What standard input had, when it was one of them: it can be read once.
+    pub input: Option<String>,
     /// The variables that its files could use: the environment and those of `.env`.
     pub environment: Mapping,
     /// The profiles that are enabled.

@@ -20,7 +20,7 @@ use std::fmt;
 pub use down::{Down, Images, down};
 pub use lifecycle::{Change, change, remove};
 pub use observed::{Observed, is_one_off, is_orphan, name_of, number_of, service_of};
-pub use up::{Recreate, Start, Up, up};
+pub use up::{ChangedVolumes, Recreate, Start, Up, changed_volumes, up};
 
 /// Steps, each after those that it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

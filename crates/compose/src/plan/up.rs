@@ -8,7 +8,7 @@ use super::{Action, Condition, Observed, Plan, Target, observed};
 use crate::{
     error::{Error, Result},
     hash, labels,
-    model::{Dependency, Network, Project, Service},
+    model::{Dependency, Network, Project, Service, Volume},
     names, shared,
 };
 
@@ -57,10 +57,36 @@ pub struct Up {
     pub rolling: bool,
     /// Whether a service that is scaled down stays as it is.
     pub keep_scale: bool,
-    /// Whether volumes whose definition changed are made anew, which loses what is in them.
-    pub remake_volumes: bool,
+    /// What becomes of volumes whose definition changed.
+    pub changed_volumes: ChangedVolumes,
     /// What is waited for at the end, by service.
     pub wait_for: BTreeMap<String, Dependency>,
+}
+
+/// What becomes of volumes whose definition changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ChangedVolumes {
+    /// They are used as they are, which is told.
+    #[default]
+    Kept,
+    /// They are made anew, which loses what is in them.
+    Remade,
+    /// These are made anew, and nothing is told of the others: the user was asked.
+    Asked(BTreeSet<String>),
+}
+
+/// The names of volumes that are this project's, with another definition than they were made by.
+pub fn changed_volumes<'a>(project: &'a Project, observed: &Observed) -> Vec<&'a str> {
+    let volumes = project.volumes.values().filter(|volume| !volume.external);
+    let is_changed = |volume: &&Volume| {
+        let label = |name: &str| {
+            let found = observed.volume(&volume.name)?;
+            found.labels.as_ref()?.get(name).cloned()
+        };
+        label(labels::PROJECT).is_some_and(|owner| owner == project.name)
+            && label(labels::CONFIG_HASH).is_some_and(|made_by| made_by != hash::volume(volume))
+    };
+    volumes.filter(is_changed).map(|volume| volume.name.as_str()).collect()
 }
 
 /// The plan for a project whose services are those that are to run.
@@ -245,13 +271,21 @@ impl Planner<'_> {
                     "volume {name:?} already exists but was created for project {owner:?} (expected {project:?}). Use `external: true` to use an existing volume"
                 )),
                 Some(_) if label(labels::CONFIG_HASH).is_none_or(|h| *h == hash::volume(volume)) => {}
-                Some(_) if self.wanted.remake_volumes => self.renew_volume(key, name),
-                Some(_) => self.plan.warnings.push(format!(
-                    "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is (--yes recreates it, and its data will be lost)"
-                )),
+                Some(_) => self.change_volume(key, name),
             }
         }
         Ok(())
+    }
+
+    fn change_volume(&mut self, key: &str, name: &str) {
+        match &self.wanted.changed_volumes {
+            ChangedVolumes::Remade => self.renew_volume(key, name),
+            ChangedVolumes::Asked(names) if names.contains(name) => self.renew_volume(key, name),
+            ChangedVolumes::Asked(_) => {}
+            ChangedVolumes::Kept => self.plan.warnings.push(format!(
+                    "volume {name:?} exists but doesn't match configuration in compose file; it is used as it is (--yes recreates it, and its data will be lost)"
+            )),
+        }
     }
 
     fn renew_volume(&mut self, key: &str, name: &str) {

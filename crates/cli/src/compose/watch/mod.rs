@@ -24,13 +24,12 @@ use corten_compose::{
 };
 use corten_sys::fs;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
-    process::Command as Process,
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
+    process::{ChildStdin, Command as Process},
 };
 
 use super::{
     images::{self, Wanted},
-    interrupts::Interrupts,
     open::{Keep, Open},
     printer::Printer,
 };
@@ -94,8 +93,8 @@ fn watch(cli: &Cli, m: &Matches) -> Result<()> {
         wanted.images = images::ensure(&mut open, &quiet)?;
     }
     let printer = Printer::bare(&open.project.name);
+    cli.catch_interrupts()?;
     cli.wait(async {
-        let mut interrupts = Interrupts::catch()?;
         let work = async {
             if !m.on("no-up") {
                 let observed = open.observe().await?;
@@ -104,7 +103,7 @@ fn watch(cli: &Cli, m: &Matches) -> Result<()> {
                     images: wanted.images.clone(),
                     ..Options::default()
                 };
-                open.carry_out(&plan, &observed, options).await?;
+                open.make(&plan, &observed, options).await?;
             }
             if open.is_dry() {
                 cli.out("end of 'compose watch' output, interactive run is not supported in dry-run mode");
@@ -114,9 +113,9 @@ fn watch(cli: &Cli, m: &Matches) -> Result<()> {
         };
         tokio::select! {
             result = work => result,
-            () = interrupts.next() => {
+            () = cli.interrupted() => {
                 printer.remark("Watch disabled");
-                Err(Error::silent(super::interrupts::STATUS))
+                Err(Error::silent(crate::interrupts::STATUS))
             }
         }
     })
@@ -295,19 +294,27 @@ impl Worker<'_> {
         let mut child = Process::new("/proc/self/exe")
             .arg0(cli.program)
             .args(words)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let (out, errors) = (child.stdout.take(), child.stderr.take());
-        tokio::join!(self.lines(out), self.lines(errors));
+        let (input, out, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        tokio::join!(self.give(input), self.lines(out), self.lines(errors));
         let status = child.wait().await.map_err(failed)?;
         match status.code() {
             Some(0) => Ok(()),
             Some(code) => Err(Error::new(format!("exit status {code}"))),
             None => Err(Error::new("the build was killed")),
+        }
+    }
+
+    /// Gives the program the project's file that came on standard input.
+    async fn give(&self, stream: Option<ChildStdin>) {
+        if let (Some(mut stream), Some(text)) = (stream, &self.open.project.input) {
+            // A program that does not read it says why.
+            let _ = stream.write_all(text.as_bytes()).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Signals that ask to end, which is then done in order.
 
+use std::task::{Context, Poll};
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Result};
@@ -17,12 +19,11 @@ impl Interrupts {
         Ok(Self([catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?]))
     }
 
-    /// Waits for the next one.
-    pub(crate) async fn next(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+    /// Looks for the next one.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let came = |signal: &mut Signal| signal.poll_recv(context).is_ready();
+        // Both are asked: each wakes who waits.
+        let came = self.0.iter_mut().map(came).fold(false, |any, came| any || came);
+        if came { Poll::Ready(()) } else { Poll::Pending }
     }
 }
