@@ -13,6 +13,7 @@ mod flags;
 mod halfway;
 mod images;
 mod lifecycle;
+mod older;
 mod order;
 mod parallel;
 mod peers;

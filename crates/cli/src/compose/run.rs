@@ -4,7 +4,7 @@ use corten_api::container::{CreateRequest, PortBinding};
 use corten_client::{Body, PutArchive, RemoveOptions};
 use corten_compose::{
     convert::{self, Aliases, Around},
-    labels, names,
+    execute, labels, names,
     plan::{self, Start, Up},
 };
 
@@ -137,7 +137,7 @@ fn bring_up(open: &mut Open<'_>, name: &str, images: &std::collections::BTreeMap
         open.make(
             &plan,
             &observed,
-            corten_compose::execute::Options {
+            execute::Options {
                 images: images.clone(),
                 ..Default::default()
             },
@@ -191,7 +191,7 @@ fn make(open: &Open<'_>, name: &str, image: &str, tty: bool) -> Result<String> {
             .insert(labels::ONE_OFF.to_owned(), "True".to_owned());
         change(open, &mut request, tty)?;
         let client = open.cli.client()?;
-        let made = client.create_container(&container, &service.platform, &request).await?;
+        let id = execute::create_container(client, &open.project, &service, &container, request).await?;
         if convert::has_content(&open.project, &service) {
             let archive = convert::archive(&open.project, &service)?;
             let options = PutArchive {
@@ -199,10 +199,10 @@ fn make(open: &Open<'_>, name: &str, image: &str, tty: bool) -> Result<String> {
                 keep_owners: true,
             };
             client
-                .put_archive(&made.id, "/", options, Body::Bytes(archive.into()))
+                .put_archive(&id, "/", options, Body::Bytes(archive.into()))
                 .await?;
         }
-        Ok(made.id)
+        Ok(id)
     })
 }
 

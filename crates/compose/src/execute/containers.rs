@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corten_api::container::Inspect;
 use corten_client::{Body, Kind, PutArchive, RemoveOptions, StopOptions};
 
-use super::{Executor, is_gone};
+use super::{Executor, create_container, is_gone};
 use crate::{
     convert::{self, Around},
     error::{Error, Result},
@@ -66,7 +66,7 @@ impl Executor<'_> {
     /// The engine's refusal; what the definition refers to in vain.
     pub async fn make(&self, service_name: &str, service: &Service, name: &str, around: &Around) -> Result<String> {
         let request = convert::container(self.project, service_name, service, around)?;
-        let made = self.client.create_container(name, &service.platform, &request).await?;
+        let id = create_container(self.client, self.project, service, name, request).await?;
         if convert::has_content(self.project, service) {
             let archive = convert::archive(self.project, service)?;
             let options = PutArchive {
@@ -74,10 +74,10 @@ impl Executor<'_> {
                 keep_owners: true,
             };
             self.client
-                .put_archive(&made.id, "/", options, Body::Bytes(archive.into()))
+                .put_archive(&id, "/", options, Body::Bytes(archive.into()))
                 .await?;
         }
-        Ok(made.id)
+        Ok(id)
     }
 
     /// The containers that are there, by service.

@@ -3,6 +3,7 @@
 mod account;
 mod containers;
 mod hooks;
+mod older;
 mod rolling;
 mod waits;
 
@@ -15,6 +16,7 @@ use corten_client::Client;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use account::Stage;
+pub use older::create_container;
 pub use rolling::Rolling;
 
 use crate::{
