@@ -21,9 +21,13 @@ impl Interrupts {
 
     /// Looks for the next one.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let came = |signal: &mut Signal| signal.poll_recv(context).is_ready();
+        let [interrupt, terminate] = &mut self.0;
         // Both are asked: each wakes who waits.
-        let came = self.0.iter_mut().map(came).fold(false, |any, came| any || came);
-        if came { Poll::Ready(()) } else { Poll::Pending }
+        let came = [interrupt.poll_recv(context), terminate.poll_recv(context)];
+        if came.iter().any(Poll::is_ready) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
