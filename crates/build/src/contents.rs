@@ -61,16 +61,38 @@ impl<'a> Filter<'a> {
 pub(crate) fn find(root: &Root, source: &str, filter: &Filter<'_>) -> Result<Vec<String>> {
     let source = paths::below(source);
     if !source.contains(['*', '?', '[', '\\']) {
-        return match root.find(&source)? {
-            Some(stat) if !is_hidden(&source, &stat, filter) => Ok(vec![source]),
-            _ => Err(missing(&source)),
+        return match is_there(root, &source, filter)? {
+            true => Ok(vec![source]),
+            false => Err(missing(&source)),
         };
     }
     let mut found = vec![String::new()];
     for part in source.split('/') {
         found = step(root, &found, part, filter)?;
     }
+    if filter.context.is_some() {
+        let mut seen = Vec::with_capacity(found.len());
+        for path in found {
+            // A link to what is not there is nothing that could be copied either way.
+            if root.find(&path)?.is_none() || is_there(root, &path, filter)? {
+                seen.push(path);
+            }
+        }
+        return Ok(seen);
+    }
     Ok(found)
+}
+
+/// Whether a tree has a path, and its context has it too: both the path, and where links in it lead.
+pub(crate) fn is_there(root: &Root, path: &str, filter: &Filter<'_>) -> Result<bool> {
+    let Some(stat) = root.find(path)? else {
+        return Ok(false);
+    };
+    if filter.context.is_none() {
+        return Ok(true);
+    }
+    let real = root.real(path)?;
+    Ok(!is_hidden(path, &stat, filter) && !real.is_some_and(|real| is_hidden(&real, &stat, filter)))
 }
 
 /// Whether the context does not have a path. A folder that it does not have may have something in it

@@ -1,10 +1,10 @@
 //! `COPY`, `ADD` and `WORKDIR`: steps that put files into the stage's root.
 
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 
 use corten_dockerfile::{Add, Heredoc, Ignore, Instruction, Source, expand};
 use corten_oci::digest::{Digest, Hasher};
-use corten_store::{Access, Scratch};
+use corten_store::{Access, Scratch, begins_a_tar};
 use corten_sys::fs;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
@@ -20,7 +20,7 @@ use crate::paths;
 use crate::roots::{Owner, Root};
 use crate::stage::Stage;
 use crate::state::State;
-use crate::transfer::{self, Attributes, Place};
+use crate::transfer::{self, Attributes, Nature, Place};
 
 /// A thing to copy, found and looked at.
 enum Item {
@@ -80,7 +80,7 @@ impl Stage<'_> {
             owner: chown.as_deref().map(|text| self.owner(text, &layers)).transpose()?,
             chmod: chmod.as_deref().map(Chmod::parse).transpose()?,
             modified: None,
-            is_layer: false,
+            source: Nature::Files,
         };
         let mut sources = Vec::new();
         for source in &copy.sources {
@@ -253,11 +253,18 @@ impl Stage<'_> {
         if !looks_packed(&start) {
             return Ok(None);
         }
-        match self.build.store.scratch_from_tar(&mut root.file(path)?) {
+        self.tree_of(&mut || Ok(root.file(path)?), path)
+    }
+
+    /// What an archive holds; none when it is only compressed.
+    fn tree_of(&self, open: &mut dyn FnMut() -> Result<std::fs::File>, name: &str) -> Result<Option<Scratch>> {
+        match self.build.store.scratch_from_tar(&mut open()?) {
             Ok(tree) => Ok(Some(tree)),
-            // Compressed, and no archive: copied as it is.
-            Err(error) if error.kind() == Kind::Invalid => Ok(None),
-            Err(error) => Err(Error::from(error).context(format!("ADD {path}"))),
+            // Copied as it is. An archive that breaks off or makes no sense is told of.
+            Err(error) if error.kind() == Kind::Invalid && !begins_a_tar(BufReader::new(open()?)) => Ok(None),
+            Err(error) => {
+                Err(Error::from(error).context(format!("cannot unpack {name} (ADD --unpack=false copies it as it is)")))
+            }
         }
     }
 
@@ -290,7 +297,7 @@ impl Stage<'_> {
             return Err(Error::invalid(format!("digest mismatch {digest}: {wanted}")));
         }
         if add.unpack == Some(true)
-            && let Ok(tree) = self.build.store.scratch_from_tar(&mut fs::open(&file)?)
+            && let Some(tree) = self.tree_of(&mut || Ok(fs::open(&file)?), &name)?
         {
             return Ok(Item::Unpacked {
                 tree,
@@ -437,6 +444,7 @@ fn put(item: &Item, origin: Option<&Origin>, to: &Root, attributes: &Attributes,
             // Archives keep their owners unless others were asked for.
             let kept = Attributes {
                 owner: attributes.owner.filter(|owner| *owner != Owner::default()),
+                source: Nature::Archive,
                 ..attributes.clone()
             };
             transfer::copy(&Root::open(&tree.path())?, "", to, place, &kept, &filter)

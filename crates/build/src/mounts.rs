@@ -36,7 +36,7 @@ impl Stage<'_> {
     fn bind_mount(&mut self, from: Option<&str>, source: &str, mount: &Mount, extras: &mut Extras) -> Result<()> {
         let origin = self.origin(from, &[source.to_owned()])?;
         let path = paths::below(source);
-        if origin.root.find(&path)?.is_none() {
+        if !origin.has(&path)? {
             return Err(crate::contents::missing(&path));
         }
         let is_folder = origin.root.is_folder(&path)?;
@@ -192,6 +192,8 @@ fn file_access(access: corten_dockerfile::Access) -> FileAccess {
 pub(crate) struct Extras {
     /// An empty place for every mount, below all layers, so that none is made in the step's own.
     pub(crate) stubs: Scratch,
+    /// What the command will see below its mounts, until it runs.
+    below: Option<Root>,
     pub(crate) mounts: Vec<ProcessMount>,
     pub(crate) environment: Vec<String>,
     held: Vec<Scratch>,
@@ -202,7 +204,7 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    pub(crate) fn new(stubs: Scratch) -> Result<Self> {
+    pub(crate) fn new(stubs: Scratch, below: Option<Root>) -> Result<Self> {
         let root = stubs.path();
         for folder in ["dev", "proc", "sys", "etc"] {
             fs::create_dir(root.join(folder))?;
@@ -212,6 +214,7 @@ impl Extras {
         }
         Ok(Self {
             stubs,
+            below,
             mounts: Vec::new(),
             environment: Vec::new(),
             held: Vec::new(),
@@ -221,14 +224,32 @@ impl Extras {
         })
     }
 
+    /// All is there; nobody but the command looks at its root from now on.
+    pub(crate) fn close(&mut self) {
+        self.below = None;
+    }
+
+    /// Where the place of a mount is made: links of the image lead to it.
+    fn stub(&self, target: &str) -> Result<PathBuf> {
+        let path = paths::below(target);
+        let path = match &self.below {
+            Some(root) => root
+                .leads(&path)
+                .map_err(|error| error.context(format!("invalid mount target {target:?}")))?,
+            None => path,
+        };
+        Ok(self.stubs.path().join(path))
+    }
+
     fn add_folder(&self, target: &str) -> Result<()> {
-        Ok(fs::create_dir_all(self.stubs.path().join(paths::below(target)))?)
+        Ok(fs::create_dir_all(self.stub(target)?)?)
     }
 
     fn add_file(&self, target: &str) -> Result<()> {
-        let (above, _) = target.rsplit_once('/').unwrap_or(("", ""));
-        self.add_folder(above)?;
-        let stub = self.stubs.path().join(paths::below(target));
+        let stub = self.stub(target)?;
+        if let Some(above) = stub.parent() {
+            fs::create_dir_all(above)?;
+        }
         if !fs::exists(&stub)? {
             fs::write(stub, "")?;
         }

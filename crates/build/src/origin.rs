@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corten_dockerfile::Ignore;
 use corten_store::Access;
 
-use crate::contents::{Filter, Owners};
+use crate::contents::{self, Filter, Owners};
 use crate::context::{Context, Folder};
 use crate::error::{Error, Result};
 use crate::plan::context_of;
@@ -30,9 +30,19 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// What is left out below a path: what the context does not have, and more.
+    /// What is left out below a path: what the context does not have, and more. What the context has is said of files,
+    /// wherever links lead to them from.
     pub(crate) fn filter<'a>(&'a self, path: &str, excludes: Option<&'a Ignore>) -> Filter<'a> {
-        Filter::new(&self.ignore, path, excludes)
+        let real = match self.ignore.is_empty() || path.is_empty() {
+            true => None,
+            false => self.root.real(path).ok().flatten(),
+        };
+        Filter::new(&self.ignore, real.as_deref().unwrap_or(path), excludes)
+    }
+
+    /// Whether there is something at a path that may be seen.
+    pub(crate) fn has(&self, path: &str) -> Result<bool> {
+        contents::is_there(&self.root, path, &self.filter("", None))
     }
 
     /// Where a path is on this machine, if all that is there may be seen.

@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, CString};
 use std::io::Read as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
@@ -73,7 +73,9 @@ impl Root {
         let file = rustix::fs::openat2(&self.0, here(path), flags, Mode::empty(), INSIDE)?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::invalid(format!("/{path} is no file")));
+            return Err(Error::invalid(format!(
+                "/{path} is neither a file nor a folder: a pipe, socket or device is copied with the folder that has it"
+            )));
         }
         Ok(file.into())
     }
@@ -90,11 +92,64 @@ impl Root {
         }
     }
 
-    /// Makes a folder and those above it that are not there; gives it open.
+    /// Where what is at a path really is, from the root: the same unless links lead there; none when nothing is.
+    pub(crate) fn real(&self, path: &str) -> Result<Option<String>> {
+        let Some(found) = self.open_path(path)? else {
+            return Ok(None);
+        };
+        let (root, place) = (place(self.0.as_fd())?, place(found.as_fd())?);
+        let below = place
+            .strip_prefix(&root)
+            .map(|below| below.to_string_lossy().into_owned());
+        Ok(below.ok())
+    }
+
+    /// The path to which links lead from a path, whether anything is there or not; itself free of links.
+    pub(crate) fn leads(&self, path: &str) -> Result<String> {
+        let mut so_far: Vec<String> = Vec::new();
+        let mut rest = parts(path);
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                so_far.pop();
+                continue;
+            }
+            let Some(target) = self.link(&so_far.join("/"), &part)? else {
+                so_far.push(part);
+                continue;
+            };
+            links += 1;
+            if links > LINKS {
+                return Err(Error::invalid(format!("/{path}: its links lead in a circle")));
+            }
+            if target.starts_with('/') {
+                so_far.clear();
+            }
+            rest.extend(parts(&target));
+        }
+        Ok(so_far.join("/"))
+    }
+
+    /// Where a link in a folder leads; none when that name is no link.
+    fn link(&self, folder: &str, name: &str) -> Result<Option<String>> {
+        let open = match self.folder(folder) {
+            Ok(open) => open,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(errno) => return Err(Error::from(errno).context(format!("cannot open /{folder}"))),
+        };
+        match rustix::fs::readlinkat(open, name, Vec::new()) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            Err(Errno::INVAL | Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::from(errno).context(format!("cannot look at /{folder}/{name}"))),
+        }
+    }
+
+    /// Makes a folder and those above it that are not there; gives it open. Links are followed, also to where nothing
+    /// is yet.
     pub(crate) fn make_folders(&self, path: &str, owner: Owner) -> Result<OwnedFd> {
-        let mut at = rustix::fs::openat(&self.0, ".", FOLDER, Mode::empty())?;
+        let mut at = self.folder("")?;
         let mut so_far = String::new();
-        for part in path.split('/').filter(|part| !part.is_empty()) {
+        for part in self.leads(path)?.split('/').filter(|part| !part.is_empty()) {
             if !so_far.is_empty() {
                 so_far.push('/');
             }
@@ -104,11 +159,28 @@ impl Root {
                 Err(Errno::NOENT) => make_folder(at.as_fd(), part, owner)
                     .map_err(|error| error.context(format!("cannot make /{so_far}")))?,
                 Err(Errno::NOTDIR) => return Err(Error::invalid(format!("/{so_far} is no folder"))),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(Error::from(errno).context(format!("cannot open /{so_far}"))),
             };
         }
         Ok(at)
     }
+}
+
+/// The most links on a way, as the kernel has it (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// The parts of a path, the last one first.
+fn parts(path: &str) -> Vec<String> {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.rev().map(str::to_owned).collect()
+}
+
+/// The path of something open.
+fn place(open: BorrowedFd<'_>) -> Result<PathBuf> {
+    Ok(corten_sys::fs::read_link(format!(
+        "/proc/self/fd/{}",
+        open.as_raw_fd()
+    ))?)
 }
 
 /// Makes a folder in an open one.
@@ -183,5 +255,35 @@ mod tests {
         root.make_folders("up/new/deep", Owner::default()).unwrap();
         assert!(inside.join("d/new/deep").is_dir());
         assert!(root.make_folders("d/f/x", Owner::default()).is_err());
+        assert_eq!(root.real("up/f").unwrap().as_deref(), Some("d/f"));
+        assert_eq!(root.real("out").unwrap(), None);
+    }
+
+    #[test]
+    fn folders_are_made_where_links_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("root");
+        corten_sys::fs::create_dir_all(inside.join("d")).unwrap();
+        for (name, target) in [
+            ("later", "/not/yet"),
+            ("d/beside", "../other/./x"),
+            ("away", "../../../../outside"),
+            ("circle", "circle2/x"),
+            ("circle2", "circle/x"),
+        ] {
+            rustix::fs::symlink(target, inside.join(name)).unwrap();
+        }
+        let root = Root::open(&inside).unwrap();
+        for (path, made) in [
+            ("later/deep", "not/yet/deep"),
+            ("d/beside", "other/x"),
+            ("away/y", "outside/y"),
+        ] {
+            root.make_folders(path, Owner::default()).unwrap();
+            assert!(inside.join(made).is_dir(), "{path}");
+        }
+        assert!(!folder.path().join("outside").exists());
+        let error = root.make_folders("circle/y", Owner::default()).unwrap_err();
+        assert!(error.to_string().contains("circle"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use corten_dockerfile::{Instruction, Line, Mount, MountKind, Network, Run, Security, expand};
 use corten_oci::digest::Digest;
 use corten_oci::platform::Platform;
+use corten_store::Access;
 
 use crate::arguments;
 use crate::contents;
@@ -32,10 +33,12 @@ impl Stage<'_> {
         }
         can_run(state)?;
         let work = self.work(&layers)?;
-        let mut extras = Extras::new(self.build.store.scratch()?)?;
+        let below = (!mounts.is_empty()).then(|| work.open(Access::ReadOnly)).transpose()?;
+        let mut extras = Extras::new(self.build.store.scratch()?, below)?;
         for mount in &mounts {
             self.provide(mount, &mut extras)?;
         }
+        extras.close();
         if let Some(script) = &line.script {
             extras.script(&line.words[0], script)?;
         }
@@ -133,6 +136,9 @@ impl Stage<'_> {
             }
             let origin = self.origin(from.as_deref(), std::slice::from_ref(source))?;
             let path = paths::below(source);
+            if !origin.has(&path)? {
+                return Err(contents::missing(&path));
+            }
             let filter = origin.filter(&path, None);
             let known = &self.build.cache.known;
             let (digest, named) = contents::digest(&origin.root, &path, &filter, origin.owners, known)?;
@@ -186,11 +192,15 @@ impl Stage<'_> {
         let mut mounts = run.mounts.clone();
         for mount in &mut mounts {
             let target = value(&mount.target)?;
-            mount.target = if target.is_empty() {
-                target
-            } else {
-                paths::join(state.folder(), &target)
+            mount.target = match target.as_str() {
+                "" => String::new(),
+                target => paths::join(state.folder(), target),
             };
+            if mount.target == "/" {
+                return Err(Error::invalid(format!(
+                    "invalid mount target {target:?}: a mount cannot take the place of the whole root"
+                )));
+            }
             match &mut mount.kind {
                 MountKind::Bind { source, .. } => *source = value(source)?,
                 MountKind::Cache { id, source, .. } => {

@@ -9,7 +9,7 @@ use crate::contents::Filter;
 use crate::error::{Error, Result};
 use crate::roots::Root;
 use crate::state::State;
-use crate::transfer::{self, Attributes, Place};
+use crate::transfer::{self, Attributes, Nature, Place};
 use crate::work::Work;
 
 /// Puts the layers of a build together; its history stays, and says so.
@@ -27,7 +27,7 @@ pub(crate) fn squash(build: &Build<'_>, state: &mut State) -> Result<()> {
             let layer = build.store.layers().get(layer);
             let layer = layer.ok_or_else(|| Error::internal("a layer of the build is gone"))?;
             let attributes = Attributes {
-                is_layer: true,
+                source: Nature::Layer,
                 ..Attributes::default()
             };
             let place = Place {

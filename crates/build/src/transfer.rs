@@ -25,8 +25,21 @@ pub(crate) struct Attributes {
     pub(crate) chmod: Option<Chmod>,
     /// When they were changed, in seconds; none keeps the sources' times.
     pub(crate) modified: Option<i64>,
-    /// Whether the source is a layer, whose whiteouts take away.
-    pub(crate) is_layer: bool,
+    /// What the copies are a copy of.
+    pub(crate) source: Nature,
+}
+
+/// What a tree is, and so what it does to what is there before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Nature {
+    /// Files, which come to those that are there.
+    #[default]
+    Files,
+    /// An archive: what it has takes the place of what is there, and its whiteouts take away. Where links of the image
+    /// lead to a folder, its folders do not replace them: an image whose `/bin` is a link goes on working.
+    Archive,
+    /// A layer: the same to the letter.
+    Layer,
 }
 
 /// Where one source goes.
@@ -130,7 +143,7 @@ impl Copier<'_> {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            if self.attributes.is_layer && takes_away(to, &name, &stat, is_folder)? {
+            if self.replaces() && self.takes_away(to, &name, &stat, &target_path)? {
                 continue;
             }
             match (is_folder, excluded) {
@@ -142,6 +155,34 @@ impl Copier<'_> {
             }
         }
         Ok(())
+    }
+
+    fn replaces(&self) -> bool {
+        self.attributes.source != Nature::Files
+    }
+
+    /// Whether a folder of an archive goes where a link leads that has its name.
+    fn goes_through(&self, there: &Stat, target: &str) -> Result<bool> {
+        let is_link = FileType::from_raw_mode(there.st_mode) == FileType::Symlink;
+        Ok(is_link && self.attributes.source == Nature::Archive && self.root.is_folder(target)?)
+    }
+
+    /// Makes room for an entry of a layer; whether that was all it asks for.
+    fn takes_away(&self, to: BorrowedFd<'_>, name: &CStr, stat: &Stat, target: &str) -> Result<bool> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+            remove(to, name)?;
+            return Ok(true);
+        }
+        let Some(there) = roots::look(to, name)? else {
+            return Ok(false);
+        };
+        let is_folder = kind == FileType::Directory;
+        let was_folder = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+        if was_folder != is_folder && !(is_folder && self.goes_through(&there, target)?) {
+            remove(to, name)?;
+        }
+        Ok(false)
     }
 
     fn subfolder(
@@ -161,15 +202,16 @@ impl Copier<'_> {
             Some(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
                 (roots::subfolder(to, name)?, false)
             }
+            Some(found) if self.goes_through(&found, target)? => (self.root.folder(target)?, false),
             Some(_) => return Err(Error::invalid(format!("cannot copy to non-directory: /{target}"))),
         };
-        if self.attributes.is_layer && is_opaque(below.as_fd()) {
+        if self.replaces() && is_opaque(below.as_fd()) {
             for name in roots::names(folder.as_fd())? {
                 remove(folder.as_fd(), &name)?;
             }
         }
         self.folder(below.as_fd(), folder.as_fd(), path, target)?;
-        if is_new || self.attributes.is_layer {
+        if is_new || self.replaces() {
             self.folder_attributes(folder.as_fd(), below.as_fd(), stat)?;
         }
         Ok(())
@@ -318,21 +360,6 @@ fn make_room(folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         Err(Errno::ISDIR | Errno::PERM) => Err(Error::invalid("cannot copy a file over a folder")),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// Makes room for an entry of a layer; whether that was all it asks for.
-fn takes_away(to: BorrowedFd<'_>, name: &CStr, stat: &Stat, is_folder: bool) -> Result<bool> {
-    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    if is_device && stat.st_rdev == 0 {
-        remove(to, name)?;
-        return Ok(true);
-    }
-    let there = roots::look(to, name)?;
-    let was_folder = there.is_some_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Directory);
-    if there.is_some() && was_folder != is_folder {
-        remove(to, name)?;
-    }
-    Ok(false)
 }
 
 /// Whether a folder of a layer hides what is below it (overlayfs.rst, "whiteouts and opaque directories").

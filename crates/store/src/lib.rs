@@ -54,7 +54,7 @@ pub use layers::{CompressedBlob, Layer, Layers};
 pub use lease::Lease;
 pub use pack::{Packed, PackedFile, Packing};
 pub use recipe::TarStream;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, begins_a_tar};
 pub use snapshots::{Access, Change, ChangeKind, Folders, MountPoints, Snapshots, Sync};
 pub use store::{Options, Store};
 pub use unpack::Limits;

@@ -1,6 +1,6 @@
 //! Trees of files that belong to nobody for long: a build's context, an archive on its way into an image.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use corten_oci::digest::Algorithm;
 use corten_sys::fs;
 
 use crate::error::{Error, Result};
-use crate::pipeline::{CHUNK, Pipeline, Plan};
+use crate::pipeline::{CHUNK, Format, Pipeline, Plan};
 use crate::store::{Inner, Store};
 
 /// A tree of files, gone when dropped; after a crash the next start removes it.
@@ -81,5 +81,59 @@ impl Store {
         }
         pipeline.finish()?;
         Ok(scratch)
+    }
+}
+
+/// Whether bytes, compressed or not, begin with the header of a tar's first entry.
+#[must_use]
+pub fn begins_a_tar(mut input: impl BufRead) -> bool {
+    let mut header = [0; 512];
+    let read = match input.fill_buf().map(Format::of) {
+        Ok(Ok(Format::Plain)) => input.read_exact(&mut header),
+        Ok(Ok(Format::Gzip)) => flate2::bufread::MultiGzDecoder::new(input).read_exact(&mut header),
+        Ok(Ok(Format::Zstd)) => zstd::Decoder::with_buffer(input).and_then(|mut zstd| zstd.read_exact(&mut header)),
+        Ok(Err(_)) | Err(_) => return false,
+    };
+    read.is_ok() && is_header(&header)
+}
+
+/// Whether a block's sum is the one that it names, as each format of tar has it.
+fn is_header(block: &[u8; 512]) -> bool {
+    let (start, rest) = block.split_at(148);
+    let (named, rest) = rest.split_at(8);
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    let digits = String::from_utf8_lossy(named);
+    let digits = digits.trim_matches([' ', '\0']);
+    u32::from_str_radix(digits, 8) == Ok(sum(start) + sum(rest) + 8 * 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn beginnings_of_archives_are_known() {
+        let mut writer = corten_tar::Writer::new(Vec::new());
+        writer.file("f", 0o644, corten_tar::Time::default(), b"text").unwrap();
+        let plain = writer.finish().unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&plain).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let zstd = zstd::encode_all(plain.as_slice(), 1).unwrap();
+        for (what, bytes, expected) in [
+            ("plain", &plain[..], true),
+            ("cut", &plain[..600], true),
+            ("cut in its header", &plain[..500], false),
+            ("gzip", &gzip[..], true),
+            ("zstd", &zstd[..], true),
+            ("nothing", b"", false),
+            ("zeros", &[0; 1024], false),
+            ("a text", &[b'7'; 1024], false),
+            ("xz", b"\xfd7zXZ\0", false),
+        ] {
+            assert_eq!(begins_a_tar(bytes), expected, "{what}");
+        }
     }
 }

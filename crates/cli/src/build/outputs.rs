@@ -198,7 +198,7 @@ enum Open {
     File {
         file: File,
         path: PathBuf,
-        temporary: PathBuf,
+        temporary: Temporary,
     },
     Folder {
         pieces: mpsc::Sender<std::io::Result<Bytes>>,
@@ -213,10 +213,14 @@ impl Receiver {
             let destination = destinations
                 .get(number)
                 .ok_or_else(|| Error::new("the engine sends an output that nobody asked for"))?;
-            place.insert(Open::new(destination)?);
+            place.insert(Open::new(destination).map_err(|error| unwritten(destination, error))?);
         }
         let Some(text) = piece else {
-            return self.open.remove(&number).map_or(Ok(()), Open::finish);
+            let ended = self.open.remove(&number).map_or(Ok(()), Open::finish);
+            return match destinations.get(number) {
+                Some(destination) => ended.map_err(|error| unwritten(destination, error)),
+                None => ended,
+            };
         };
         let bytes = STANDARD
             .decode(text)
@@ -232,17 +236,52 @@ fn failed(error: std::io::Error) -> Error {
     Error::new(error.to_string())
 }
 
+/// The reason alone, without a name that nobody knows.
+fn reason(error: std::io::Error) -> Error {
+    let errno = corten_sys::fs::raw_os_error(&error).map(std::io::Error::from_raw_os_error);
+    Error::new(corten_sys::fs::reason(&errno.unwrap_or(error)))
+}
+
+/// Says which output it was.
+fn unwritten(destination: &Destination, error: Error) -> Error {
+    let place = match destination {
+        Destination::Engine | Destination::Stdout => return error,
+        Destination::File(path) | Destination::Folder(path) | Destination::Layout(path) => path.display(),
+    };
+    let message = format!(
+        "ERROR: failed to build: cannot write the output to {place}: {}",
+        error.message
+    );
+    Error { message, ..error }
+}
+
+/// A file that is gone unless it was given its name.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It has its name, or nobody can do anything about it.
+        let _ = corten_sys::fs::remove_file(&self.0);
+    }
+}
+
 impl Open {
     fn new(destination: &Destination) -> Result<Self> {
         match destination {
             Destination::Engine => Err(Error::new("the engine sends an output that it should keep")),
             Destination::Stdout => Ok(Self::Stdout),
             Destination::File(path) => {
+                if path.is_dir() {
+                    return Err(Error::new(
+                        "there is a folder of that name: give the name of a file with dest=",
+                    ));
+                }
                 let temporary = beside(path);
+                let file = corten_sys::fs::create(&temporary).map_err(reason)?;
                 Ok(Self::File {
-                    file: corten_sys::fs::create(&temporary).map_err(failed)?,
+                    file,
                     path: path.clone(),
-                    temporary,
+                    temporary: Temporary(temporary),
                 })
             }
             Destination::Folder(path) | Destination::Layout(path) => {
@@ -278,7 +317,7 @@ impl Open {
     fn finish(self) -> Result<()> {
         match self {
             Self::Stdout => Ok(()),
-            Self::File { path, temporary, .. } => corten_sys::fs::rename(&temporary, &path).map_err(failed),
+            Self::File { path, temporary, .. } => corten_sys::fs::rename(&temporary.0, &path).map_err(failed),
             Self::Folder { pieces, thread } => {
                 drop(pieces);
                 thread
