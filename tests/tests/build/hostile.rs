@@ -116,7 +116,10 @@ fn giant_contexts_harm_nobody() {
         "{ended}"
     );
     until::is("nothing is left", || left(&engine) == 0);
-    assert_eq!(engine.corten(["run", "--rm", "giant"]).ok(), "small");
+    // What was thrown away gives its room back in its own time.
+    until::is("there is room again", || {
+        engine.corten(["run", "--rm", "giant"]).run().stdout == "small"
+    });
 }
 
 #[test]
@@ -126,8 +129,10 @@ fn what_is_missing_or_wrong_is_named() {
     let at = |name: &str| format!("{folder}/{name}");
     let build = |dockerfile: &str, flags: &[&str]| {
         fs::write(at("Dockerfile"), dockerfile).expect("a file");
-        engine.corten([&["build"], flags, &[folder.as_str()]].concat()).fails(1)
+        engine.corten([&["build"], flags, &[folder.as_str()]].concat()).run()
     };
+    let data = engine.data_root().display().to_string();
+    let mut wrong = Vec::new();
     let plain = "FROM busybox\n";
     for (flags, words) in [
         (
@@ -150,11 +155,13 @@ fn what_is_missing_or_wrong_is_named() {
         (["--cache-from", "type=nosuch"], "nosuch"),
         (["--allow", "nosuch"], "nosuch"),
         (["--add-host", "x"], "x"),
-        (["--ulimit", "x"], "x"),
         (["--iidfile", "/gp/nosuch"], "/gp/nosuch"),
     ] {
-        let said = build(plain, &flags);
-        assert!(said.contains("ERROR: ") && said.contains(words), "{flags:?}: {said}");
+        let ended = build(plain, &flags);
+        let said = &ended.stderr;
+        if ended.code != 1 || !said.contains("ERROR: ") || !said.contains(words) {
+            wrong.push(format!("{flags:?}: {ended}"));
+        }
     }
     for (dockerfile, words) in [
         ("FROM busybox AS a\nCOPY --from=a /x /\n", "circular dependency"),
@@ -195,8 +202,8 @@ fn what_is_missing_or_wrong_is_named() {
             "\"/nosuch\": not found",
         ),
         (
-            "FROM busybox\nRUN --mount=type=bind,from=nosuch.invalid/x,target=/x true\n",
-            "nosuch.invalid",
+            "FROM busybox\nRUN --mount=type=bind,from=127.0.0.1:1/x,target=/x true\n",
+            "127.0.0.1:1/x",
         ),
         ("FROM busybox\nRUN --mount=type=nosuch,target=/x true\n", "nosuch"),
         ("FROM busybox\nRUN [\"/nosuch\"]\n", "/nosuch"),
@@ -204,23 +211,23 @@ fn what_is_missing_or_wrong_is_named() {
         ("FROM busybox\nCOPY f /etc/passwd/x\n", "/etc/passwd is no folder"),
         ("FROM busybox\nCOPY d /etc/passwd\n", "/etc/passwd"),
         ("FROM busybox\nCOPY f /\nADD ftp://nosuch.invalid/x /\n", "not found"),
-        ("FROM nosuch.invalid/x\n", "nosuch.invalid/x"),
+        (
+            "FROM 127.0.0.1:1/x\n",
+            "127.0.0.1:1/x: failed to resolve source metadata",
+        ),
         ("FROM busybox@sha256:00\n", "sha256:00"),
         ("FROM BUSYBOX\n", "must be lowercase"),
         ("FROM scratch\nRUN true\n", "/bin/sh"),
     ] {
-        let said = build(dockerfile, &[]);
-        assert!(said.contains(words), "{words:?} of {dockerfile:?}: {said}");
+        let ended = build(dockerfile, &[]);
+        let said = &ended.stderr;
         // The line is shown, and the last line says all again.
-        assert!(
-            said.contains("\nDockerfile:") && said.contains(" | >>> "),
-            "{dockerfile:?}: {said}"
-        );
+        let is_shown = said.contains("\nDockerfile:") && said.contains(" | >>> ");
         let last = said.lines().last().unwrap_or_default();
-        assert!(
-            last.starts_with("ERROR: failed to build: failed to solve: "),
-            "{dockerfile:?}: {said}"
-        );
-        assert!(!said.contains(&engine.data_root().display().to_string()), "{said}");
+        let is_said = last.starts_with("ERROR: failed to build: failed to solve: ") && last.contains(words);
+        if ended.code != 1 || !is_shown || !is_said || said.contains(&data) {
+            wrong.push(format!("{words:?} of {dockerfile:?}: {ended}"));
+        }
     }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n\n"));
 }

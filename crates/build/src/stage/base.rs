@@ -91,14 +91,22 @@ impl Stage<'_> {
             None if request.platform_given => self.build.platform.to_string(),
             None => String::new(),
         };
-        self.build.image(name, &platform, &mut |transfer: Transfer| {
-            // The metadata come first; what is pulled is the step's own.
-            if !std::mem::replace(pulled, true) {
-                self.announce();
-            }
-            self.progress(&transfer);
-            self.say(StepEvent::Pulling(transfer));
-        })
+        self.build
+            .image(name, &platform, &mut |transfer: Transfer| {
+                // The metadata come first; what is pulled is the step's own.
+                if !std::mem::replace(pulled, true) {
+                    self.announce();
+                }
+                self.progress(&transfer);
+                self.say(StepEvent::Pulling(transfer));
+            })
+            .map_err(|error| match error.to_string().contains(name) {
+                true => error,
+                false => {
+                    let told = format!("{name}: failed to resolve source metadata for {name}: {error}");
+                    error.in_other_words(told)
+                }
+            })
     }
 
     /// Tells how far a pull is.

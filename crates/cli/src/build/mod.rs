@@ -248,9 +248,10 @@ fn build(cli: &Cli, m: &Matches) -> Result<()> {
 /// Writes what a flag wants in a file.
 fn write(m: &Matches, flag: &str, text: &str) -> Result<()> {
     match m.opt(flag) {
-        Some(path) => {
-            corten_sys::fs::write_atomic_mode(path, text, 0o644).map_err(|error| Error::new(error.to_string()))
-        }
+        Some(path) => corten_sys::fs::write_atomic_mode(path, text, 0o644).map_err(|error| {
+            let why = outputs::reason(error).message;
+            Error::new(format!("ERROR: failed to build: cannot write --{flag} {path}: {why}"))
+        }),
         None => Ok(()),
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     credentials,
     error::{Error, Result},
     flags::Matches,
+    opts::address,
 };
 
 /// The most bytes of a secret, as BuildKit's client has it.
@@ -72,6 +73,9 @@ impl Order {
         });
         let ulimits: std::result::Result<Vec<Ulimit>, String> =
             m.all("ulimit").into_iter().map(Ulimit::parse).collect();
+        let hosts: std::result::Result<Vec<String>, String> =
+            m.all("add-host").into_iter().map(address::parse_host).collect();
+        let hosts = hosts.map_err(Error::new)?;
         let network = match m.get("network") {
             "default" => "",
             network => network,
@@ -114,7 +118,7 @@ impl Order {
                 remove: m.on("rm") || m.on("force-rm"),
                 cache_from: caches.images,
                 network: network.to_owned(),
-                extra_hosts: m.strings("add-host"),
+                extra_hosts: hosts,
                 security: owned("security-opt"),
                 shm_size: m.bytes("shm-size"),
                 memory: m.bytes("memory"),

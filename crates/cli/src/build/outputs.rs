@@ -237,7 +237,7 @@ fn failed(error: std::io::Error) -> Error {
 }
 
 /// The reason alone, without a name that nobody knows.
-fn reason(error: std::io::Error) -> Error {
+pub(super) fn reason(error: std::io::Error) -> Error {
     let errno = corten_sys::fs::raw_os_error(&error).map(std::io::Error::from_raw_os_error);
     Error::new(corten_sys::fs::reason(&errno.unwrap_or(error)))
 }
