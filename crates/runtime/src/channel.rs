@@ -4,10 +4,11 @@
 //!   runtime                                   child
 //!     │  clone3                         ───►   │
 //!     │  ◄──── Cloned(pidfd)                   │ only when it joins a user namespace
-//!     │  maps, limits; Go               ───►   │ only with a new user namespace
+//!     │  maps, OOM score; Go            ───►   │ only with a new user namespace
 //!     │  cgroup; Go                     ───►   │ it has mounted what needs no cgroup meanwhile
 //!     │  ◄──── Hooks;  Go               ───►   │ only with prestart and createRuntime hooks
 //!     │  ◄──── Console(master)                 │ only with a terminal
+//!     │  ◄──── Limits; resource limits; Go ─►  │ only in a user namespace
 //!     │  ◄──── Ready                           │ only when it waits to be started
 //!     │  ◄──── Executing, end of stream        │ execve closes its end
 //!     │  ◄──── Failed(error)                   │ instead of any of these
@@ -35,6 +36,8 @@ pub(crate) enum Report {
     Cloned(OwnedFd),
     /// It is time for the hooks that run in the runtime's namespaces.
     Hooks,
+    /// It is time for the resource limits, which it cannot raise itself.
+    Limits,
     /// The terminal's master.
     Console(OwnedFd),
     /// All is made; it waits to be started.
@@ -88,6 +91,7 @@ impl Channel {
         match report {
             Report::Cloned(process) => self.send(b"P", Some(process.as_fd())),
             Report::Hooks => self.send(b"H", None),
+            Report::Limits => self.send(b"L", None),
             Report::Console(master) => self.send(b"C", Some(master.as_fd())),
             Report::Ready => self.send(b"R", None),
             Report::Executing => self.send(b"X", None),
@@ -143,6 +147,7 @@ fn parse(packet: &[u8], fd: Option<OwnedFd>) -> Result<Report> {
         (b'P', Some(process)) => Report::Cloned(process),
         (b'C', Some(master)) => Report::Console(master),
         (b'H', _) => Report::Hooks,
+        (b'L', _) => Report::Limits,
         (b'R', _) => Report::Ready,
         (b'X', _) => Report::Executing,
         (b'F', _) => Report::Failed(failed(rest)),

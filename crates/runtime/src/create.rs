@@ -257,6 +257,7 @@ impl Watch<'_> {
                     self.privilege(&new)?;
                 }
                 Report::Hooks => self.run_hooks(&new)?,
+                Report::Limits => self.limit(&new)?,
                 Report::Console(master) => console = Some(master),
                 Report::Executing => executing = true,
                 Report::Ready => break,
@@ -296,7 +297,14 @@ impl Watch<'_> {
         {
             namespaces::write_maps(*pid, linux)?;
         }
-        self.launch.limit(&host_proc()?, Who::Child(*pid))?;
+        self.launch.adjust(&host_proc()?, Who::Child(*pid))?;
+        self.channel.go()
+    }
+
+    /// Sets the resource limits of a child in a user namespace, where it cannot raise them itself.
+    fn limit(&self, new: &New) -> Result<()> {
+        let (pid, _) = new.child.as_ref().ok_or_else(lost)?;
+        self.launch.limit(Who::Child(*pid))?;
         self.channel.go()
     }
 

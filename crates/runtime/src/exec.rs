@@ -60,7 +60,10 @@ pub struct Executed {
 /// As [`create`](crate::create()); `NotFound` when the container has ended.
 pub fn exec(request: Exec<'_>) -> Result<Executed> {
     let (_, linux) = validate::check(request.spec)?;
-    let launch = Launch::new(request.process, linux, request.preserved_fds)?;
+    let mut launch = Launch::new(request.process, linux, request.preserved_fds)?;
+    if let Some(first) = &request.spec.process {
+        launch.inherit_limits(first)?;
+    }
     let kinds = namespaces::named(request.spec);
     let has_user = kinds.contains(Namespaces::USER);
     let in_v2 = request.cgroup.and_then(Cgroup::fd);
@@ -92,10 +95,10 @@ pub fn exec(request: Exec<'_>) -> Result<Executed> {
     let new = New(Some((pid, child)));
     go_back(back)?;
     if has_user {
-        launch.limit(&host_proc()?, Who::Child(pid))?;
+        launch.adjust(&host_proc()?, Who::Child(pid))?;
         ours.go()?;
     }
-    watch(&ours, new)
+    watch(&ours, &launch, new)
 }
 
 /// Makes the child in the container's cgroup. A container that manages cgroups itself has processes only in those
@@ -150,6 +153,16 @@ fn gone(error: std::io::Error) -> Error {
 /// A child that has to go when something fails.
 struct New(Option<(i32, PidFd)>);
 
+impl New {
+    fn pid(&self) -> Result<i32> {
+        self.0.as_ref().map(|(pid, _)| *pid).ok_or_else(lost)
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::Internal, "the process is lost")
+}
+
 impl Drop for New {
     fn drop(&mut self) {
         // The error that led here is told; it may have ended by itself.
@@ -160,12 +173,16 @@ impl Drop for New {
     }
 }
 
-fn watch(channel: &Channel, mut new: New) -> Result<Executed> {
+fn watch(channel: &Channel, launch: &Launch<'_>, mut new: New) -> Result<Executed> {
     let mut console = None;
     let mut executing = false;
     loop {
         match channel.hear()? {
             Report::Console(master) => console = Some(master),
+            Report::Limits => {
+                launch.limit(Who::Child(new.pid()?))?;
+                channel.go()?;
+            }
             Report::Executing => executing = true,
             Report::Failed(error) => return Err(error),
             Report::Closed if executing => break,
@@ -177,9 +194,7 @@ fn watch(channel: &Channel, mut new: New) -> Result<Executed> {
             }
         }
     }
-    let Some((pid, process)) = new.0.take() else {
-        return Err(Error::new(Kind::Internal, "the process is lost"));
-    };
+    let (pid, process) = new.0.take().ok_or_else(lost)?;
     let start_time = start_time(pid).context(|| "cannot read when the process started".into())?;
     Ok(Executed {
         pid,
@@ -211,7 +226,7 @@ impl Guest<'_> {
         if has_user {
             channel.wait()?;
         } else {
-            self.launch.limit(&proc, Who::Myself)?;
+            self.launch.adjust(&proc, Who::Myself)?;
         }
         let kinds = self.kinds.without(Namespaces::PID);
         if !kinds.is_empty() {
@@ -231,9 +246,11 @@ impl Guest<'_> {
         self.take_stdio(channel)?;
         self.launch.prepare()?;
         self.launch.label(&proc)?;
+        let env = self.launch.environment()?;
+        self.launch.have_limited(channel, has_user)?;
         self.launch.become_user()?;
         let program = self.launch.locate()?;
-        self.launch.execute(&program, Some(channel))
+        self.launch.execute(&program, &env, Some(channel))
     }
 
     /// Enters the root of a container without a mount namespace.

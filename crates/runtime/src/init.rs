@@ -86,7 +86,7 @@ impl Init<'_> {
         let proc = host_proc()?;
         self.know_itself(&proc)?;
         if !self.namespaces.has_user() {
-            self.launch.limit(&proc, Who::Myself)?;
+            self.launch.adjust(&proc, Who::Myself)?;
         }
         let master = self.enter_root(channel)?;
         if let Some(master) = master {
@@ -95,6 +95,8 @@ impl Init<'_> {
         self.name(&proc)?;
         self.launch.prepare()?;
         self.launch.label(&proc)?;
+        let env = self.launch.environment()?;
+        self.launch.have_limited(channel, self.namespaces.has_user())?;
         self.launch.become_user()?;
         let program = self.launch.locate()?;
         let waiting = match self.fifo.take() {
@@ -109,7 +111,7 @@ impl Init<'_> {
             self.state.status = Status::Created;
             hooks::run("startContainer", start, &self.state)?;
         }
-        self.launch.execute(&program, waiting)
+        self.launch.execute(&program, &env, waiting)
     }
 
     /// Finds out its own number as the host counts, which the hooks are told.

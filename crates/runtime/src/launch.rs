@@ -2,6 +2,15 @@
 //!
 //! Read from the configuration before the clone, so that what is wrong is found early; applied in
 //! the child, the same for a container's first process and for one executed in it later.
+//!
+//! ```text
+//!   adjust    the OOM score                      early: what follows may use memory
+//!   prepare   scheduler, personality, …          as root
+//!   label     what is executed next
+//!   home      reads the image's /etc/passwd
+//!   limit     resource limits                    late: a runtime with few descriptors or bytes could do none of this
+//!   become_user, locate, execute                 open nothing
+//! ```
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,7 +19,7 @@ use corten_oci::runtime::{Linux, Process, Rlimit, User};
 use corten_sys::process::{
     Scheduling, StringArray, close_from, execve, set_io_priority, set_memory_policy, set_personality, set_scheduling,
 };
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Uid, setrlimit, umask};
 use rustix::thread::{
@@ -64,7 +73,7 @@ impl<'a> Launch<'a> {
         Ok(Self {
             process,
             args: strings(&process.args)?,
-            limits: process.rlimits.iter().map(limit).collect::<Result<_>>()?,
+            limits: limits(process)?,
             scheduling: process.scheduler.as_ref().map(scheduling::parse).transpose()?,
             io_priority: process.io_priority.as_ref().map(scheduling::io_priority).transpose()?,
             memory_policy: policy,
@@ -77,10 +86,39 @@ impl<'a> Launch<'a> {
         })
     }
 
-    /// Sets what needs the host's privileges; `proc` is the host's procfs.
+    /// Takes the resource limits of the container's first process, unless it has some of its own (runc does so).
+    pub(crate) fn inherit_limits(&mut self, first: &Process) -> Result<()> {
+        if self.limits.is_empty() {
+            self.limits = limits(first)?;
+        }
+        Ok(())
+    }
+
+    /// Sets how willingly the kernel kills it, which may need the host's privileges; `proc` is the host's procfs.
     ///
     /// With a user namespace the runtime calls it from outside, for the child's number.
-    pub(crate) fn limit(&self, proc: &OwnedFd, who: Who) -> Result<()> {
+    pub(crate) fn adjust(&self, proc: &OwnedFd, who: Who) -> Result<()> {
+        if let Some(score) = self.process.oom_score_adj {
+            let file = match who {
+                Who::Myself => "self/oom_score_adj".to_owned(),
+                Who::Child(pid) => format!("{pid}/oom_score_adj"),
+            };
+            write(proc, &file, score.to_string().as_bytes())
+                .context(|| format!("cannot set oom_score_adj to {score}"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`limit`](Self::limit) has something to do.
+    pub(crate) fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Sets the resource limits, which takes the host's privileges to raise, before the process becomes its user and
+    /// after all that opens, maps or writes something.
+    ///
+    /// With a user namespace the runtime calls it from outside, for the child's number.
+    pub(crate) fn limit(&self, who: Who) -> Result<()> {
         for &(resource, limit) in &self.limits {
             let set = match who {
                 Who::Myself => setrlimit(resource, limit),
@@ -90,13 +128,17 @@ impl<'a> Launch<'a> {
             };
             set.context(|| format!("cannot set rlimit {resource:?}"))?;
         }
-        if let Some(score) = self.process.oom_score_adj {
-            let file = match who {
-                Who::Myself => "self/oom_score_adj".to_owned(),
-                Who::Child(pid) => format!("{pid}/oom_score_adj"),
-            };
-            write(proc, &file, score.to_string().as_bytes())
-                .context(|| format!("cannot set oom_score_adj to {score}"))?;
+        Ok(())
+    }
+
+    /// Has the limits set by whoever may: the process itself, or the runtime at the other end of the channel.
+    pub(crate) fn have_limited(&self, channel: &Channel, has_user: bool) -> Result<()> {
+        if !has_user {
+            return self.limit(Who::Myself);
+        }
+        if self.has_limits() {
+            channel.report(&Report::Limits)?;
+            channel.wait()?;
         }
         Ok(())
     }
@@ -157,6 +199,11 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
+    /// Its environment, from its configuration and the container's `/etc/passwd`.
+    pub(crate) fn environment(&self) -> Result<StringArray> {
+        strings(&environment(self.process))
+    }
+
     /// Goes to the working directory and finds the program, as the process's user would.
     pub(crate) fn locate(&self) -> Result<CString> {
         let cwd = &self.process.cwd;
@@ -179,13 +226,17 @@ impl<'a> Launch<'a> {
 
     /// Executes the program. Returns only with an error, and not even with one once descriptors are
     /// closed, as their owners would close them again. A runtime that waits gets to know.
-    pub(crate) fn execute(self, program: &CString, channel: Option<&Channel>) -> Result<std::convert::Infallible> {
-        let env = strings(&environment(self.process))?;
+    pub(crate) fn execute(
+        self,
+        program: &CString,
+        env: &StringArray,
+        channel: Option<&Channel>,
+    ) -> Result<std::convert::Infallible> {
         // Now, not by execve, which looks the program up first: `/proc/self/fd/7/…` must lead nowhere.
         close_from(3 + self.preserved, channel.map(|channel| channel.as_fd()))
             .context(|| "cannot close descriptors".into())?;
         let error = match self.confine(channel) {
-            Ok(()) => program::not_executed(program, &execve(program, &self.args, &env)),
+            Ok(()) => program::not_executed(program, &execve(program, &self.args, env)),
             Err(error) => error,
         };
         init::give_up(channel, error)
@@ -254,12 +305,14 @@ fn home(uid: u32) -> String {
         .unwrap_or_else(|| "/".into())
 }
 
-/// Reads the image's file, which may be anything.
+/// Reads the image's file, which may be anything; not through a descriptor of the runtime's, which a link in `/proc`
+/// would lead to.
 fn read_passwd() -> Option<String> {
     use std::io::Read as _;
     const LONGEST: u64 = 1 << 20;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open("/etc/passwd", flags, Mode::empty()).ok()?;
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    let file = openat2(CWD, "/etc/passwd", flags, Mode::empty(), resolve).ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
         return None;
@@ -276,6 +329,10 @@ fn home_in(passwd: &str, uid: u32) -> Option<String> {
         let home = fields.nth(2).filter(|home| !home.is_empty())?;
         own.then(|| home.to_owned())
     })
+}
+
+fn limits(process: &Process) -> Result<Vec<(Resource, rustix::process::Rlimit)>> {
+    process.rlimits.iter().map(limit).collect()
 }
 
 fn limit(limit: &Rlimit) -> Result<(Resource, rustix::process::Rlimit)> {

@@ -108,6 +108,14 @@ fn flags_reach_the_steps() {
 }
 
 #[test]
+fn resource_limits_are_the_steps_not_the_runtimes() {
+    let engine = engine();
+    let dockerfile = "FROM busybox\nRUN test \"$(ulimit -n) $(ulimit -Hn)\" = \"8 9\"\n";
+    let folder = context(&engine, "few", &[("Dockerfile", dockerfile)]);
+    engine.corten(["build", "-q", "--ulimit", "nofile=8:9", &folder]).ok();
+}
+
+#[test]
 fn the_route_refuses_what_cannot_be() {
     let engine = engine();
     let status = |path: &str| engine.http("POST", path, None).status;

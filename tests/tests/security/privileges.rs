@@ -142,3 +142,31 @@ fn namespaces_are_the_container_s_own_unless_asked() {
         user
     );
 }
+
+/// The runtime needs descriptors, and writes files, until just before the program is executed: none of that counts.
+#[test]
+fn resource_limits_are_the_programs_not_the_runtimes() {
+    let engine = Engine::start();
+    let limits = ["--ulimit", "nofile=8:9", "--ulimit", "fsize=0:0"];
+    let script = "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; echo $HOME";
+    let expected = "8\n9\n100\n/root\n";
+    let run = |more: &[&str], rest: &[&str]| {
+        let all = [
+            &["run", "--oom-score-adj", "100"],
+            &limits[..],
+            more,
+            &["busybox"],
+            rest,
+        ]
+        .concat();
+        engine.corten(all).ok()
+    };
+    for more in [&["--rm"][..], &["--rm", "--tmpfs", "/var"], &["--rm", "--init"]] {
+        assert_eq!(run(more, &["sh", "-c", script]), expected, "{more:?}");
+    }
+    run(&["-d", "--name", "box"], &["sleep", "1000"]);
+    assert_eq!(engine.corten(["exec", "box", "sh", "-c", script]).ok(), expected);
+    // Whoever the program becomes: raising limits takes the host's root.
+    let user = ["exec", "-u", "1000", "box", "sh", "-c", "ulimit -n; id -u"];
+    assert_eq!(engine.corten(user).ok(), "8\n1000\n");
+}
