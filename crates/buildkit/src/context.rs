@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use crate::{
     },
     grpc::{Result, Status},
     session::Session,
+    threads::blocking,
 };
 
 /// How often it is told how far a transfer is.
@@ -73,9 +74,10 @@ pub(crate) struct Source<'a> {
 
 impl SessionContext {
     /// A context of which nothing has come yet.
-    pub(crate) fn new(source: Source<'_>) -> Result<Self> {
-        let key = ["context", &source.session.shared_key, source.name, source.ignore];
-        let copy = source.copies.take(&key)?;
+    pub(crate) async fn open(source: Source<'_>) -> Result<Self> {
+        let key = ["context", &source.session.shared_key, source.name, source.ignore].map(str::to_owned);
+        let copies = source.copies.clone();
+        let copy = blocking(move || copies.take(&key)).await?;
         let lines = source.ignore.trim_start_matches('\u{feff}').lines();
         let lines = lines
             .map(str::trim)
@@ -157,19 +159,21 @@ fn failed(status: &Status) -> Error {
     build_error(status)
 }
 
-/// A few small files of a client's folder, at once: the Dockerfile and what goes with it.
-pub(crate) async fn small_files(
+/// Fetches a few small files of a client's folder at once, the Dockerfile and what goes with it, and reads them from
+/// the folder that they are in.
+pub(crate) async fn small_files<T: Send + 'static>(
     copies: &Copies,
     session: &Arc<Session>,
     name: &str,
     follow: Vec<String>,
     progress: Progress,
-) -> Result<Copy> {
+    read: impl FnOnce(&Path) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let runtime = Handle::current();
-    let key = [name, &session.shared_key, &follow.join("\0")];
-    let mut copy = copies.take(&key)?;
-    let (session, name) = (Arc::clone(session), name.to_owned());
-    let work = move || {
+    let key = [name, &session.shared_key, &follow.join("\0")].map(str::to_owned);
+    let (copies, session, name) = (copies.clone(), Arc::clone(session), name.to_owned());
+    blocking(move || {
+        let mut copy = copies.take(&key)?;
         let wanted = Wanted {
             name,
             follow,
@@ -178,14 +182,13 @@ pub(crate) async fn small_files(
         match runtime.block_on(receive(&session, &wanted, &mut copy, &mut |_| {})) {
             Ok(bytes) => {
                 progress(bytes);
-                Ok(copy)
+                read(&copy.root())
             }
             Err(status) => {
                 copy.spoil();
                 Err(status)
             }
         }
-    };
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Status::unknown(format!("an internal task ended early: {error}")))?
+    })
+    .await
 }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
+    files::copies::Kept,
     filters,
     grpc::{Answer, Request, Result, Status},
     history::{self, IN_TOTO},
@@ -29,6 +30,7 @@ use crate::{
     },
     solve::Solve,
     status::StatusLog,
+    threads::blocking,
     workers,
 };
 
@@ -67,7 +69,8 @@ impl Inner {
             "Status" => self.status(messages.only().await?, answer).await,
             "ListenBuildHistory" => self.listen(messages.only().await?, answer).await,
             "UpdateBuildHistory" => {
-                self.update_history(&messages.only().await?)?;
+                let (inner, asked) = (Arc::clone(self), messages.only().await?);
+                blocking(move || inner.update_history(&asked)).await?;
                 answer.send(&Nothing {}).await
             }
             other => Err(Status::unimplemented(format!("Control.{other} is not supported"))),
@@ -141,7 +144,7 @@ impl Inner {
         }
     }
 
-    async fn status(&self, request: StatusRequest, answer: &Answer) -> Result<()> {
+    async fn status(self: &Arc<Self>, request: StatusRequest, answer: &Answer) -> Result<()> {
         let name = &request.reference;
         let follow = async |log: &StatusLog| {
             let mut from = 0;
@@ -151,10 +154,11 @@ impl Inner {
             }
             Ok(())
         };
-        if self.solves.find(name).is_none()
-            && let Some(messages) = self.history.log(name)
-        {
-            return follow(&StatusLog::recorded(messages)).await;
+        if self.solves.find(name).is_none() {
+            let (inner, asked) = (Arc::clone(self), name.clone());
+            if let Some(messages) = blocking(move || Ok(inner.history.log(&asked))).await? {
+                return follow(&StatusLog::recorded(messages)).await;
+            }
         }
         let solve = self.solves.get(name).await?;
         follow(&solve.log).await
@@ -163,7 +167,8 @@ impl Inner {
     async fn usage(&self) -> Result<Vec<UsageRecord>> {
         let steps = self.engine.builds().cache().await;
         let steps = steps.map_err(|error| Status::unknown(error.report()))?;
-        let copies = self.copies.list().into_iter().map(copy_record);
+        let copies = self.copies.clone();
+        let copies = blocking(move || Ok(copies.list())).await?.into_iter().map(copy_record);
         Ok(steps.into_iter().map(step_record).chain(copies).collect())
     }
 
@@ -191,11 +196,12 @@ impl Inner {
         // Clients' copies are bounded by their number, not by bytes.
         if sizeless {
             let since = unused_for.and_then(|time| SystemTime::now().checked_sub(time));
-            let recent = |used: SystemTime| since.is_some_and(|since| used >= since);
-            let copies = self.copies.prune(|copy| {
+            let keeps = move |copy: &Kept| {
                 let facts = filters::facts(&copy_record(copy.clone()));
-                recent(copy.used) || !filters.accept(&facts)
-            })?;
+                since.is_some_and(|since| copy.used >= since) || !filters.accept(&facts)
+            };
+            let copies = self.copies.clone();
+            let copies = blocking(move || copies.prune(keeps)).await?;
             gone.extend(copies.into_iter().map(|copy| copy.name));
         }
         for id in gone {
@@ -210,7 +216,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn listen(&self, request: BuildHistoryRequest, answer: &Answer) -> Result<()> {
+    async fn listen(self: &Arc<Self>, request: BuildHistoryRequest, answer: &Answer) -> Result<()> {
         let mut events = self.history.subscribe();
         let wanted = |name: &str| request.reference.is_empty() || request.reference == name;
         let send = async |kind: HistoryEventKind, record: BuildHistoryRecord| {
@@ -232,11 +238,9 @@ impl Inner {
         }
         if !request.active_only {
             let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
-            let records = self
-                .history
-                .list()
-                .into_iter()
-                .filter(|record| wanted(&record.reference));
+            let inner = Arc::clone(self);
+            let records = blocking(move || Ok(inner.history.list())).await?;
+            let records = records.into_iter().filter(|record| wanted(&record.reference));
             for record in records.take(limit.unwrap_or(usize::MAX)) {
                 send(HistoryEventKind::Complete, record).await?;
             }
@@ -273,12 +277,16 @@ impl Inner {
     }
 
     /// Answers a call for documents of the history.
-    pub(crate) async fn content(&self, method: &str, mut request: Request, answer: &Answer) -> Result<()> {
-        let absent = |digest: &str| Status::not_found(format!("content {digest}: not found"));
+    pub(crate) async fn content(self: &Arc<Self>, method: &str, mut request: Request, answer: &Answer) -> Result<()> {
+        let find = async |digest: &str| {
+            let (inner, asked) = (Arc::clone(self), digest.to_owned());
+            let found = blocking(move || Ok(inner.history.blob(&asked))).await?;
+            found.ok_or_else(|| Status::not_found(format!("content {digest}: not found")))
+        };
         match method {
             "Info" => {
                 let asked: content::InfoRequest = request.messages.only().await?;
-                let (bytes, record) = self.history.blob(&asked.digest).ok_or_else(|| absent(&asked.digest))?;
+                let (bytes, record) = find(&asked.digest).await?;
                 let info = content::Info {
                     digest: asked.digest,
                     size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
@@ -289,7 +297,7 @@ impl Inner {
             }
             "Read" => {
                 let asked: content::ReadContentRequest = request.messages.only().await?;
-                let (bytes, _) = self.history.blob(&asked.digest).ok_or_else(|| absent(&asked.digest))?;
+                let (bytes, _) = find(&asked.digest).await?;
                 let from = usize::try_from(asked.offset).unwrap_or(0).min(bytes.len());
                 let length = usize::try_from(asked.size).ok().filter(|size| *size > 0);
                 let end = length.map_or(bytes.len(), |length| from.saturating_add(length).min(bytes.len()));
@@ -322,6 +330,13 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        // Before the client hears of the end. Files are written and deleted, and others go on meanwhile.
+        tokio::task::block_in_place(|| self.keep());
+    }
+}
+
+impl Ending {
+    fn keep(&mut self) {
         let solve = &self.solve;
         solve.log.end();
         self.inner.solves.remove(&solve.request.reference);
@@ -408,7 +423,7 @@ fn step_record(step: BuildCache) -> UsageRecord {
     }
 }
 
-fn copy_record(copy: crate::files::copies::Kept) -> UsageRecord {
+fn copy_record(copy: Kept) -> UsageRecord {
     let used = Timestamp::try_from(copy.used).ok().map(Time::from);
     UsageRecord {
         id: copy.name,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -96,13 +97,14 @@ impl Inner {
         let vertex = solve.internal(&title);
         let progress = vertex.progress("transferring dockerfile:");
         let session = self.session_of(solve, options, &options.dockerfile_key).await?;
-        let files = small_files(&self.copies, &session, &options.dockerfile_key, follow, progress).await;
-        let read = files.and_then(|files| {
-            let root = files.root();
-            let bytes = dockerfile::read(&root, name)?;
-            let own = dockerfile::text(&root, &format!("{name}.dockerignore"))?;
+        let wanted = name.clone();
+        let read = move |root: &Path| {
+            let bytes = dockerfile::read(root, &wanted)?;
+            let own = dockerfile::text(root, &format!("{wanted}.dockerignore"))?;
             Ok((bytes, own))
-        });
+        };
+        let key = &options.dockerfile_key;
+        let read = small_files(&self.copies, &session, key, follow, progress, read).await;
         let digest = vertex.digest().clone();
         let (bytes, own) = vertex.end(read)?;
         let ignore = match own {
@@ -125,8 +127,9 @@ impl Inner {
         let progress = vertex.progress("transferring context:");
         let follow = vec![".dockerignore".to_owned()];
         let session = self.session_of(solve, options, &options.context_key).await?;
-        let files = small_files(&self.copies, &session, &options.context_key, follow, progress).await;
-        let read = files.and_then(|files| dockerfile::text(&files.root(), ".dockerignore"));
+        let read = |root: &Path| dockerfile::text(root, ".dockerignore");
+        let key = &options.context_key;
+        let read = small_files(&self.copies, &session, key, follow, progress, read).await;
         Ok(vertex.end(read)?.unwrap_or_default())
     }
 
@@ -297,14 +300,15 @@ impl Inner {
 
     async fn context(&self, solve: &Arc<Solve>, options: &Options, found: &Found) -> Result<Arc<dyn Context>> {
         let session = self.session_of(solve, options, &options.context_key).await?;
-        let context = SessionContext::new(Source {
+        let context = SessionContext::open(Source {
             copies: &self.copies,
             session: &session,
             name: &options.context_key,
             ignore: &found.ignore,
             expected: dockerfile::sources(&found.file.bytes, &options.target),
             progress: solve.transfer("[internal] load build context", "transferring context:"),
-        })?;
+        })
+        .await?;
         Ok(Arc::new(context))
     }
 
@@ -325,14 +329,15 @@ impl Inner {
                 "local" => {
                     let session = self.session_of(solve, options, rest).await?;
                     let progress = solve.transfer(&format!("[context {name}] load from client"), "transferring:");
-                    Named::Files(Arc::new(SessionContext::new(Source {
+                    let source = Source {
                         copies: &self.copies,
                         session: &session,
                         name: rest,
                         ignore: "",
                         expected: None,
                         progress,
-                    })?))
+                    };
+                    Named::Files(Arc::new(SessionContext::open(source).await?))
                 }
                 "oci-layout" => Named::Layout(Arc::new(layout(solve, rest)?)),
                 "input" => {

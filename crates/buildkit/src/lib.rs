@@ -43,6 +43,7 @@ mod service;
 mod session;
 mod solve;
 mod status;
+mod threads;
 mod unnamed;
 mod upload;
 mod workers;

@@ -9,10 +9,11 @@ use tokio::runtime::Handle;
 
 use crate::{
     errors::{self, File},
-    grpc::{Result, Status, client::Incoming},
+    grpc::{Result, client::Incoming},
     inner::Inner,
     proto::parts::BytesMessage,
     session::Session,
+    threads::blocking,
 };
 
 /// The path in an address whose host is a session.
@@ -31,11 +32,11 @@ pub(crate) async fn take(inner: &Inner, session: &Arc<Session>, path: &str, dock
         current: Bytes::new(),
     };
     let (store, dockerfile) = (Arc::clone(inner.engine.builds().store()), dockerfile.to_owned());
-    let taken = tokio::task::spawn_blocking(move || corten_build::take_context(&store, &mut archive, &dockerfile));
-    let taken = taken
-        .await
-        .map_err(|error| Status::unknown(format!("an internal task ended early: {error}")))?;
-    taken.map_err(|error| errors::status(&error, &File::default()))
+    blocking(move || {
+        let taken = corten_build::take_context(&store, &mut archive, &dockerfile);
+        taken.map_err(|error| errors::status(&error, &File::default()))
+    })
+    .await
 }
 
 /// The bytes as they come.

@@ -72,9 +72,9 @@ impl Copies {
     }
 
     /// The copy of what a key stands for.
-    pub(crate) fn take(&self, key: &[&str]) -> Result<Copy> {
+    pub(crate) fn take(&self, key: &[impl AsRef<str>]) -> Result<Copy> {
         let mut hasher = Sha256::new();
-        for part in key {
+        for part in key.iter().map(AsRef::as_ref) {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -128,17 +128,19 @@ impl Copies {
     /// Removes those that nobody uses; gives them.
     pub(crate) fn prune(&self, keep: impl Fn(&Kept) -> bool) -> Result<Vec<Kept>> {
         let mut gone = Vec::new();
-        for kept in self.list() {
-            if keep(&kept) {
-                continue;
+        for kept in self.list().into_iter().filter(|kept| !keep(kept)) {
+            // Whoever wants it meanwhile takes one of another number: nobody waits while files are deleted.
+            {
+                let mut state = self.state();
+                if state.used.contains_key(&kept.name) {
+                    continue;
+                }
+                state.used.insert(kept.name.clone(), 1);
+                state.idle.remove(&kept.name);
             }
-            let mut state = self.state();
-            if state.used.contains_key(&kept.name) {
-                continue;
-            }
-            state.idle.remove(&kept.name);
-            fs::if_there(fs::remove_dir_all(self.0.folder.join(&kept.name)))?;
-            drop(state);
+            let removed = fs::if_there(fs::remove_dir_all(self.0.folder.join(&kept.name)));
+            self.state().used.remove(&kept.name);
+            removed?;
             gone.push(kept);
         }
         Ok(gone)
