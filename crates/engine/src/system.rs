@@ -158,7 +158,12 @@ impl System {
         let now = settings.now();
         let (running, paused, stopped) = inner.containers.counts();
         let folders = settings.cdi.clone();
-        let (host, devices) = blocking(move || Ok((Host::probe(), Devices::discover(folders.as_deref())))).await?;
+        let networks = inner.networks.clone();
+        let look = move || {
+            let devices = Devices::discover(folders.as_deref());
+            Ok((Host::probe(), devices, networks.warnings()))
+        };
+        let (host, devices, network_warnings) = blocking(look).await?;
         let limits = inner.containers.supported();
         let uname = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
@@ -236,7 +241,7 @@ impl System {
             warnings: Some(
                 [
                     settings.exposure.clone(),
-                    inner.networks.warnings(),
+                    network_warnings,
                     inner.containers.warnings(),
                     devices.warnings,
                 ]

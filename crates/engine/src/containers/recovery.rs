@@ -60,9 +60,9 @@ impl Containers {
         self.reopen_links().await?;
         self.0.recovered.send_replace(true);
         self.end_stray_steps().await;
-        self.remove_stray_bundles();
         let inner = Arc::clone(&self.0);
         blocking(move || {
+            inner.remove_stray_bundles();
             inner.remove_stray_snapshots();
             inner.volumes.settle();
             Ok(())
@@ -313,16 +313,18 @@ impl Containers {
             );
         }
     }
+}
 
+impl Inner {
     /// Bundles of containers that no longer exist; they hold no data.
     fn remove_stray_bundles(&self) {
-        let folder = self.0.settings.exec_root.join("containers");
+        let folder = self.settings.exec_root.join("containers");
         let Ok(entries) = corten_sys::fs::read_dir(&folder) else {
             return;
         };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if self.0.index().by_id.contains_key(&name) {
+            if self.index().by_id.contains_key(&name) {
                 continue;
             }
             if let Err(error) = corten_sys::fs::remove_dir_all(entry.path()) {
@@ -330,9 +332,7 @@ impl Containers {
             }
         }
     }
-}
 
-impl Inner {
     /// Snapshots of containers whose making was cut off. Those of damaged records are kept.
     fn remove_stray_snapshots(&self) {
         for id in self.store.snapshots().list() {

@@ -14,11 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Container, Containers,
-    host_use::{Host, HostUse, INTERVAL},
+    Container, Containers, Inner,
+    host_use::{HostUse, INTERVAL},
     modes::{self, Network},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, blocking};
 
 /// Which samples are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +45,13 @@ impl Containers {
     }
 
     async fn take_samples(&self, container: &Arc<Container>, samples: Samples, sender: &mpsc::Sender<Result<Stats>>) {
-        let host = &self.0.host;
         let mut clock = match samples {
-            Samples::Stream => host.beat(),
+            Samples::Stream => self.0.host.beat(),
             Samples::Now | Samples::One => interval_at(Instant::now() + INTERVAL, INTERVAL),
         };
         let mut before: Option<(Time, CpuStats)> = None;
         loop {
-            let mut sample = sample(container, host).await;
+            let mut sample = sample(&self.0, container).await;
             let runs = matches!(&sample, Ok(stats) if !stats.read.is_zero());
             let is_first = before.is_none();
             let now = sample.as_ref().ok().map(|now| (now.read, now.cpu_stats.clone()));
@@ -77,7 +76,7 @@ impl Containers {
     }
 }
 
-async fn sample(container: &Arc<Container>, host: &Host) -> Result<Stats> {
+async fn sample(inner: &Arc<Inner>, container: &Arc<Container>) -> Result<Stats> {
     let mut stats = Stats {
         id: container.id.clone(),
         ..Stats::default()
@@ -101,13 +100,18 @@ async fn sample(container: &Arc<Container>, host: &Host) -> Result<Stats> {
         Err(_) if container.lock().record.state.running().is_none() => return Ok(stats),
         Err(error) => return Err(error.into()),
     };
-    fill(&mut stats, counters, host.now());
-    if has_links {
-        let text = corten_sys::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
-        stats.networks = Some(interfaces(&text));
-    }
-    stats.read = Time::now();
-    Ok(stats)
+    // How long procfs takes depends on processors and interfaces, and on who holds the kernel's locks.
+    let inner = Arc::clone(inner);
+    blocking(move || {
+        fill(&mut stats, counters, inner.host.now());
+        if has_links {
+            let text = corten_sys::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+            stats.networks = Some(interfaces(&text));
+        }
+        stats.read = Time::now();
+        Ok(stats)
+    })
+    .await
 }
 
 fn fill(stats: &mut Stats, mut counters: Counters, host: HostUse) {

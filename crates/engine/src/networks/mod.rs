@@ -232,7 +232,7 @@ impl Networks {
         network.v4.iter().chain(&network.v6).map(Subnet::gateway).collect()
     }
 
-    /// Other firewalls' rules that stand in the way, and why there are no bridges if there are none.
+    /// Other firewalls' rules that stand in the way, and why there are no bridges if there are none. Blocks.
     pub fn warnings(&self) -> Vec<String> {
         match &self.0.fabric {
             Ok(fabric) => fabric.obstacles().unwrap_or_default(),

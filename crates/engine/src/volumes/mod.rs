@@ -264,7 +264,7 @@ impl Volumes {
     /// Returns its driver.
     fn take(&self, name: &str, force: bool) -> Result<String> {
         let failed = |error: Error| error.context(format!("remove {name}"));
-        let driver = {
+        let (driver, mounted) = {
             let volumes = self.volumes();
             let entry = volumes.get(name).ok_or_else(|| missing(name))?;
             if !entry.users.is_empty() || !entry.mounts.is_empty() {
@@ -274,11 +274,15 @@ impl Volumes {
                     users.join(", ")
                 )));
             }
-            if entry.mounted {
-                options::unmount(&self.data(name)).map_err(failed)?;
-            }
-            entry.record.driver.clone()
+            (entry.record.driver.clone(), entry.mounted)
         };
+        // A server may take its time: other volumes don't wait. Its turn is ours, so nobody mounts it.
+        if mounted {
+            options::unmount(&self.data(name)).map_err(failed)?;
+            if let Some(entry) = self.volumes().get_mut(name) {
+                entry.mounted = false;
+            }
+        }
         if driver != LOCAL {
             match self.0.plugins.get(&driver).and_then(|plugin| plugin.remove(name)) {
                 Err(error) if !force && error.kind() != Kind::NotFound => return Err(failed(error)),

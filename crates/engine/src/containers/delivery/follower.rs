@@ -121,7 +121,7 @@ impl Follower {
                         error = error.report(),
                         "a container's log cannot be delivered for the moment"
                     );
-                    if (self.is_expired() || self.is_gone()) && self.finish() {
+                    if (self.is_expired() || self.is_gone()) && self.finish().await {
                         return;
                     }
                     sleep(UNREADABLE).await;
@@ -138,13 +138,13 @@ impl Follower {
             work.cursor.follow_to(self.whereabouts.borrow().log());
             let batch = self.read(&mut work).await?;
             if batch.messages.is_empty() && work.lost.is_none() {
-                if (ended || self.is_expired()) && self.finish() {
+                if (ended || self.is_expired()) && self.finish().await {
                     return Ok(());
                 }
                 self.wait(&mut work).await;
             } else if let Outcome::Done = self.deliver(&mut work, batch).await? {
                 continue;
-            } else if self.is_expired() && self.finish() {
+            } else if self.is_expired() && self.finish().await {
                 return Ok(());
             }
         }
@@ -205,17 +205,21 @@ impl Follower {
     }
 
     /// Ends the work, unless the container has been started again meanwhile.
-    fn finish(&self) -> bool {
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.has_ended() {
-            return false;
-        }
-        followers.remove(&self.facts.id);
-        let whereabouts = self.whereabouts.borrow();
-        if whereabouts.removed.is_some()
-            && let Err(error) = corten_sys::fs::remove_dir_all(&whereabouts.folder)
-        {
-            tracing::warn!(%error, "cannot remove a log that was delivered");
+    async fn finish(&self) -> bool {
+        let delivered = {
+            let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.has_ended() {
+                return false;
+            }
+            followers.remove(&self.facts.id);
+            let whereabouts = self.whereabouts.borrow();
+            whereabouts.removed.map(|_| whereabouts.folder.clone())
+        };
+        if let Some(folder) = delivered {
+            let removed = blocking(move || Ok(corten_sys::fs::remove_dir_all(folder)?)).await;
+            if let Err(error) = removed {
+                tracing::warn!(error = error.report(), "cannot remove a log that was delivered");
+            }
         }
         true
     }
