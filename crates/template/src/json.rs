@@ -145,9 +145,10 @@ fn float(n: f64) -> String {
     let magnitude = n.abs();
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         let text = format!("{n:e}");
-        return match text.split_once("e-") {
-            Some((mantissa, exponent)) => format!("{mantissa}e-{exponent:0>2}"),
-            None => text.replacen('e', "e+", 1),
+        return match text.contains("e-") {
+            // Unlike strconv's, such an exponent is not filled up to two digits.
+            true => text,
+            false => text.replacen('e', "e+", 1),
         };
     }
     format!("{n}")
@@ -308,6 +309,11 @@ mod tests {
         );
         check(r#"["<\u0001\n"]"#, Escape::Plain, r#"["<\u0001\n"]"#);
         check("[1e30]", Escape::Plain, "[1e+30]");
+        check(
+            "[1e-7, -2.5e-7, 1e-10, 1e-6, 1e21, 1e20]",
+            Escape::Plain,
+            "[1e-7,-2.5e-7,1e-10,0.000001,1e+21,100000000000000000000]",
+        );
     }
 
     #[test]
