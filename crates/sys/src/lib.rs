@@ -19,6 +19,7 @@ pub mod netns;
 pub mod notify;
 pub mod overlay;
 pub mod process;
+pub mod program;
 pub mod quota;
 pub mod seccomp;
 pub mod signal;

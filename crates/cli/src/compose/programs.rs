@@ -6,6 +6,7 @@ use std::{
 };
 
 use corten_compose::Project;
+use corten_sys::program;
 
 use crate::cli::Cli;
 
@@ -21,22 +22,7 @@ const FOLDERS: [&str; 4] = [
 pub(super) fn plugin(cli: &Cli, name: &str) -> Option<PathBuf> {
     let own = cli.folder().join("cli-plugins");
     let folders = std::iter::once(own).chain(FOLDERS.map(PathBuf::from));
-    let mut files = folders.map(|folder| folder.join(format!("docker-{name}")));
-    files.find(|file| is_program(file))
-}
-
-/// A program on the path.
-pub(super) fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name));
-    found
-        .into_iter()
-        .find(|file| !name.is_empty() && !name.contains('/') && is_program(file))
-}
-
-fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    corten_sys::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    program::find_in(folders, &format!("docker-{name}"))
 }
 
 /// A call of a program with the project's variables and our engine.

@@ -150,7 +150,7 @@ fn program(open: &Open<'_>, kind: &str) -> Result<PathBuf> {
     if kind == "compose" {
         return Err(Error::new("'compose' is not a valid provider type"));
     }
-    let found = programs::plugin(open.cli, kind).or_else(|| programs::on_path(kind));
+    let found = programs::plugin(open.cli, kind).or_else(|| corten_sys::program::on_path(kind));
     found.ok_or_else(|| Error::new(format!("exec: {kind:?}: executable file not found in $PATH")))
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use corten_build::{Agents, GitSource};
-use corten_sys::fs;
+use corten_sys::{
+    fs,
+    program::{self, GitDanger},
+};
 use tokio::process::Command;
 
 use crate::{
@@ -100,17 +103,18 @@ fn tempfile_beside(folder: &Path) -> Result<std::path::PathBuf> {
 
 /// Nothing that git could take for an option, and no transport but those of the network.
 fn check(source: &GitSource) -> Result<()> {
-    let bad = |what: &str| Error::invalid(format!("invalid git address {:?}: {what}", source.address));
-    if source.address.starts_with('-') || source.reference.starts_with('-') {
-        return Err(bad("it begins with a dash"));
+    let bad = |what: &str| {
+        Err(Error::invalid(format!(
+            "invalid git address {:?}: {what}",
+            source.address
+        )))
+    };
+    match program::git_danger(&source.address, &source.reference) {
+        Some(GitDanger::Option) => bad("it begins with a dash"),
+        Some(GitDanger::Helper) => bad("it names a helper program"),
+        None if !source.reference.contains(char::is_whitespace) => Ok(()),
+        Some(GitDanger::Control) | None => bad("the reference has white space in it"),
     }
-    if source.address.contains("::") || source.address.chars().any(char::is_control) {
-        return Err(bad("it names a helper program"));
-    }
-    if source.reference.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(bad("the reference has white space in it"));
-    }
-    Ok(())
 }
 
 /// The program, at work in one folder.
@@ -167,11 +171,12 @@ impl Git<'_> {
 
     /// Runs git with nothing of the machine's configuration and without hooks.
     async fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(git()?);
         command
             .env_clear()
             .envs(ENVIRONMENT)
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(program::GIT_SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(["-c", "core.symlinks=true"])
             .args(arguments)
             .current_dir(self.folder)
             .stdin(Stdio::null())
@@ -208,17 +213,6 @@ const ENVIRONMENT: [(&str, &str); 7] = [
     ("GIT_LFS_SKIP_SMUDGE", "1"),
 ];
 
-/// Its whole configuration.
-const SETTINGS: [&str; 7] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.symlinks=true",
-    "protocol.file.allow=never",
-    "protocol.ext.allow=never",
-    "init.defaultBranch=main",
-    "advice.detachedHead=false",
-];
-
 /// How SSH is spoken: with the keys of the client's agent, and none of this machine's. A host that the machine knows
 /// (`/etc/ssh/ssh_known_hosts`) must have the key that it is known by; any other may have one of its own, for as long as this
 /// takes, as with BuildKit, which looks at the host's keys just before.
@@ -230,11 +224,11 @@ fn ssh(known: &Path) -> String {
     )
 }
 
-fn program() -> Result<&'static Path> {
+fn git() -> Result<&'static Path> {
     static PROGRAM: OnceLock<Option<std::path::PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let folders = ["/usr/local/bin", "/usr/bin", "/bin"].iter().map(Path::new);
-        folders.map(|folder| folder.join("git")).find(|path| path.exists())
+        let folders = ["/usr/local/bin", "/usr/bin", "/bin"];
+        program::find_in(folders, "git")
     });
     let missing = || Error::new(Kind::Unavailable, "git is not installed on the engine's machine");
     program.as_deref().ok_or_else(missing)

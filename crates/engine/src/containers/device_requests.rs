@@ -33,7 +33,7 @@ pub(crate) fn inject(host: &HostConfig, settings: &Settings, spec: &mut Spec) ->
     let drivers = Drivers {
         catalogue: settings.cdi.as_deref().map(Catalogue::read),
         folders: settings.cdi.as_ref().is_some_and(|folders| !folders.is_empty()),
-        program: &find_program,
+        program: &corten_sys::program::on_path,
     };
     requests
         .iter()
@@ -189,19 +189,6 @@ fn set(spec: &mut Spec, name: &str, value: &str) {
     if let Some(process) = &mut spec.process {
         process.env.push(format!("{name}={value}"));
     }
-}
-
-/// Looks for a program as a shell does.
-fn find_program(name: &str) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let is_program = |path: &PathBuf| {
-        corten_sys::fs::metadata(path)
-            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-    };
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(is_program)
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! Which OCI runtime runs a container: our own, or one that the engine was told of (`--add-runtime`).
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use corten_shim::protocol::OciRuntime;
+use corten_sys::program::{find_in, is_program};
 
 use crate::{
     error::{Error, Result},
@@ -61,12 +59,7 @@ fn found(program: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(program)).filter(|path| is_program(path));
     }
     const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let folders = PATH.split(':').map(Path::new);
-    folders.map(|folder| folder.join(program)).find(|path| is_program(path))
-}
-
-fn is_program(path: &Path) -> bool {
-    corten_sys::fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    find_in(PATH.split(':'), program)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use corten_compose::{Error, Result, remote::Local};
+use corten_sys::program::{self, GitDanger};
 
 use super::kept;
 
@@ -28,15 +29,12 @@ pub(super) fn fetch(cache: &Path, repository: &str, reference: &str, path: &str)
 
 /// Nothing that git could take for an option, no transport that runs programs, no way out of the repository.
 fn check(repository: &str, reference: &str, path: &str) -> Result<()> {
-    if repository.starts_with('-') || reference.starts_with('-') {
-        return Err(Error::invalid("an address of git does not begin with a dash"));
-    }
-    if repository.contains("::")
-        || [repository, reference]
-            .iter()
-            .any(|text| text.contains(char::is_control))
-    {
-        return Err(Error::invalid("an address of git names no helper program"));
+    match program::git_danger(repository, reference) {
+        None => {}
+        Some(GitDanger::Option) => return Err(Error::invalid("an address of git does not begin with a dash")),
+        Some(GitDanger::Helper | GitDanger::Control) => {
+            return Err(Error::invalid("an address of git names no helper program"));
+        }
     }
     let steps: Vec<&str> = path.split(['/', '\\']).collect();
     if path.starts_with('/') || steps.contains(&"..") {
@@ -140,17 +138,8 @@ fn git(folder: &Path, arguments: &[&str]) -> std::result::Result<String, String>
             "ssh -o ControlMaster=no -o BatchMode=yes",
         );
     }
-    for option in [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "protocol.ext.allow=never",
-        "protocol.file.allow=never",
-        "init.defaultBranch=main",
-        "advice.detachedHead=false",
-    ] {
-        command.args(["-c", option]);
-    }
     let output = command
+        .args(program::GIT_SETTINGS.iter().flat_map(|setting| ["-c", setting]))
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
