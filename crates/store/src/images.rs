@@ -7,25 +7,28 @@
 //! The names stand in the images' own records, with the time they were given: what a crash leaves
 //! of a name that moved is told apart by that time, and one damaged record costs one image's names.
 
+mod files;
 mod form;
+mod image;
 mod platforms;
 mod remove;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_oci::digest::Digest;
 use corten_oci::image::{ImageConfig, MediaKind};
 use corten_oci::reference::{Reference, Repository};
-use corten_sys::fs;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::records;
 use crate::store::{Inner, State, Store};
 
+use image::ImageRecord;
+pub(crate) use image::chain_ids;
+
+pub use image::Image;
 pub use remove::{Force, ImageUser, PruneParents, Removed};
 
 /// An image's id: the digest of its configuration.
@@ -49,57 +52,6 @@ pub struct StoredDocument<'a> {
     pub media_type: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],
-}
-
-/// An image as it was when asked for. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Image(Arc<ImageInner>);
-
-#[derive(Debug)]
-struct ImageInner {
-    config_bytes: Arc<[u8]>,
-    config: Arc<ImageConfig>,
-    record: ImageRecord,
-    names: Vec<Reference>,
-    digests: Vec<Reference>,
-    size: u64,
-}
-
-/// `images/<hex>.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ImageRecord {
-    format: u32,
-    id: ImageId,
-    /// When it was put in.
-    stored: Timestamp,
-    /// Names with tags, and when each was given.
-    #[serde(default)]
-    names: BTreeMap<String, Timestamp>,
-    /// Names with digests.
-    #[serde(default)]
-    digests: BTreeMap<String, Timestamp>,
-    #[serde(default)]
-    documents: Vec<DocumentRecord>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent: Option<ImageId>,
-    /// Images for other platforms that go with it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    companions: Vec<ImageId>,
-    /// When a name was last given, Docker's `Metadata.LastTagTime`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_tagged: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DocumentRecord {
-    digest: Digest,
-    media_type: String,
-}
-
-impl records::Record for ImageRecord {
-    fn format(&self) -> u32 {
-        self.format
-    }
 }
 
 /// Part of the store's state: the images and whom names lead to.
@@ -140,121 +92,6 @@ impl ImageTable {
         self.by_name.retain(|_, named| named != id);
         self.by_id.remove(id);
     }
-}
-
-impl Image {
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &ImageId {
-        &self.0.record.id
-    }
-
-    /// Its configuration, byte for byte.
-    #[must_use]
-    pub fn config_bytes(&self) -> &[u8] {
-        &self.0.config_bytes
-    }
-
-    /// Its configuration.
-    #[must_use]
-    pub fn config(&self) -> &ImageConfig {
-        &self.0.config
-    }
-
-    /// Its layers' diff ids, lowest first.
-    #[must_use]
-    pub fn layers(&self) -> &[Digest] {
-        &self.0.config.rootfs.diff_ids
-    }
-
-    /// Its names with tags, sorted.
-    #[must_use]
-    pub fn names(&self) -> &[Reference] {
-        &self.0.names
-    }
-
-    /// Its names with digests, sorted: Docker's `RepoDigests`.
-    #[must_use]
-    pub fn digests(&self) -> &[Reference] {
-        &self.0.digests
-    }
-
-    /// The image it was made from, if that is known on this machine.
-    #[must_use]
-    pub fn parent(&self) -> Option<&ImageId> {
-        self.0.record.parent.as_ref()
-    }
-
-    /// When a name was last given.
-    #[must_use]
-    pub fn last_tagged(&self) -> Option<Timestamp> {
-        self.0.record.last_tagged
-    }
-
-    /// When it was put in.
-    #[must_use]
-    pub fn stored(&self) -> Timestamp {
-        self.0.record.stored
-    }
-
-    /// Bytes of its layers' files.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    /// Its manifests and indexes: digest and media type.
-    #[must_use]
-    pub fn documents(&self) -> Vec<(Digest, String)> {
-        self.0
-            .record
-            .documents
-            .iter()
-            .map(|document| (document.digest.clone(), document.media_type.clone()))
-            .collect()
-    }
-
-    /// Digests of its layers stacked up, lowest first. OCI image-spec, config.md "Layer ChainID".
-    #[must_use]
-    pub fn chain_ids(&self) -> Vec<Digest> {
-        chain_ids(self.layers())
-    }
-
-    fn new(record: ImageRecord, config_bytes: Arc<[u8]>, config: Arc<ImageConfig>, size: u64) -> Self {
-        // Only well-formed names get into records; a record edited by hand loses the others.
-        let parsed = |names: &BTreeMap<String, Timestamp>| names.keys().filter_map(|name| name.parse().ok()).collect();
-        let (names, digests) = (parsed(&record.names), parsed(&record.digests));
-        Self(Arc::new(ImageInner {
-            config_bytes,
-            config,
-            record,
-            names,
-            digests,
-            size,
-        }))
-    }
-
-    fn with_record(&self, record: ImageRecord) -> Self {
-        Self::new(
-            record,
-            Arc::clone(&self.0.config_bytes),
-            Arc::clone(&self.0.config),
-            self.0.size,
-        )
-    }
-}
-
-/// Chain ids of a list of layers, lowest first.
-pub(crate) fn chain_ids(layers: &[Digest]) -> Vec<Digest> {
-    let mut chain: Vec<Digest> = Vec::with_capacity(layers.len());
-    for layer in layers {
-        let next = match chain.last() {
-            Some(below) => Digest::sha256(format!("{below} {layer}").as_bytes()),
-            None => layer.clone(),
-        };
-        chain.push(next);
-    }
-    chain
 }
 
 /// The images of a store.
@@ -509,116 +346,4 @@ fn layers_size(state: &State, layers: &[Digest]) -> Result<u64> {
             .size();
     }
     Ok(size)
-}
-
-impl Inner {
-    fn document_path(&self, digest: &Digest) -> PathBuf {
-        self.image
-            .join("documents")
-            .join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
-    }
-
-    fn image_path(&self, id: &ImageId) -> PathBuf {
-        self.image.join("images").join(format!("{}.json", id.hex()))
-    }
-
-    fn put_document(&self, document: &StoredDocument<'_>) -> Result<DocumentRecord> {
-        let digest = Digest::sha256(document.bytes);
-        self.put_bytes(&digest, document.bytes)?;
-        Ok(DocumentRecord {
-            digest,
-            media_type: document.media_type.into(),
-        })
-    }
-
-    fn put_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
-        let path = self.document_path(digest);
-        if self.document(digest)?.is_none() {
-            fs::write_atomic(&path, bytes)?;
-            self.queue.register(path);
-        }
-        Ok(())
-    }
-
-    /// A document's bytes; one that does not have its digest is set aside and counts as absent.
-    fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        let path = self.document_path(digest);
-        let Some(bytes) = fs::if_there(fs::read(&path))? else {
-            return Ok(None);
-        };
-        if digest.matches(&bytes) {
-            return Ok(Some(bytes));
-        }
-        records::set_aside(&path, "it does not have its digest");
-        Ok(None)
-    }
-
-    pub(crate) fn remove_document(&self, digest: &Digest) -> Result<()> {
-        fs::if_there(fs::remove_file(self.document_path(digest)))?;
-        Ok(())
-    }
-
-    fn write_image(&self, record: &ImageRecord) -> Result<()> {
-        let path = self.image_path(&record.id);
-        records::store(&path, record)?;
-        self.queue.register(path);
-        Ok(())
-    }
-}
-
-impl Store {
-    /// Reads all images. One whose configuration is lost is set aside; names that two claim belong
-    /// to the one that got it later.
-    pub(crate) fn read_images(&self) -> Result<()> {
-        let mut loaded = Vec::new();
-        for entry in fs::read_dir(self.inner.image.join("images"))? {
-            let entry = entry?;
-            let path = entry.path();
-            if fs::is_temporary(&entry.file_name()) {
-                fs::if_there(fs::remove_file(&path))?;
-            } else if path.extension().is_some_and(|extension| extension == "json")
-                && let Some(record) = records::load::<ImageRecord>(&path)?
-            {
-                loaded.push((path, record));
-            }
-        }
-        drop_lost_claims(loaded.iter_mut().map(|(_, record)| record));
-        for (path, record) in loaded {
-            match self.read_image(record) {
-                Ok(image) => self.inner.state().images.set(image),
-                Err(error) => records::set_aside(&path, &error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    fn read_image(&self, record: ImageRecord) -> Result<Image> {
-        let bytes = self.inner.document(&record.id)?;
-        let bytes = bytes.ok_or_else(|| Error::not_found("its configuration is lost"))?;
-        let config = ImageConfig::parse(&bytes)?;
-        let state = self.inner.state();
-        let size = layers_size(&state, &config.rootfs.diff_ids).unwrap_or_else(|_| {
-            tracing::warn!(image = record.id.short(), "image lacks a layer; pull it again");
-            0
-        });
-        drop(state);
-        Ok(Image::new(record, bytes.into(), Arc::new(config), size))
-    }
-}
-
-fn drop_lost_claims<'a>(records: impl Iterator<Item = &'a mut ImageRecord>) {
-    let mut owners: HashMap<String, Timestamp> = HashMap::new();
-    let mut records: Vec<&mut ImageRecord> = records.collect();
-    for (name, given) in records
-        .iter()
-        .flat_map(|record| record.names.iter().chain(&record.digests))
-    {
-        let owner = owners.entry(name.clone()).or_insert(*given);
-        *owner = (*owner).max(*given);
-    }
-    for record in &mut records {
-        let keeps = |name: &String, given: &mut Timestamp| owners.get(name).is_none_or(|latest| latest == given);
-        record.names.retain(keeps);
-        record.digests.retain(keeps);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Missing, Mode, functions,
-    parse::{Arg, Branch, Command, Node, Operand, Pipe, Tree},
+    tree::{Arg, Branch, Command, Node, Operand, Pipe, Tree},
     value::Value,
 };
 

@@ -22,10 +22,12 @@ mod exec;
 mod functions;
 mod json;
 mod lex;
+mod literal;
 pub mod number;
 mod number_format;
 mod parse;
 pub mod size;
+mod tree;
 mod value;
 
 pub use json::{Escape, Json, indent, indent_by, string as json_string};
@@ -55,7 +57,7 @@ pub enum Mode {
 /// A template that can be executed.
 #[derive(Debug)]
 pub struct Template {
-    tree: parse::Tree,
+    tree: tree::Tree,
     text: String,
     name: &'static str,
 }
