@@ -61,16 +61,18 @@ pub struct Local {
 
 impl Local {
     /// A folder without what `.dockerignore` names: `<dockerfile>.dockerignore`, or the folder's own.
-    #[must_use]
-    pub fn new(path: &Path, dockerfile: &str) -> Self {
+    ///
+    /// # Errors
+    /// Invalid when a line of that is no pattern.
+    pub fn new(path: &Path, dockerfile: &str) -> Result<Self> {
         let ignore = match Root::open(path) {
-            Ok(root) => ignore(&root, dockerfile),
+            Ok(root) => ignore(&root, dockerfile)?,
             Err(_) => Ignore::default(),
         };
-        Self {
+        Ok(Self {
             path: path.to_path_buf(),
             ignore: Arc::new(ignore),
-        }
+        })
     }
 }
 
@@ -159,7 +161,7 @@ pub fn take_tree(tree: Arc<Scratch>, below: &str, dockerfile: &str) -> Result<Gi
     let mut context = Unpacked::new(tree, below)?;
     let root = Root::open(&context.folder(&[])?.path)?;
     let (name, bytes) = dockerfile_of(&root, dockerfile)?;
-    let ignore = ignore(&root, &name);
+    let ignore = ignore(&root, &name)?;
     context.ignore = Arc::new(sent_ignore(&ignore, &name));
     Ok(Given {
         dockerfile: bytes,
@@ -177,7 +179,7 @@ pub fn take_local(folder: &Path, dockerfile: &str) -> Result<Given> {
     let (name, bytes) = dockerfile_of(&root, dockerfile)?;
     Ok(Given {
         dockerfile: bytes,
-        context: Some(Arc::new(Local::new(folder, &name))),
+        context: Some(Arc::new(Local::new(folder, &name)?)),
         name,
     })
 }
@@ -209,13 +211,24 @@ fn find(root: &Root, asked: &str) -> Result<String> {
     ))
 }
 
-fn ignore(root: &Root, dockerfile: &str) -> Ignore {
+fn ignore(root: &Root, dockerfile: &str) -> Result<Ignore> {
     let own = format!("{dockerfile}.dockerignore");
     let own = match root.find(&own) {
         Ok(Some(_)) => own,
         _ => ".dockerignore".to_owned(),
     };
-    Ignore::parse(&root.text(&own))
+    patterns(&root.text(&own), &own)
+}
+
+/// Reads the text of a `.dockerignore`.
+///
+/// # Errors
+/// Invalid when a line of it is no pattern, with its name and the line.
+pub fn patterns(text: &str, name: &str) -> Result<Ignore> {
+    match Ignore::mistake(text) {
+        Some((line, why)) => Err(Error::invalid(format!("{name}:{line}: {why}"))),
+        None => Ok(Ignore::parse(text)),
+    }
 }
 
 /// Clients leave out what `.dockerignore` names before they send an archive, but send it and the Dockerfile

@@ -253,7 +253,7 @@ impl Stage<'_> {
         if !looks_packed(&start) {
             return Ok(None);
         }
-        self.tree_of(&mut || Ok(root.file(path)?), path)
+        self.tree_of(&mut || root.file(path), path)
     }
 
     /// What an archive holds; none when it is only compressed.

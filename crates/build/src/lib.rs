@@ -49,8 +49,8 @@ pub use attest::{Attest, Provenance};
 pub use builder::{Built, build};
 pub use cache::{Cache, CacheEntry, CachePruned, EntryKind};
 pub use context::{
-    Context, Folder, Given, Local, Unpacked, take as take_context, take_local as take_local_context,
-    take_tree as take_context_of,
+    Context, Folder, Given, Local, Unpacked, patterns as ignore_patterns, take as take_context,
+    take_local as take_local_context, take_tree as take_context_of,
 };
 pub use corten_dockerfile::{Ignore, Lines, Network, Security, Warning, excerpt};
 pub use error::{Error, Failure, Kind, Result};

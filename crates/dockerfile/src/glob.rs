@@ -1,5 +1,8 @@
 //! Patterns for names: of one path (`COPY *.txt`), of any path below (`.dockerignore`), of a shell's words.
 
+use std::iter::Peekable;
+use std::str::Chars;
+
 /// Whether a path matches a pattern as Go's `filepath.Match` has it: `*` and `?` stop at slashes.
 ///
 /// ```
@@ -10,6 +13,40 @@
 pub fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<char>, Vec<char>) = (pattern.chars().collect(), path.chars().collect());
     wild(&tokens(&pattern, Slashes::Stop), &path)
+}
+
+/// Whether a pattern is one, as Go's `filepath.Match` has it: classes end, and escapes escape something.
+pub(crate) fn is_whole(pattern: &str) -> bool {
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        let is_whole = match c {
+            '\\' => rest.next().is_some(),
+            '[' => is_class(&mut rest),
+            _ => true,
+        };
+        if !is_whole {
+            return false;
+        }
+    }
+    true
+}
+
+/// Reads a class up to its end; whether it has one.
+fn is_class(rest: &mut Peekable<Chars<'_>>) -> bool {
+    let one = |rest: &mut Peekable<Chars<'_>>| match rest.next() {
+        None | Some('-' | ']') => false,
+        Some('\\') => rest.next().is_some(),
+        Some(_) => true,
+    };
+    rest.next_if_eq(&'^');
+    loop {
+        if !one(rest) || (rest.next_if_eq(&'-').is_some() && !one(rest)) {
+            return false;
+        }
+        if rest.next_if_eq(&']').is_some() {
+            return true;
+        }
+    }
 }
 
 /// Whether a text matches a shell's pattern; slashes mean nothing.

@@ -1,6 +1,9 @@
 //! `.dockerignore`: which files of a context are left out (Docker reference, ".dockerignore file").
 
-use crate::{glob::PathPattern, paths::clean};
+use crate::{
+    glob::{self, PathPattern},
+    paths::clean,
+};
 
 /// The patterns of a `.dockerignore`; the last one that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +15,23 @@ impl Ignore {
     pub fn parse(text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self::of(text.lines().filter(|line| !line.starts_with('#')))
+    }
+
+    /// What is wrong with a file's text: the line and why, in the words of Docker's clients. Patterns that are none
+    /// would leave nothing out, and nobody would know.
+    #[must_use]
+    pub fn mistake(text: &str) -> Option<(usize, String)> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#'));
+        lines.into_iter().find_map(|(at, line)| {
+            let line = line.trim();
+            let why = match line.strip_prefix('!').map(str::trim) {
+                Some("") => "illegal exclusion pattern",
+                pattern if !glob::is_whole(pattern.unwrap_or(line)) => "syntax error in pattern",
+                _ => return None,
+            };
+            Some((at + 1, format!("{why}: {line:?}")))
+        })
     }
 
     /// From single patterns, as those of `COPY --exclude`.
@@ -61,6 +81,35 @@ mod tests {
         }
         for path in kept {
             assert!(!ignore.excludes(path), "{patterns:?} should keep {path}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_are_none_are_found() {
+        for good in [
+            "",
+            "a",
+            "\u{feff}# [\n",
+            "[a-c]x",
+            "[^]x]a",
+            "\\[",
+            "[\\]]",
+            "**/*.[oa]",
+            "!x",
+            "{a,b}",
+        ] {
+            let expected = (good == "[^]x]a").then(|| (1, "syntax error in pattern: \"[^]x]a\"".to_owned()));
+            assert_eq!(Ignore::mistake(good), expected, "{good:?}");
+        }
+        for (bad, line, why) in [
+            ("a\n[", 2, "syntax error in pattern: \"[\""),
+            ("[a-", 1, "syntax error in pattern: \"[a-\""),
+            ("[]a]", 1, "syntax error in pattern: \"[]a]\""),
+            ("#[\n\n!b[\n", 3, "syntax error in pattern: \"!b[\""),
+            ("a\\", 1, "syntax error in pattern: \"a\\\\\""),
+            ("x\n ! \n", 2, "illegal exclusion pattern: \"!\""),
+        ] {
+            assert_eq!(Ignore::mistake(bad), Some((line, why.to_owned())), "{bad:?}");
         }
     }
 

@@ -231,3 +231,42 @@ fn what_is_missing_or_wrong_is_named() {
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n\n"));
 }
+
+/// Found by hand: what is no pattern was passed over, and what it should leave out was sent.
+#[test]
+fn patterns_that_are_none_end_the_build() {
+    let engine = engine();
+    let folder = context(
+        &engine,
+        "patterns",
+        &[("Dockerfile", "FROM busybox\nCOPY . /c/\n"), ("f", "")],
+    );
+    let at = |name: &str| format!("{folder}/{name}");
+    for (text, words) in [
+        ("d\n[secret\n", ".dockerignore:2: syntax error in pattern: \"[secret\""),
+        ("secret\\\n", ".dockerignore:1: syntax error in pattern"),
+        ("# all\n*\n!\n", ".dockerignore:3: illegal exclusion pattern: \"!\""),
+    ] {
+        fs::write(at(".dockerignore"), text).expect("a file");
+        let said = engine.corten(["build", &folder]).fails(1);
+        assert!(said.contains(words), "{text:?}: {said}");
+        let named = format!("more={folder}");
+        let empty = context(
+            &engine,
+            "empty",
+            &[("Dockerfile", "FROM busybox\nCOPY --from=more f /\n")],
+        );
+        let said = engine.corten(["build", "--build-context", &named, &empty]).fails(1);
+        assert!(said.contains(words), "{text:?}: {said}");
+        engine.sh(&format!("tar -C {folder} -cf sent.tar .")).ok();
+        let sent = fs::read(engine.work().join("sent.tar")).expect("an archive");
+        let said = engine.corten(["build", "-"]).stdin(sent).fails(1);
+        assert!(said.contains(words), "{text:?}: {said}");
+    }
+    fs::write(at("Dockerfile.dockerignore"), "[\n").expect("a file");
+    let said = engine.corten(["build", &folder]).fails(1);
+    assert!(
+        said.contains("Dockerfile.dockerignore:1: syntax error in pattern"),
+        "{said}"
+    );
+}

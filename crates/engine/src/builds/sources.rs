@@ -12,8 +12,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use corten_api::build::{self, Extended, LocalFolder, NamedContext};
 use corten_build::{
     Agents, Allowed, Archive, ArchiveOutput, Attest, Blobs, CacheOptions, CacheTarget, CacheTo, Context, FolderTarget,
-    Fresh, GitSource, Given, Ignore, ImageOptions, ImageOutput, LayoutBlobs, Local, Named, Output, Request, Secret,
-    StepsFrom, Unpacked,
+    Fresh, GitSource, Given, ImageOptions, ImageOutput, LayoutBlobs, Local, Named, Output, Request, Secret, StepsFrom,
+    Unpacked,
 };
 use corten_oci::{platform::Platform, reference::Reference};
 use corten_store::Scratch;
@@ -92,8 +92,8 @@ impl Sources<'_> {
                     dockerfile: Vec::new(),
                     name: request.dockerfile.clone(),
                     context: Some(Arc::new(match &extended.ignore {
-                        Some(text) => Local::with_ignore(&path, Ignore::parse(text)),
-                        None => Local::new(&path, &request.dockerfile),
+                        Some(text) => Local::with_ignore(&path, corten_build::ignore_patterns(text, ".dockerignore")?),
+                        None => Local::new(&path, &request.dockerfile)?,
                     })),
                 }),
             };
@@ -289,7 +289,7 @@ impl Sources<'_> {
             }
             let files = |context: Arc<dyn Context>| Named::Files(context);
             let named = match context {
-                NamedContext::Folder(folder) => files(Arc::new(Local::new(&here(folder)?, ""))),
+                NamedContext::Folder(folder) => files(Arc::new(Local::new(&here(folder)?, "")?)),
                 NamedContext::Sent(below) => {
                     let tree = taken.archive.clone();
                     let tree = tree.ok_or_else(|| unsupported("a named context was not sent"))?;
