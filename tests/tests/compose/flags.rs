@@ -240,3 +240,27 @@ fn old_flags_of_pull_are_told_of() {
     let known = ["compose pull --parallel", "compose pull --no-parallel"];
     assert!(known.iter().all(|words| project.run(words).run().code == 0));
 }
+
+#[test]
+fn verbose_tells_files_and_steps_with_their_causes() {
+    let project = Project::of_sleepers(&["web"]);
+    let file = project.engine.work().join("compose.yaml");
+    let reading = format!("level=debug msg=\"reading {}\"\n", file.display());
+    let step = "level=debug msg=\"create container shop-web-1: ";
+    for words in ["compose --verbose up -d --dry-run", "compose --verbose up -d"] {
+        let up = project.run(words).run();
+        assert!(
+            up.code == 0 && up.stderr.contains(&reading) && up.stderr.contains(step),
+            "{up}"
+        );
+    }
+    let listed = project.run("compose --verbose ps -q").run();
+    assert!(listed.code == 0 && listed.stderr.ends_with(&reading), "{listed}");
+    let again = project.run("compose --verbose up -d").run();
+    assert!(
+        again.stderr.contains("level=debug msg=\"keep container shop-web-1: "),
+        "{again}"
+    );
+    let quiet = project.run("compose down").run();
+    assert!(!quiet.stderr.contains("level=debug"), "{quiet}");
+}

@@ -8,7 +8,6 @@ fn commands_and_flags_that_do_not_work_say_so() {
     for (words, name) in [
         ("compose build --compress", "--compress"),
         ("compose build --no-rm", "--no-rm"),
-        ("compose --verbose ps", "--verbose"),
     ] {
         let refused = project.run(words).run();
         assert!(refused.code != 0 && refused.stderr.contains(name), "{words}: {refused}");

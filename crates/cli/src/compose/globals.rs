@@ -44,9 +44,6 @@ impl<'a> Globals<'a> {
             "tty" | "plain" => {}
             other => return Err(Error::new(format!("unsupported --progress value {other:?}"))),
         }
-        if globals.group.on("verbose") {
-            return Err(Error::new("--verbose is not supported: there is nothing more to show"));
-        }
         if globals.group.given("workdir") && globals.group.given("project-directory") {
             return Err(Error::new(
                 "cannot specify DEPRECATED \"--workdir\" and \"--project-directory\". Please use only \
@@ -93,7 +90,13 @@ impl<'a> Globals<'a> {
             current_dir,
             environment,
         };
-        Ok(discover(&request, &Elsewhere(cli))?)
+        let (sources, warnings) = discover(&request, &Elsewhere(cli))?;
+        if self.group.on("verbose") {
+            for file in &sources.files {
+                log(cli, Level::Debug, &format!("reading {}", file.display()));
+            }
+        }
+        Ok((sources, warnings))
     }
 
     /// Loads the project and keeps the services asked for, with what they depend on.
@@ -140,11 +143,28 @@ impl<'a> Globals<'a> {
 /// Tells the user, as Compose's log does.
 pub(crate) fn warn(cli: &Cli, warnings: &Warnings) {
     for remark in warnings.iter() {
-        if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-            cli.err(&format!("\u{1b}[33mWARN\u{1b}[0m[0000] {remark} "));
-            continue;
-        }
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        cli.err(&format!("time=\"{now}\" level=warning msg={remark:?}"));
+        log(cli, Level::Warning, remark);
     }
+}
+
+/// What sort of thing the log tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What only `--verbose` shows.
+    Debug,
+    /// What is borne.
+    Warning,
+}
+
+/// Tells the user a line, as Compose's log does.
+pub(crate) fn log(cli: &Cli, level: Level, text: &str) {
+    let (short, name) = match level {
+        Level::Debug => ("\u{1b}[37mDEBU\u{1b}[0m", "debug"),
+        Level::Warning => ("\u{1b}[33mWARN\u{1b}[0m", "warning"),
+    };
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        return cli.err(&format!("{short}[0000] {text} "));
+    }
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    cli.err(&format!("time=\"{now}\" level={name} msg={text:?}"));
 }

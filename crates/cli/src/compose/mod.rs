@@ -105,7 +105,7 @@ pub(crate) static GROUP: Command = Command::group(
         "Folder that relative paths begin at\n(default: that of the first file)",
     ),
     Flag::string("project-name", "Name of the project").short('p'),
-    Flag::switch("verbose", "Show more of what happens").hidden(),
+    Flag::switch("verbose", "Show which files are read, and the steps with their causes").hidden(),
     Flag::string("workdir", "Old name of --project-directory").hidden(),
 ]]);
 

@@ -7,7 +7,10 @@ use corten_compose::{
     plan::{self, Observed, Plan},
 };
 
-use super::{globals::Globals, progress::Progress};
+use super::{
+    globals::{Globals, Level, log},
+    progress::Progress,
+};
 use crate::{
     cli::Cli,
     error::{Error, Result},
@@ -112,6 +115,7 @@ impl<'a> Open<'a> {
             self.progress.warn(warning);
         }
         if self.is_dry() {
+            self.explain(plan);
             self.progress.pretend(plan);
             self.progress.finish();
             return Ok(());
@@ -128,6 +132,7 @@ impl<'a> Open<'a> {
         for warning in &plan.warnings {
             self.progress.warn(warning);
         }
+        self.explain(plan);
         let executor = self.executor(observed, options, &self.progress)?;
         let result = {
             let work = self.progress.during(executor.run(plan));
@@ -148,9 +153,21 @@ impl<'a> Open<'a> {
         options: Options,
         report: &dyn Report,
     ) -> Result<()> {
+        self.explain(plan);
         let executor = self.executor(observed, options, report)?;
         let result = executor.run(plan).await;
         result.map_err(|error| with_account(error.into(), &executor, plan))
+    }
+
+    /// With `--verbose`, tells the steps of a plan, each with its cause.
+    fn explain(&self, plan: &Plan) {
+        if !self.m.parent().on("verbose") {
+            return;
+        }
+        self.progress.step_aside();
+        for step in &plan.steps {
+            log(self.cli, Level::Debug, &format!("{}: {}", step.action, step.cause));
+        }
     }
 
     fn executor<'b>(&'b self, observed: &Observed, options: Options, report: &'b dyn Report) -> Result<Executor<'b>> {
