@@ -1,6 +1,7 @@
 //! Links and names that would lead out of the container.
 
-use corten_tests::engine::Engine;
+use corten_tests::engine::{Engine, Options};
+use corten_tests::until;
 
 /// An image whose tar has links to the host's places, imported as `trap`.
 fn trap(engine: &Engine, links: &[(&str, &str)]) {
@@ -171,4 +172,34 @@ fn exec_does_not_open_a_way_out() {
         "grep CapEff /proc/self/status | cut -f2",
     ]);
     assert_ne!(privileged.line(), caps);
+}
+
+#[test]
+fn an_engine_in_a_chroot_keeps_its_containers_below_it() {
+    let mut engine = Engine::prepared(Options::default());
+    let root = engine.work().join("root");
+    corten_sys::fs::create_dir_all(&root).unwrap();
+    let place = "mount --rbind / \"$1\" && cd / && root=$1 && shift && exec chroot \"$root\" \"$@\"";
+    let words = ["unshare", "-m", "sh", "-c", place, "sh", &root.to_string_lossy()];
+    engine.set_wrapper(words.iter().map(ToString::to_string).collect());
+    engine.launch();
+    let run = ["run", "-d", "--name", "box", "busybox", "sh", "-c"];
+    engine
+        .corten(run.iter().chain(&["echo inside > /mark; exec sleep 1000"]))
+        .ok();
+    // Whoever enters the container's mount namespace starts at its top.
+    let exec = |script: &str| engine.corten(["exec", "box", "sh", "-c", script]).ok();
+    until::is("the program runs", || exec("cat /proc/1/comm") == "sleep\n");
+    assert_eq!(exec("cat /mark"), "inside\n");
+    let mounts = exec("cat /proc/self/mountinfo");
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let (below, outside): (Vec<_>, Vec<_>) = points.filter(|point| *point != "/").partition(|point| {
+        ["/dev", "/etc", "/proc", "/sys"]
+            .iter()
+            .any(|own| point.starts_with(own))
+    });
+    assert!(!below.is_empty() && outside.is_empty(), "{outside:?}");
+    let copied = engine.work().join("copied");
+    engine.corten(["cp", "box:/mark", &copied.to_string_lossy()]).ok();
+    assert_eq!(corten_sys::fs::read_to_string(copied).unwrap(), "inside\n");
 }

@@ -37,6 +37,16 @@ pub(crate) fn copy_of(fd: impl AsFd) -> std::result::Result<OwnedFd, Errno> {
     open_tree(fd, "", flags)
 }
 
+/// Copies the mount that a descriptor refers to, with all that is mounted below.
+pub(crate) fn copy_of_tree(fd: impl AsFd) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(
+        fd,
+        "",
+        flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE,
+    )
+}
+
 /// Puts a detached mount on what a descriptor refers to.
 pub(crate) fn put(mount: impl AsFd, place: impl AsFd) -> std::result::Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

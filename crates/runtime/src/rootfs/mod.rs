@@ -12,15 +12,15 @@ mod devices;
 mod options;
 mod place;
 mod plan;
+mod top;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use corten_sys::mount::{Change, MountAttrFlags, MountPropagationFlags, Reach, mount_setattr, mount_setattr_path};
+use corten_sys::mount::{Change, MountAttrFlags, MountPropagationFlags, Reach, mount_setattr};
 use corten_sys::namespace::user_namespace;
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{chdir, chroot, fchdir, pivot_root};
+use rustix::process::{chdir, chroot, fchdir};
 
 pub(crate) use self::cgroups::View;
 pub(crate) use self::detached::reason;
@@ -114,13 +114,7 @@ pub(crate) struct Built {
 
 /// Mounts everything. The caller is in the container's mount namespace.
 pub(crate) fn build(plan: &Plan, sources: Sources, around: &Surroundings) -> Result<Built> {
-    // Nothing that happens from here on reaches the host; copies already taken keep their peers.
-    let change = Change {
-        propagation: MountPropagationFlags::DOWNSTREAM,
-        ..Change::default()
-    };
-    mount_setattr_path(c"/", Reach::Tree, &change)
-        .context(|| "cannot cut the mount namespace off the host's".into())?;
+    top::separate()?;
     let null = cover::null_device()?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "cannot open \"/\"".into())?;
@@ -282,16 +276,14 @@ impl Built {
     /// Makes it the process's root.
     pub(crate) fn enter(&self, plan: &Plan, how: RootEntry) -> Result<()> {
         let naming = || "cannot enter the root".to_owned();
-        fchdir(&self.root).context(naming)?;
         match how {
-            RootEntry::Pivot => {
-                // The old root ends up over the new one, and the dot means the upper of the two.
-                pivot_root(".", ".").context(|| "pivot_root".into())?;
-                unmount(".", UnmountFlags::DETACH).context(|| "cannot let go of the host's root".into())?;
+            RootEntry::Pivot => top::enter(self.root.as_fd())?,
+            RootEntry::Chroot => {
+                fchdir(&self.root).context(naming)?;
+                chroot(".").context(naming)?;
+                chdir("/").context(naming)?;
             }
-            RootEntry::Chroot => chroot(".").context(naming)?,
         }
-        chdir("/").context(naming)?;
         // Only now: a shared root cannot be pivoted to. New mounts are private, copies slaves already.
         if plan.propagation.0 == MountPropagationFlags::DOWNSTREAM {
             return Ok(());
