@@ -4,7 +4,7 @@ mod attach;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use corten_sys::netlink::Protocol;
@@ -293,7 +293,8 @@ impl Fabric {
     }
 
     /// Makes the bindings of several owners work in one transaction, in place of what they published
-    /// before: a port that passes from one to another is at no instant nobody's. Reservations go along.
+    /// before: a port that passes from one to another is at no instant nobody's. Reservations go along. What
+    /// clients of UDP send next goes to the new owner, as connections to the old one are forgotten.
     pub fn publish_together(&self, all: &[(&str, &[PortBinding])]) -> Result<()> {
         lock(&self.firewall).publish_together(all)?;
         let mut table = lock(&self.ports);
@@ -303,7 +304,11 @@ impl Fabric {
             bound.for_each(|binding| table.claim(owner, binding));
         }
         drop(table);
-        all.iter().for_each(|(_, bindings)| self.forget_connections(bindings));
+        let udp: Vec<_> = all.iter().flat_map(|(_, bindings)| datagrams(bindings)).collect();
+        if !udp.is_empty() {
+            // The old owner may end as soon as this is done.
+            tell_forgotten(self.at_home(|| forget(&udp)).flatten());
+        }
         Ok(())
     }
 
@@ -512,16 +517,15 @@ impl Fabric {
     /// Forgets stale connections, in the background: the kernel's table takes some 10 ms to walk.
     /// They are a nuisance, no reason to fail: the log says what happened.
     fn forget_connections(&self, bindings: &[PortBinding]) {
-        let mut udp = bindings.to_vec();
-        udp.retain(|binding| binding.protocol == crate::Protocol::Udp);
+        let udp = datagrams(bindings);
         if udp.is_empty() {
             return;
         }
-        let work = move |home: OwnedFd| match forget(home.as_fd(), &udp) {
-            Ok(count) => tracing::debug!(count, "forgot stale udp connections"),
-            Err(error) => tracing::warn!(%error, "cannot forget stale udp connections"),
-        };
-        self.in_background("conntrack", work);
+        self.in_background("conntrack", move |home| {
+            let entered = netns::enter(home.as_fd());
+            let entered = entered.map_err(|error| Error::from_io("cannot enter the host's network", error));
+            tell_forgotten(entered.and_then(|()| forget(&udp)));
+        });
     }
 
     /// Does work that nobody waits for on a thread of its own, which may enter the host's namespace.
@@ -536,12 +540,26 @@ impl Fabric {
     }
 }
 
-/// Moves the calling thread into the namespace and forgets its connections to the bindings.
-fn forget(home: BorrowedFd<'_>, bindings: &[PortBinding]) -> Result<usize> {
-    netns::enter(home).map_err(|error| Error::from_io("cannot enter the host's network", error))?;
+/// The bindings of UDP ports.
+fn datagrams(bindings: &[PortBinding]) -> Vec<PortBinding> {
+    let udp = bindings
+        .iter()
+        .filter(|binding| binding.protocol == crate::Protocol::Udp);
+    udp.copied().collect()
+}
+
+/// Forgets the connections to the bindings of the calling thread's namespace.
+fn forget(bindings: &[PortBinding]) -> Result<usize> {
     let addresses = links::addresses(&mut Connection::open(Protocol::Route)?)?;
     let host: Vec<IpAddr> = addresses.iter().map(|(_, net)| net.addr()).collect();
     conntrack::forget(bindings, &host)
+}
+
+fn tell_forgotten(result: Result<usize>) {
+    match result {
+        Ok(count) => tracing::debug!(count, "forgot stale udp connections"),
+        Err(error) => tracing::warn!(%error, "cannot forget stale udp connections"),
+    }
 }
 
 /// Makes a namespace with only `lo`, up: what `--network none` is, where the runtime does not make

@@ -22,6 +22,7 @@ mod progress;
 mod project;
 mod refused;
 mod rolling;
+mod rolling_udp;
 mod scale;
 mod story;
 mod volumes;

@@ -15,10 +15,12 @@
 
 use std::{collections::BTreeSet, os::fd::OwnedFd, sync::Arc, time::Duration};
 
+use corten_network::Protocol;
 use corten_shim::protocol::{HeldPort, Relay, Request};
 
 use super::{
-    Container, Containers, Inner, link, listeners,
+    Container, Containers, Inner, link,
+    listeners::{self, Port},
     network::{Joined, Standby},
     record::Record,
 };
@@ -328,11 +330,6 @@ async fn hold(container: &Container, sockets: Vec<OwnedFd>, relays: Vec<Relay>) 
     Ok(())
 }
 
-/// The number of a TCP port.
-fn number(port: &str) -> Option<u16> {
-    port.strip_suffix("/tcp")?.parse().ok()
-}
-
 fn pid(container: &Container) -> Option<i32> {
     container.lock().record.state.running().map(|running| running.pid)
 }
@@ -349,7 +346,7 @@ async fn listen(container: &Container, leader: &Container, ports: &PortMap, pati
         };
         if tokio::time::Instant::now() >= deadline {
             return Err(Error::conflict(format!(
-                "container {} does not listen at port {missing}/tcp within {} s",
+                "container {} does not listen at port {missing} within {} s",
                 container.record().name,
                 patience.as_secs()
             )));
@@ -359,7 +356,7 @@ async fn listen(container: &Container, leader: &Container, ports: &PortMap, pati
 }
 
 /// The ports inside a stand-by at which somebody must listen, because somebody does where they lead now.
-async fn answering(leader: &Container, ports: &PortMap) -> Result<BTreeSet<u16>> {
+async fn answering(leader: &Container, ports: &PortMap) -> Result<BTreeSet<Port>> {
     let theirs = Joined::read(leader).unwrap_or_default().ports;
     let listening = match pid(leader) {
         Some(pid) => listeners::listening(pid).await?,
@@ -369,12 +366,12 @@ async fn answering(leader: &Container, ports: &PortMap) -> Result<BTreeSet<u16>>
         let mut bound = theirs
             .iter()
             .flat_map(|(port, list)| keys(port, list).map(move |key| (port, key)));
-        bound.any(|(port, key)| key == *wanted && number(port).is_some_and(|port| listening.contains(&port)))
+        bound.any(|(port, key)| key == *wanted && Port::parse(port).is_some_and(|port| listening.contains(&port)))
     };
     let wanted = ports
         .iter()
         .filter(|(port, list)| keys(port, list).any(|key| answers(&key)));
-    Ok(wanted.filter_map(|(port, _)| number(port)).collect())
+    Ok(wanted.filter_map(|(port, _)| Port::parse(port)).collect())
 }
 
 /// Waits until a container's connections have ended that came by ports which another one has now.
@@ -382,7 +379,9 @@ async fn drain(container: &Container, ports: &PortMap, patience: Duration) {
     // The ports inside may have other numbers than the new container's: those are known by the bundle.
     let own = Joined::read(container).and_then(|joined| joined.standby);
     let ports = own.map_or_else(|| ports.clone(), |standby| standby.ports);
-    let ports = ports.keys().filter_map(|port| number(port)).collect();
+    let ports = ports.keys().filter_map(|port| Port::parse(port));
+    let ports = ports.filter(|port| port.protocol == Protocol::Tcp);
+    let ports = ports.map(|port| port.number).collect();
     let deadline = tokio::time::Instant::now() + patience;
     let mut pause = PAUSE;
     while let Some(pid) = pid(container) {
