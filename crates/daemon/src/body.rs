@@ -148,7 +148,10 @@ const DRAINED: usize = 256 << 10;
 
 /// Reads what a client sends though it is of no use: it may look for the answer only when all is sent.
 pub(crate) async fn drain(body: &mut RequestBody) {
-    let mut left = DRAINED;
+    drain_some(body, DRAINED).await;
+}
+
+async fn drain_some(body: &mut RequestBody, mut left: usize) {
     while let Some(Ok(frame)) = body.frame().await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {
@@ -196,27 +199,25 @@ fn check_media_type(headers: &HeaderMap) -> ApiResult<()> {
 
 /// Sends a request's body on, until its end or until nobody wants it any more.
 pub(crate) async fn pump(mut body: RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) {
-    while let Some(frame) = body.frame().await {
-        let piece = match frame.map(Frame::into_data) {
-            Ok(Ok(piece)) => Ok(piece),
-            // Trailers mean nothing here.
-            Ok(Err(_)) => continue,
-            Err(error) => Err(io::Error::other(error)),
-        };
-        let failed = piece.is_err();
-        if pieces.send(piece).await.is_err() || failed {
-            return;
-        }
-    }
+    hand_on(&mut body, pieces).await;
 }
+
+/// How much of an archive that was refused is read, in bytes.
+const UNWANTED: usize = 64 << 20;
+/// And for how long.
+const UNWANTED_TIME: Duration = Duration::from_secs(2);
 
 /// As [`pump`], and takes what nobody wants any more too, as much and as long as is decent: a client that is still
 /// sending when its answer comes may not read it.
-pub(crate) async fn pump_and_drain<B>(mut body: B, pieces: mpsc::Sender<io::Result<Bytes>>)
-where
-    B: hyper::body::Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+pub(crate) async fn pump_and_drain(mut body: RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) {
+    if !hand_on(&mut body, pieces).await {
+        // A client that is slower reads its answer while it sends, or does not get to see it.
+        let _ = tokio::time::timeout(UNWANTED_TIME, drain_some(&mut body, UNWANTED)).await;
+    }
+}
+
+/// Sends a body on; whether all of it was wanted.
+async fn hand_on(body: &mut RequestBody, pieces: mpsc::Sender<io::Result<Bytes>>) -> bool {
     while let Some(frame) = body.frame().await {
         let piece = match frame.map(Frame::into_data) {
             Ok(Ok(piece)) => Ok(piece),
@@ -226,29 +227,13 @@ where
         };
         let failed = piece.is_err();
         if pieces.send(piece).await.is_err() {
-            // A client that is slower reads its answer while it sends, or does not get to see it.
-            let _ = tokio::time::timeout(UNWANTED_TIME, ignore(body)).await;
-            return;
+            return false;
         }
         if failed {
-            return;
+            break;
         }
     }
-}
-
-/// How much of an archive that was refused is read, in bytes.
-const UNWANTED: usize = 64 << 20;
-/// And for how long.
-const UNWANTED_TIME: Duration = Duration::from_secs(2);
-
-async fn ignore<B: hyper::body::Body<Data = Bytes> + Unpin>(mut body: B) {
-    let mut ignored = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        ignored += frame.data_ref().map_or(0, Bytes::len);
-        if ignored > UNWANTED {
-            return;
-        }
-    }
+    true
 }
 
 type Work = Pin<Box<dyn Future<Output = corten_engine::Result<()>> + Send>>;

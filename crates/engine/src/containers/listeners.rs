@@ -27,11 +27,7 @@ impl Port {
     /// Reads `80/tcp`; none for protocols without sockets that could be seen.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => return None,
-        };
+        let protocol = protocol.parse().ok().filter(|protocol| *protocol != Protocol::Sctp)?;
         let number = number.parse().ok()?;
         Some(Self { protocol, number })
     }

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use corten_sys::mount::Reach;
 use rustix::fs::{FileType, Mode, OFlags, fstat, makedev};
 use rustix::io::Errno;
 
@@ -37,9 +38,9 @@ pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[String], null: &OwnedFd) -> Re
         };
         let naming = || format!("cannot mask {path:?}");
         match (shape(&place)?, &empty) {
-            (Shape::File, _) => put(copy_of(null).context(naming)?, place).context(naming)?,
+            (Shape::File, _) => put(copy_of(null, Reach::Mount).context(naming)?, place).context(naming)?,
             (Shape::Directory, Some(folder)) => {
-                put(copy_of(folder).context(naming)?, place).context(naming)?;
+                put(copy_of(folder, Reach::Mount).context(naming)?, place).context(naming)?;
             }
             (Shape::Directory, None) => {
                 let options = Options::parse(&["ro", "nr_blocks=1", "nr_inodes=1"]);

@@ -24,27 +24,20 @@ use crate::error::{Error, Kind, Result};
 
 /// Copies the tree at a host path.
 pub(crate) fn copy_tree(path: impl rustix::path::Arg, reach: Reach) -> std::result::Result<OwnedFd, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if reach == Reach::Tree {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    open_tree(CWD, path, flags)
+    open_tree(CWD, path, copying(reach))
 }
 
 /// Copies the mount, or the part of it, that a descriptor refers to.
-pub(crate) fn copy_of(fd: impl AsFd) -> std::result::Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(fd, "", flags)
+pub(crate) fn copy_of(fd: impl AsFd, reach: Reach) -> std::result::Result<OwnedFd, Errno> {
+    open_tree(fd, "", copying(reach) | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
-/// Copies the mount that a descriptor refers to, with all that is mounted below.
-pub(crate) fn copy_of_tree(fd: impl AsFd) -> std::result::Result<OwnedFd, Errno> {
+fn copying(reach: Reach) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    open_tree(
-        fd,
-        "",
-        flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE,
-    )
+    match reach {
+        Reach::Tree => flags | OpenTreeFlags::AT_RECURSIVE,
+        Reach::Mount => flags,
+    }
 }
 
 /// Puts a detached mount on what a descriptor refers to.
@@ -250,7 +243,7 @@ fn apply(
 
 /// Makes what a descriptor refers to a mount of its own that cannot be written.
 pub(crate) fn read_only_copy(fd: impl AsFd) -> Result<OwnedFd> {
-    let copy = copy_of(fd).context(|| "cannot copy the mount".into())?;
+    let copy = copy_of(fd, Reach::Mount).context(|| "cannot copy the mount".into())?;
     let change = Change {
         set: MountAttrFlags::MOUNT_ATTR_RDONLY,
         ..Change::default()

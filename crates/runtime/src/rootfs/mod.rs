@@ -114,10 +114,8 @@ pub(crate) struct Built {
 
 /// Mounts everything. The caller is in the container's mount namespace.
 pub(crate) fn build(plan: &Plan, sources: Sources, around: &Surroundings) -> Result<Built> {
-    top::separate()?;
+    let old = top::separate()?;
     let null = cover::null_device()?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "cannot open \"/\"".into())?;
     let root = mount_root(&plan.root, sources.root, old)?;
     let mut built = Built {
         root,
@@ -251,7 +249,7 @@ impl Built {
     pub(crate) fn console(&self, terminal: &OwnedFd) -> Result<()> {
         let naming = || "cannot make \"/dev/console\"".to_owned();
         let place = make(self.root.as_fd(), Path::new("dev/console"), Shape::File)?;
-        let copy = copy_of(terminal).context(naming)?;
+        let copy = copy_of(terminal, Reach::Mount).context(naming)?;
         put(copy, place).context(naming)
     }
 

@@ -13,14 +13,14 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chdir, fchdir, getpid, pivot_root};
 
-use super::detached::{copy_of_tree, put};
+use super::detached::{copy_of, put};
 use crate::context::Context as _;
 use crate::error::Result;
 
-/// Cuts the mount namespace off the host's, and leaves in it only what is below the process's root.
+/// Cuts the mount namespace off the host's, and leaves in it only what is below the process's root, which is returned.
 ///
 /// Nothing that is mounted or unmounted from here on reaches the host; copies already taken keep their peers.
-pub(super) fn separate() -> Result<()> {
+pub(super) fn separate() -> Result<OwnedFd> {
     let naming = || "cannot cut the mount namespace off the host's".to_owned();
     let before = root().context(naming)?;
     let myself = PidFd::open(getpid().as_raw_nonzero().get()).context(naming)?;
@@ -33,12 +33,13 @@ pub(super) fn separate() -> Result<()> {
     mount_setattr_path(c"/", Reach::Tree, &change).context(naming)?;
     let top = root().context(naming)?;
     if place(before.as_fd()).context(naming)? == place(top.as_fd()).context(naming)? {
-        return Ok(());
+        return Ok(top);
     }
     let naming = || "cannot leave the engine's chroot".to_owned();
-    let tree = copy_of_tree(&before).context(naming)?;
+    let tree = copy_of(&before, Reach::Tree).context(naming)?;
     put(&tree, &top).context(naming)?;
-    enter(tree.as_fd())
+    enter(tree.as_fd())?;
+    Ok(tree)
 }
 
 /// Makes a mount, which lies over the process's root, the root of the namespace, and lets go of the one before.
